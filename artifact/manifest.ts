@@ -1,0 +1,115 @@
+import { z } from 'zod';
+import { InvalidDataError } from './errors.ts';
+
+/** Manifests of another version are refused: a reader must never guess at a layout. */
+export const schemaVersion = 1;
+
+const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
+const positive = z.int().min(1).max(2 ** 31 - 1);
+const tokenId = z.int().min(0).max(2 ** 31 - 1);
+
+const blobSchema = z.object({
+  /** Lower-case hex; also the blob's name in the store. */
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  bytes: count,
+});
+
+/** How the matrices of one kind are stored. `bits: 32` is float32, without blocks. */
+const precisionSchema = z.object({
+  bits: z.union([z.literal(4), z.literal(8), z.literal(32)]),
+  /** Weights that share one scale, along the matrix's input dimension. */
+  blockSize: z.union([z.literal(32), z.literal(64), z.literal(128)]).optional(),
+});
+
+/** The kinds of matrix whose precision can be chosen. */
+export const matrixKinds = ['qkv', 'output', 'gate', 'up', 'down', 'embedding'] as const;
+
+const manifestSchema = z.object({
+  schemaVersion: z.literal(schemaVersion),
+  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/),
+  /** The model family: `llama`, `qwen2`, ... */
+  architecture: z.string(),
+  dimensions: z.object({
+    vocabularySize: positive,
+    width: positive,
+    heads: positive,
+    kvHeads: positive,
+    headSize: positive,
+    intermediateSize: positive,
+    /** Tokens the model was made for; also the length of its rotary tables. */
+    contextLength: positive,
+  }),
+  /** One entry per layer, in depth order. `source` is the layer of the checkpoint, `block` counts from 0. */
+  layers: z.array(z.object({ index: count, source: count, block: count })).min(1).max(4096),
+  tokens: z.object({
+    bos: tokenId.optional(),
+    /** Generation ends at any of these. */
+    eos: z.array(tokenId),
+    /** Jinja source, as in the checkpoint. */
+    chatTemplate: z.string().optional(),
+  }),
+  /** The ONNX graph, a blob whose initializers name other blobs by their sha256, as files beside it. */
+  graph: blobSchema,
+  /** `tokenizer.json` and `tokenizer_config.json`, each a blob. */
+  tokenizer: z.object({ 'tokenizer.json': blobSchema, 'tokenizer_config.json': blobSchema.optional() }),
+  /** The weights: one blob per distinct block, in order, and the others. */
+  weights: z.array(blobSchema.extend({ kind: z.enum(['block', 'embedding', 'norms', 'rotary']), block: count.optional() })),
+  parameters: z.object({
+    /** Of the checkpoint. */
+    original: count,
+    /** Of the folded model, every distinct block counted once. */
+    folded: count,
+  }),
+  quantization: z.record(z.enum(matrixKinds), precisionSchema),
+  folding: z.object({
+    /** `influence`, `loss`, ...: how the plan was found. */
+    method: z.string(),
+    version: z.string(),
+    checkpoint: z.string(),
+    createdAt: z.iso.datetime(),
+    /** Everything needed to run the fold again. */
+    options: z.record(z.string(), z.unknown()),
+  }),
+  /** Perplexities measured when it was folded, each with the text it was measured on. */
+  quality: z.array(z.object({ stage: z.string(), text: z.string(), tokens: count, perplexity: z.number() })).optional(),
+});
+
+export type Manifest = z.infer<typeof manifestSchema>;
+export type Blob = z.infer<typeof blobSchema>;
+export type Precision = z.infer<typeof precisionSchema>;
+export type MatrixKind = (typeof matrixKinds)[number];
+
+/**
+ * Reads and checks a manifest.
+ * @throws InvalidDataError naming every field that is wrong.
+ */
+export function parseManifest(bytes: Uint8Array, where: string): Manifest {
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new InvalidDataError(`${where} is no JSON. Publish the model again.`, { cause });
+  }
+  const version = (json as { schemaVersion?: unknown } | null)?.schemaVersion;
+  if (version !== schemaVersion) {
+    throw new InvalidDataError(
+      `${where} has schema version ${JSON.stringify(version)}; this Foldgate reads version ${schemaVersion}. ` +
+        'Install the Foldgate that wrote it, or fold the model again.',
+    );
+  }
+  const result = manifestSchema.safeParse(json);
+  if (!result.success) throw new InvalidDataError(`${where} is no manifest:\n${z.prettifyError(result.error)}`);
+  return result.data;
+}
+
+/** Every blob the model needs, each once. */
+export function blobsOf(manifest: Manifest): Blob[] {
+  const all = [manifest.graph, ...Object.values(manifest.tokenizer), ...manifest.weights];
+  const blobs = all.filter((blob) => blob !== undefined);
+  return [...new Map(blobs.map((blob) => [blob.sha256, blob])).values()];
+}
+
+/** Number of blocks stored, however many layers run them. */
+export function distinctBlocks(manifest: Manifest): number {
+  return new Set(manifest.layers.map((layer) => layer.block)).size;
+}

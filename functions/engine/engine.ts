@@ -1,0 +1,59 @@
+/**
+ * Generates tokens with one loaded model. Knows token ids only: text, templates and stop strings belong
+ * to the gateway. The implementation runs in a worker thread; every method here is cheap for the caller.
+ */
+export interface Engine extends AsyncDisposable {
+  readonly limits: EngineLimits;
+  /**
+   * Streams one completion. Chunks arrive as tokens are made; the last one carries `finish`.
+   * Aborting `signal`, or leaving the loop, stops the generation within one token.
+   * @throws EngineError where the worker or the model fails; RangeError for a prompt beyond the context.
+   */
+  generate(request: GenerationRequest, signal?: AbortSignal): AsyncIterable<GenerationChunk>;
+}
+
+export interface EngineLimits {
+  /** Tokens of prompt and completion together. */
+  contextLength: number;
+  vocabularySize: number;
+}
+
+export interface GenerationRequest {
+  /** At least one token id. */
+  prompt: number[];
+  /** Upper bound on generated tokens; also cut by the context length. */
+  maxTokens: number;
+  sampling: Sampling;
+  /** Generation ends at any of these; the token itself is not delivered. */
+  stopTokens: number[];
+  /**
+   * `each`: one chunk a token, for streams and stop strings. `end`: one chunk with all tokens when done,
+   * which spares a message per token.
+   */
+  delivery: 'each' | 'end';
+}
+
+export interface Sampling {
+  /** 0 is greedy. @default 1 */
+  temperature: number;
+  /** Smallest set of tokens whose probabilities sum to this. @default 1 */
+  topP: number;
+  /** The k likeliest tokens, 0 for all. @default 0 */
+  topK: number;
+  /** Tokens at least this likely, relative to the likeliest. @default 0 */
+  minP: number;
+  /** Same seed, same prompt, same model: same tokens. Drawn at random where absent. */
+  seed?: number;
+}
+
+export interface GenerationChunk {
+  tokens: number[];
+  finish?: 'stop' | 'length';
+  /** Milliseconds, on the last chunk only. */
+  timings?: { queue: number; prefill: number; decode: number };
+}
+
+/** The model or its worker failed; the request may be sent again. */
+export class EngineError extends Error {
+  override name = 'EngineError';
+}

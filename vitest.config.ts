@@ -1,0 +1,27 @@
+import { defineConfig } from 'vitest/config';
+
+// One project per kind of test. `npm test` runs those that need Node alone; the others say what they need.
+const project = (name: string, options: object = {}) => ({
+  test: { name, include: [`test/${name}/**/*.test.ts`], ...options },
+});
+
+export default defineConfig({
+  test: {
+    // Two cores: native sessions bring threads of their own, so more workers only wait for each other.
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    projects: [
+      project('unit'),
+      // onnxruntime-node is a native addon: child processes keep a crash from taking the runner along.
+      project('native', { pool: 'forks' }),
+      project('gateway', { pool: 'forks' }),
+      // Needs a real S3 server: `npm run s3:install`.
+      project('s3', { pool: 'forks' }),
+      // Needs the real models: `npm run models:fetch`.
+      project('model', { pool: 'forks', maxWorkers: 1, testTimeout: 600_000, hookTimeout: 900_000 }),
+      // Installs packages: old Node, npm pack.
+      project('deploy', { pool: 'forks', maxWorkers: 1, testTimeout: 600_000 }),
+    ],
+  },
+});
