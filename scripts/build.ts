@@ -1,0 +1,17 @@
+/**
+ * Makes dist/, the published form: Node strips no types inside node_modules. tsc writes the JavaScript
+ * and the JSON files that modules import.
+ */
+import { spawnSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+
+const root = join(import.meta.dirname, '..');
+
+// A file that went from the sources must go from the package.
+rmSync(join(root, 'dist'), { recursive: true, force: true });
+const tsc = spawnSync(process.execPath, ['bin/run.js', 'tsc', '-p', 'tsconfig.build.json'], {
+  cwd: root,
+  stdio: 'inherit',
+});
+process.exitCode = tsc.status ?? 1;
