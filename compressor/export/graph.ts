@@ -1,0 +1,208 @@
+import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
+import type { Architecture } from '../checkpoint/architecture.ts';
+import { emitFinalNorm, emitLayer, type LayerWeights, type Residual } from '../graph/layer.ts';
+import { GraphBuilder } from '../onnx/graph.ts';
+import type { StoredTensor, WrittenBlob } from './blob-writer.ts';
+
+export interface GraphParts {
+  architecture: Architecture;
+  precision: Record<MatrixKind, Precision>;
+  /** Kept layers in depth order. */
+  layers: { source: number; block: number }[];
+  /** One per distinct block. */
+  blocks: WrittenBlob[];
+  norms: WrittenBlob;
+  rotary: WrittenBlob;
+  embedding: WrittenBlob;
+  /** Absent where the head is the embedding. */
+  head: WrittenBlob | undefined;
+}
+
+/**
+ * The whole model as one flat graph. Layers that share a block name the same initializers, so the runtime
+ * maps, packs and caches each block once.
+ *
+ * Inputs: `input_ids` [batch, tokens] int32; `seqlens_k` [batch] int32, index of each sequence's last
+ * token, cached ones counted; `total_sequence_length` [] int32, the longest sequence's length;
+ * `logits_rows` [rows] int64, which of the batch * tokens positions need logits;
+ * `past_key_values.I.key|value` [batch, kvHeads, capacity, headSize].
+ * Outputs: `logits` [rows, vocabulary]; `present.I.key|value`, to be bound to the same memory as the past.
+ */
+export function decoderGraph(parts: GraphParts): Uint8Array {
+  const { architecture: a } = parts;
+  const g = new GraphBuilder();
+  const inputIds = g.input('input_ids', 'int32', ['batch', 'tokens']);
+  const lastToken = g.input('seqlens_k', 'int32', ['batch']);
+  const totalLength = g.input('total_sequence_length', 'int32', []);
+  const rows = g.input('logits_rows', 'int64', ['rows']);
+  const weights = new Initializers(g, parts);
+
+  let residual: Residual = { sum: weights.embed(inputIds) };
+  for (const [index, { source, block }] of parts.layers.entries()) {
+    const cache = cacheOf(g, a, index);
+    const attention = a.layers[source]!;
+    const layerWeights = weights.layer(index, block, attention.rotary);
+    residual = emitLayer(g, a, attention, residual, layerWeights, { lastToken, totalLength, cache });
+  }
+  // Only the rows that need logits go through the final norm and the head.
+  const flat = g.constant('flat', 'int64', [2], BigInt64Array.of(-1n, BigInt(a.width)));
+  const pick = (value: string) => g.node('Gather', [g.node('Reshape', [value, flat]), rows]);
+  const picked = { sum: pick(residual.sum), pending: pick(residual.pending!) };
+  weights.head(emitFinalNorm(g, a, picked, weights.norm('norm')));
+  g.output('logits', 'float32', ['rows', a.vocabularySize]);
+  return g.build('folded');
+}
+
+function cacheOf(g: GraphBuilder, a: Architecture, layer: number) {
+  const shape = ['batch', a.kvHeads, 'capacity', a.headSize];
+  const past = (part: string) => g.input(`past_key_values.${layer}.${part}`, 'float32', shape);
+  const present = (part: string) => {
+    g.output(`present.${layer}.${part}`, 'float32', shape);
+    return `present.${layer}.${part}`;
+  };
+  return {
+    pastKey: past('key'),
+    pastValue: past('value'),
+    presentKey: present('key'),
+    presentValue: present('value'),
+  };
+}
+
+/** Weights as initializers that point into blobs. */
+class Initializers {
+  readonly #g: GraphBuilder;
+  readonly #parts: GraphParts;
+
+  constructor(g: GraphBuilder, parts: GraphParts) {
+    this.#g = g;
+    this.#parts = parts;
+  }
+
+  layer(index: number, block: number, rotary: number): LayerWeights {
+    return {
+      linear: (matrix, x) =>
+        this.#linear(
+          x,
+          `block.${block}.${matrix}`,
+          this.#parts.blocks[block]!,
+          matrix,
+          this.#parts.precision[matrix],
+        ),
+      norm: (norm) => this.norm(`layers.${index}.${norm}`),
+      rotary: { cos: this.#rotary(rotary, 'cos'), sin: this.#rotary(rotary, 'sin') },
+    };
+  }
+
+  norm(name: string): string {
+    return this.#tensor(name, this.#parts.norms, name);
+  }
+
+  /** [batch, tokens] -> [batch, tokens, width] */
+  embed(ids: string): string {
+    const { architecture: a, precision, embedding } = this.#parts;
+    const { bits, blockSize } = precision.embedding;
+    let x: string;
+    if (bits === 32) {
+      x = this.#g.node('Gather', [this.#tensor('embedding.weight', embedding, 'embedding.weight'), ids]);
+    } else {
+      // The same bytes as the head's, under a second name and shape: rows are read from the mapped file,
+      // while the head's copy is packed for its kernel.
+      const [rows, blocks, bytes] = find(embedding, 'embedding.values').shape as [number, number, number];
+      const values = this.#tensor('embedding.rows', embedding, 'embedding.values', [rows, blocks * bytes]);
+      const scales = this.#tensor('embedding.row_scales', embedding, 'embedding.scales');
+      x = this.#g.node('GatherBlockQuantized', [values, ids, scales], {
+        domain: 'com.microsoft',
+        attributes: { bits, block_size: blockSize!, gather_axis: 0, quantize_axis: 1 },
+      });
+      if (blocks * blockSize! !== a.width) x = this.#cut(x, a.width);
+    }
+    if (a.embeddingScale === 1) return x;
+    const factor = this.#g.constant('embedding.scale', 'float32', [], Float32Array.of(a.embeddingScale));
+    return this.#g.node('Mul', [x, factor]);
+  }
+
+  /** [rows, width] -> [rows, vocabulary], named `logits`. */
+  head(x: string): string {
+    const { head, embedding, precision } = this.#parts;
+    const name = head ? 'head' : 'embedding';
+    return this.#linear(x, name, head ?? embedding, name, precision.embedding, 'logits');
+  }
+
+  #linear(
+    x: string,
+    name: string,
+    blob: WrittenBlob,
+    tensor: string,
+    precision: Precision,
+    output?: string,
+  ): string {
+    const outputs = output === undefined ? {} : { outputs: [output] };
+    const hasBias = blob.tensors.some((stored) => stored.name === `${tensor}.bias`);
+    const bias = hasBias ? this.#tensor(`${name}.bias`, blob, `${tensor}.bias`) : '';
+    if (precision.bits === 32) {
+      const weight = this.#tensor(`${name}.weight`, blob, `${tensor}.weight`);
+      const product = this.#g.node('FusedMatMul', [x, weight], {
+        domain: 'com.microsoft',
+        attributes: { transB: 1 },
+        ...outputs,
+      });
+      return bias ? this.#g.node('Add', [product, bias]) : product;
+    }
+    const values = find(blob, `${tensor}.values`);
+    const [rows, blocks] = values.shape as [number, number];
+    const inputs = [
+      x,
+      this.#tensor(`${name}.values`, blob, `${tensor}.values`),
+      this.#tensor(`${name}.scales`, blob, `${tensor}.scales`),
+      ...(bias ? ['', '', bias] : []),
+    ];
+    return this.#g.node('MatMulNBits', inputs, {
+      domain: 'com.microsoft',
+      attributes: {
+        K: this.#inputsOf(tensor, blocks * precision.blockSize!),
+        N: rows,
+        bits: precision.bits,
+        block_size: precision.blockSize!,
+        // Activations in int8 too: the kernels that use the processor's integer dot products.
+        accuracy_level: 4,
+      },
+      ...outputs,
+    });
+  }
+
+  /** The unpadded number of inputs. */
+  #inputsOf(tensor: string, padded: number): number {
+    const a = this.#parts.architecture;
+    const inputs = { output: a.heads * a.headSize, down: a.intermediateSize }[tensor] ?? a.width;
+    if (inputs > padded) throw new Error(`${tensor}: ${padded} stored inputs for ${inputs}`);
+    return inputs;
+  }
+
+  #cut(x: string, width: number): string {
+    const constant = (name: string, value: number) =>
+      this.#g.constant(name, 'int64', [1], BigInt64Array.of(BigInt(value)));
+    return this.#g.node('Slice', [
+      x,
+      constant('cut.from', 0),
+      constant('cut.to', width),
+      constant('cut.axis', -1),
+    ]);
+  }
+
+  #rotary(index: number, part: 'cos' | 'sin'): string {
+    const name = `rotary.${index}.${part}`;
+    return this.#tensor(name, this.#parts.rotary, name);
+  }
+
+  #tensor(name: string, blob: WrittenBlob, stored: string, shape?: number[]): string {
+    const tensor = find(blob, stored);
+    const data = { file: blob.sha256, offset: tensor.offset, length: tensor.length };
+    return this.#g.external(name, tensor.type, shape ?? tensor.shape, data);
+  }
+}
+
+function find(blob: WrittenBlob, name: string): StoredTensor {
+  const tensor = blob.tensors.find((stored) => stored.name === name);
+  if (!tensor) throw new Error(`Blob ${blob.sha256} has no tensor ${name}.`);
+  return tensor;
+}

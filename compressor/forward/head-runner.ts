@@ -1,0 +1,141 @@
+import {
+  float32,
+  type InferenceSession,
+  openSession,
+  type SessionOptions,
+  Tensor,
+} from '../../artifact/onnxruntime.ts';
+import type { Architecture } from '../checkpoint/architecture.ts';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { emitFinalNorm } from '../graph/layer.ts';
+import { GraphBuilder } from '../onnx/graph.ts';
+
+/** Pieces of vocabulary at a time: bounds the logits in memory to tokens x this x 4 bytes. */
+const tileRows = 8192;
+
+/**
+ * The final norm, the head and the loss over a tile of the vocabulary at a time, so that neither the
+ * head nor the logits are ever whole in memory.
+ */
+export class HeadRunner implements AsyncDisposable {
+  readonly #checkpoint: Checkpoint;
+  readonly #session: Promise<InferenceSession>;
+
+  constructor(checkpoint: Checkpoint, options: SessionOptions = {}) {
+    this.#checkpoint = checkpoint;
+    this.#session = openSession(headGraph(checkpoint.architecture), options);
+    this.#session.catch(() => {}); // reported where it is awaited
+  }
+
+  /**
+   * Negative log-likelihoods in nats.
+   * @param states hidden states after the last layer, [tokens, width], in several sequences
+   * @param targets the token that follows each; -1 where none counts
+   * @returns per sequence, per token; 0 where the target is -1
+   */
+  async losses(states: Float32Array[], targets: Int32Array[]): Promise<Float64Array[]> {
+    const totals = states.map((_, i) => new LogSumExp(targets[i]!.length));
+    await this.#tiles(states, targets, (i, first, logsumexp, picked) => {
+      totals[i]!.add(logsumexp);
+      targets[i]!.forEach((target, t) => {
+        if (target >= first && target < first + tileRows) totals[i]!.picked[t] = picked[t]!;
+      });
+    });
+    return totals.map((total, i) => total.losses(targets[i]!));
+  }
+
+  /** All logits of one sequence, [tokens, vocabulary]: for tests and short texts. */
+  async logits(states: Float32Array): Promise<Float32Array> {
+    const { vocabularySize, width } = this.#checkpoint.architecture;
+    const tokens = states.length / width;
+    const all = new Float32Array(tokens * vocabularySize);
+    await this.#tiles([states], [new Int32Array(tokens)], (_, first, __, ___, logits) => {
+      const rows = logits.length / tokens;
+      for (let t = 0; t < tokens; t++) {
+        all.set(logits.subarray(t * rows, (t + 1) * rows), t * vocabularySize + first);
+      }
+    });
+    return all;
+  }
+
+  async #tiles(
+    states: Float32Array[],
+    targets: Int32Array[],
+    visit: (
+      i: number,
+      first: number,
+      logsumexp: Float32Array,
+      picked: Float32Array,
+      logits: Float32Array,
+    ) => void,
+  ): Promise<void> {
+    const { vocabularySize, width, tiedHead } = this.#checkpoint.architecture;
+    const session = await this.#session;
+    const gamma = float32(await this.#checkpoint.tensor('norm').read(), [width]);
+    const head = this.#checkpoint.tensor(tiedHead ? 'embedding' : 'head');
+    for (let first = 0; first < vocabularySize; first += tileRows) {
+      const rows = Math.min(tileRows, vocabularySize - first);
+      const weight = float32(await head.read(first, rows), [rows, width]);
+      for (const [i, hidden] of states.entries()) {
+        const indices = BigInt64Array.from(targets[i]!, (target) =>
+          BigInt(Math.min(Math.max(target - first, 0), rows - 1)),
+        );
+        const out = await session.run({
+          hidden: float32(hidden, [indices.length, width]),
+          gamma,
+          weight,
+          targets: new Tensor('int64', indices, [indices.length, 1]),
+        });
+        const data = (name: string) => out[name]!.data as Float32Array;
+        visit(i, first, data('logsumexp'), data('picked'), data('logits'));
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await (await this.#session).release();
+  }
+}
+
+/** A log-sum-exp per token that takes in one tile after the other. */
+class LogSumExp {
+  readonly picked: Float64Array;
+  readonly #value: Float64Array;
+
+  constructor(tokens: number) {
+    this.picked = new Float64Array(tokens);
+    this.#value = new Float64Array(tokens).fill(-Infinity);
+  }
+
+  add(tile: Float32Array): void {
+    tile.forEach((value, t) => {
+      const high = Math.max(this.#value[t]!, value);
+      this.#value[t] = high + Math.log(Math.exp(this.#value[t]! - high) + Math.exp(value - high));
+    });
+  }
+
+  losses(targets: Int32Array): Float64Array {
+    return this.#value.map((value, t) => (targets[t]! < 0 ? 0 : value - this.picked[t]!));
+  }
+}
+
+function headGraph(a: Architecture): Uint8Array {
+  const g = new GraphBuilder();
+  const hidden = g.input('hidden', 'float32', ['tokens', a.width]);
+  const gamma = g.input('gamma', 'float32', [a.width]);
+  const weight = g.input('weight', 'float32', ['rows', a.width]);
+  const targets = g.input('targets', 'int64', ['tokens', 1]);
+  const normalized = emitFinalNorm(g, a, { sum: hidden }, gamma);
+  g.node('FusedMatMul', [normalized, weight], {
+    domain: 'com.microsoft',
+    attributes: { transB: 1 },
+    outputs: ['logits'],
+  });
+  const axis = g.constant('axis', 'int64', [1], BigInt64Array.of(-1n));
+  g.node('ReduceLogSumExp', ['logits', axis], { attributes: { keepdims: 0 }, outputs: ['logsumexp'] });
+  g.node('GatherElements', ['logits', targets], { attributes: { axis: 1 }, outputs: ['picked'] });
+  g.output('logits', 'float32', ['tokens', 'rows']);
+  g.output('logsumexp', 'float32', ['tokens']);
+  g.output('picked', 'float32', ['tokens', 1]);
+  return g.build('head');
+}

@@ -1,0 +1,66 @@
+import { UsageError } from '../../artifact/errors.ts';
+import type { FoldPlan, SharedWeights } from './plan.ts';
+
+export interface PlanOptions {
+  /** Share of the layers to remove, 0 to 1. @default 0 */
+  remove: number;
+  /** Kept neighbours that share one block. @default 1 */
+  share: number;
+  weights: SharedWeights;
+  quantize: string;
+  /** Layers that are never removed, negative ones counted from the end. @default [0, -1] */
+  keep: number[];
+}
+
+/**
+ * Removes the least important layers and groups the kept neighbours.
+ * @param scores importance per layer of the checkpoint: the higher, the more it matters
+ * @throws UsageError where nothing would be left, or more should go than may go
+ */
+export function makePlan(
+  checkpoint: { name: string; layers: number },
+  ranking: { method: string; scores?: number[] },
+  options: PlanOptions,
+): FoldPlan {
+  const { layers } = checkpoint;
+  const { remove, share } = options;
+  if (!(remove >= 0 && remove < 1))
+    throw new UsageError(`--remove takes a share from 0 to below 1, not ${remove}.`);
+  if (!Number.isInteger(share) || share < 1 || share > layers) {
+    throw new UsageError(
+      `--share takes a whole number from 1 to ${layers} (the layers of ${checkpoint.name}), not ${share}.`,
+    );
+  }
+  const removed = leastImportant(layers, ranking.scores, Math.round(remove * layers), options.keep);
+  const kept = Array.from({ length: layers }, (_, layer) => layer).filter((layer) => !removed.has(layer));
+  return {
+    version: 1,
+    checkpoint: checkpoint.name,
+    checkpointLayers: layers,
+    method: ranking.method,
+    layers: kept.map((source, i) => ({ source, block: Math.floor(i / share) })),
+    weights: options.weights,
+    quantize: options.quantize,
+    ...(ranking.scores && { scores: ranking.scores }),
+  };
+}
+
+function leastImportant(
+  layers: number,
+  scores: number[] | undefined,
+  count: number,
+  keep: number[],
+): Set<number> {
+  if (count === 0) return new Set();
+  if (!scores) throw new UsageError('Removing layers needs a ranking of them.');
+  const protectedLayers = new Set(keep.map((layer) => (layer < 0 ? layers + layer : layer)));
+  const candidates = scores.map((_, layer) => layer).filter((layer) => !protectedLayers.has(layer));
+  if (count > candidates.length) {
+    throw new UsageError(
+      `--remove asks for ${count} of ${layers} layers, but only ${candidates.length} may go: ` +
+        `${[...protectedLayers].join(', ')} are kept. Remove fewer, or change --keep.`,
+    );
+  }
+  candidates.sort((a, b) => scores[a]! - scores[b]! || a - b);
+  return new Set(candidates.slice(0, count));
+}

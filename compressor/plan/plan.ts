@@ -1,0 +1,91 @@
+import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
+import { InvalidDataError, UsageError } from '../../artifact/errors.ts';
+
+/** Which layer of a group gives the shared weights, or how they are averaged. */
+export const sharedWeights = ['first', 'middle', 'last', 'mean', 'weighted'] as const;
+export type SharedWeights = (typeof sharedWeights)[number];
+
+const index = z.int().min(0).max(4095);
+
+const planSchema = z.strictObject({
+  version: z.literal(1),
+  /** Name of the checkpoint it was made for, and its depth. */
+  checkpoint: z.string(),
+  checkpointLayers: z.int().min(1).max(4096),
+  /** How the layers were ranked; `manual` where a person wrote the plan. */
+  method: z.string(),
+  /** Kept layers in depth order: each runs `block` (counted from 0) with the norms of layer `source`. */
+  layers: z.array(z.strictObject({ source: index, block: index })).min(1),
+  /** Whose weights a group runs. */
+  weights: z.enum(sharedWeights),
+  /** As for `--quantize`. */
+  quantize: z.string(),
+  /** Importance of each layer of the checkpoint, by `method`: the higher, the more it matters. */
+  scores: z.array(z.number()).optional(),
+});
+
+/** A fold, written down before it is carried out: printable, editable, replayable. */
+export type FoldPlan = z.infer<typeof planSchema>;
+
+/** The sources of every block's layers, in block order. */
+export function groupsOf(plan: FoldPlan): number[][] {
+  const groups: number[][] = [];
+  for (const { source, block } of plan.layers) {
+    groups[block] ??= [];
+    groups[block].push(source);
+  }
+  return groups;
+}
+
+/** @throws InvalidDataError where the plan contradicts itself or the checkpoint. */
+export function checkPlan(
+  input: unknown,
+  checkpoint: { name: string; layers: number },
+  where: string,
+): FoldPlan {
+  const parsed = planSchema.safeParse(input);
+  if (!parsed.success)
+    throw new InvalidDataError(`${where} is no fold plan:\n${z.prettifyError(parsed.error)}`);
+  const plan = parsed.data;
+  const wrong = (message: string) => new InvalidDataError(`${where}: ${message}`);
+  if (plan.checkpointLayers !== checkpoint.layers) {
+    throw wrong(
+      `it is for ${plan.checkpoint} with ${plan.checkpointLayers} layers, ${checkpoint.name} has ${checkpoint.layers}. ` +
+        'Make a plan for this checkpoint with `foldgate plan`.',
+    );
+  }
+  let previous = -1;
+  for (const [i, { source }] of plan.layers.entries()) {
+    if (source >= checkpoint.layers) {
+      throw wrong(`layers[${i}].source is ${source}, the last layer is ${checkpoint.layers - 1}.`);
+    }
+    if (source < previous)
+      throw wrong(`layers[${i}].source is ${source} after ${previous}: keep the depth order.`);
+    previous = source;
+  }
+  const blocks = new Set(plan.layers.map((layer) => layer.block));
+  for (let block = 0; block < blocks.size; block++) {
+    if (!blocks.has(block))
+      throw wrong(`block ${block} of ${blocks.size} has no layer: count blocks from 0.`);
+  }
+  return plan;
+}
+
+export async function readPlan(
+  path: string,
+  checkpoint: { name: string; layers: number },
+): Promise<FoldPlan> {
+  const text = await readFile(path, 'utf8').catch((cause: Error) => {
+    throw new UsageError(`No plan could be read from ${path}. Make one with \`foldgate plan ... --json\`.`, {
+      cause,
+    });
+  });
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new InvalidDataError(`${path} is no JSON.`, { cause });
+  }
+  return checkPlan(json, checkpoint, path);
+}

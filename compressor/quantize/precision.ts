@@ -1,0 +1,58 @@
+import { UsageError } from '../../artifact/errors.ts';
+import { type MatrixKind, matrixKinds, type Precision } from '../../artifact/manifest.ts';
+
+/** What the user asked for; `blockSize` is left open where it is not fixed. */
+export type PrecisionRequest = Record<MatrixKind, { bits: 4 | 8 | 32; blockSize?: 32 | 64 | 128 }>;
+
+const bitsOf: Record<string, 4 | 8 | 32> = { int4: 4, int8: 8, none: 32 };
+
+/**
+ * Reads `int4`, `int8:64`, `none`, `int4:128,down=int8,embedding=none`: one form for all, then exceptions
+ * by kind. Embedding and head default to int8 under int4: they are a small model's most sensitive matrix.
+ * @throws UsageError
+ */
+export function parsePrecision(text: string): PrecisionRequest {
+  const [all, ...exceptions] = text.split(',').map((part) => part.trim());
+  const base = parseForm(all!, text);
+  const request = Object.fromEntries(matrixKinds.map((kind) => [kind, { ...base }])) as PrecisionRequest;
+  if (base.bits === 4) request.embedding = { ...base, bits: 8 };
+  for (const exception of exceptions) {
+    const [kind, form] = exception.split('=');
+    if (!matrixKinds.includes(kind as MatrixKind) || form === undefined) {
+      throw new UsageError(
+        `Quantization "${text}": "${exception}" should be KIND=FORM with a kind of ${matrixKinds.join(', ')}.`,
+      );
+    }
+    request[kind as MatrixKind] = parseForm(form, text);
+  }
+  return request;
+}
+
+function parseForm(form: string, text: string): PrecisionRequest[MatrixKind] {
+  const [name, size] = form.split(':');
+  const bits = bitsOf[name!];
+  const blockSize = size === undefined ? undefined : Number(size);
+  const validSize = blockSize === undefined || (bits !== 32 && [32, 64, 128].includes(blockSize));
+  if (bits === undefined || !validSize) {
+    throw new UsageError(
+      `Quantization "${text}": "${form}" is none of int4, int8, none, with :32, :64 or :128 after int4 and int8.`,
+    );
+  }
+  return { bits, ...(blockSize !== undefined && { blockSize: blockSize as 32 | 64 | 128 }) };
+}
+
+/**
+ * The largest block size whose padding costs at most an eighth: large blocks run fastest and store the
+ * fewest scales, padded columns cost as much as real ones.
+ */
+export function defaultBlockSize(inputs: number): 32 | 64 | 128 {
+  for (const size of [128, 64] as const) {
+    if (Math.ceil(inputs / size) * size <= inputs * 1.125) return size;
+  }
+  return 32;
+}
+
+/** `int4:128`, `none`: the form `parsePrecision` reads. */
+export function formatPrecision({ bits, blockSize }: Precision): string {
+  return bits === 32 ? 'none' : `int${bits}:${blockSize}`;
+}

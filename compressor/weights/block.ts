@@ -1,0 +1,93 @@
+import type { Checkpoint, LayerRole } from '../checkpoint/checkpoint.ts';
+import { type BlockMatrix, blockMatrices, type LayerNorm, matrixShape, normsOf } from '../graph/layer.ts';
+import { type Mixture, mix } from './mixture.ts';
+
+/** The weights of one transformer block in float32: what layers of one group share. */
+export interface BlockWeights {
+  /** Row-major [outputs, inputs]. */
+  matrices: Record<BlockMatrix, Float32Array>;
+  /** [outputs of qkv], where the architecture has one. */
+  qkvBias?: Float32Array;
+}
+
+/** A layer's own vectors. */
+export type NormWeights = Partial<Record<LayerNorm, Float32Array>>;
+
+/** The tensors of a checkpoint that make up one of our matrices, stacked along the outputs. */
+export function partsOf(matrix: BlockMatrix): LayerRole[] {
+  switch (matrix) {
+    case 'qkv':
+      return ['attention.q', 'attention.k', 'attention.v'];
+    case 'output':
+      return ['attention.output'];
+    default:
+      return [`mlp.${matrix}`];
+  }
+}
+
+/**
+ * Reads one block, mixed of one or several layers: the only large allocation of a fold besides some rows
+ * of the embedding.
+ */
+export async function readBlock(checkpoint: Checkpoint, mixture: Mixture): Promise<BlockWeights> {
+  const matrices = {} as Record<BlockMatrix, Float32Array>;
+  for (const matrix of blockMatrices) matrices[matrix] = await readMatrix(checkpoint, mixture, matrix);
+  const qkvBias = await readQkvBias(checkpoint, mixture);
+  return { matrices, ...(qkvBias && { qkvBias }) };
+}
+
+export function readMatrix(
+  checkpoint: Checkpoint,
+  mixture: Mixture,
+  matrix: BlockMatrix,
+): Promise<Float32Array> {
+  return mix(mixture, (layer) => readStacked(checkpoint, layer, partsOf(matrix)));
+}
+
+export async function readQkvBias(
+  checkpoint: Checkpoint,
+  mixture: Mixture,
+): Promise<Float32Array | undefined> {
+  if (!checkpoint.architecture.qkvBias) return undefined;
+  const biases: LayerRole[] = ['attention.q.bias', 'attention.k.bias', 'attention.v.bias'];
+  return mix(mixture, (layer) => readStacked(checkpoint, layer, biases));
+}
+
+export async function readNorms(checkpoint: Checkpoint, layer: number): Promise<NormWeights> {
+  const norms: NormWeights = {};
+  for (const norm of normsOf(checkpoint.architecture)) {
+    norms[norm] = await checkpoint.tensor(`layers.${layer}.${norm}`).read();
+  }
+  return norms;
+}
+
+async function readStacked(checkpoint: Checkpoint, layer: number, roles: LayerRole[]): Promise<Float32Array> {
+  const parts = await Promise.all(roles.map((role) => checkpoint.tensor(`layers.${layer}.${role}`).read()));
+  if (parts.length === 1) return parts[0]!;
+  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    all.set(part, offset);
+    offset += part.length;
+  }
+  return all;
+}
+
+/** Parameters of a block's matrices and biases. */
+export function blockParameters(a: Checkpoint['architecture']): number {
+  const matrices = blockMatrices.reduce((sum, matrix) => {
+    const [outputs, inputs] = matrixShape(a, matrix);
+    return sum + outputs * inputs;
+  }, 0);
+  return matrices + (a.qkvBias ? matrixShape(a, 'qkv')[0] : 0);
+}
+
+/** Parameters of one layer's own norms. */
+export function normParameters(a: Checkpoint['architecture']): number {
+  return normsOf(a).reduce((sum, norm) => sum + (/[qk]\.norm$/.test(norm) ? a.headSize : a.width), 0);
+}
+
+/** Embedding, head and final norm: what no fold removes. */
+export function sharedParameters(a: Checkpoint['architecture']): number {
+  return a.vocabularySize * a.width * (a.tiedHead ? 1 : 2) + a.width;
+}
