@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest';
+import { importsOf, isOf, sources, specifiersOf } from './source-tree.ts';
+
+/** Which folders a folder's files must not reach into. `bin` starts `cli`; tests and scripts are free. */
+const forbidden: Record<string, string[]> = {
+  artifact: ['compressor', 'functions', 'cli'],
+  compressor: ['functions', 'cli'],
+  functions: ['compressor', 'cli'],
+  load: ['compressor', 'cli'],
+};
+
+/** The one file that may import each foreign runtime: to replace or upgrade one is a change in one place. */
+const seams: Record<string, string> = {
+  'onnxruntime-node': 'artifact/onnxruntime.ts',
+  '@aws-sdk/': 'artifact/store/s3.ts',
+};
+
+const product = sources.filter((path) => /^(artifact|bin|cli|compressor|functions)\//.test(path));
+
+describe('the scanner', () => {
+  it('sees every way to name a module, and no comment', () => {
+    const text = [
+      "import a from 'a';",
+      "import type { B } from './b.ts';",
+      "import { c,\n  d } from 'c';",
+      "export * from '../e.ts';",
+      "import 'f';",
+      "const g = await import('g/sub');",
+      "const h = require('h');",
+      "new Worker(new URL('./i.ts', import.meta.url));",
+      " * import { x } from 'comment';",
+      "// import y from 'comment';",
+      "export const notAnImport = 'comment';",
+    ].join('\n');
+    expect(specifiersOf(text).sort()).toEqual(['../e.ts', './b.ts', './i.ts', 'a', 'c', 'f', 'g/sub', 'h']);
+  });
+});
+
+describe('folders', () => {
+  it.each(Object.entries(forbidden))('%s reaches into none of %s', (folder, others) => {
+    const found = sources
+      .filter((path) => path.startsWith(`${folder}/`))
+      .flatMap((path) => importsOf(path).map((target) => ({ path, target })))
+      .filter(({ target }) => others.some((other) => isOf(target, other)));
+    expect(found).toEqual([]);
+  });
+
+  it('product code imports no tests', () => {
+    const found = product.filter((path) => importsOf(path).some((target) => target.startsWith('test/')));
+    expect(found).toEqual([]);
+  });
+});
+
+describe('foreign runtimes', () => {
+  it.each(Object.entries(seams))('%s is imported by %s alone', (runtime, seam) => {
+    const importers = product.filter((path) => importsOf(path).some((target) => isOf(target, runtime)));
+    expect(importers).toEqual([seam]);
+  });
+});
