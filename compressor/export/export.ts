@@ -1,0 +1,137 @@
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { type Manifest, type MatrixKind, type Precision, schemaVersion } from '../../artifact/manifest.ts';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { type FoldPlan, groupsOf } from '../plan/plan.ts';
+import { blockParameters, normParameters, sharedParameters } from '../weights/block.ts';
+import { mixtureOf } from '../weights/mixture.ts';
+import { BlobWriter, type WrittenBlob } from './blob-writer.ts';
+import { decoderGraph } from './graph.ts';
+import { WeightWriter } from './weights.ts';
+import type { WorkFolder } from './work-folder.ts';
+
+/**
+ * Positions of the rotary tables. They are stored, so a model made for millions of tokens would carry
+ * hundreds of megabytes of cosines; a KV cache of this length is beyond what one machine's memory gives.
+ */
+const maxPositions = 32_768;
+
+export interface ExportOptions {
+  checkpoint: Checkpoint;
+  plan: FoldPlan;
+  precision: Record<MatrixKind, Precision>;
+  /** The model's name in its store. */
+  name: string;
+  work: WorkFolder;
+  /** Recorded in the manifest: enough to run the fold again. */
+  folding: Manifest['folding'];
+  onProgress?: (done: number, total: number) => void;
+  signal?: AbortSignal;
+}
+
+export interface ExportedModel {
+  manifest: Manifest;
+  /** sha256 -> file of every blob. */
+  files: Map<string, string>;
+}
+
+/** Carries out a plan: writes the blobs, the graph over them and the manifest into the work folder. */
+export async function exportModel(options: ExportOptions): Promise<ExportedModel> {
+  const { checkpoint, plan, precision, work, signal } = options;
+  const { architecture: a } = checkpoint;
+  const writer = new WeightWriter({ checkpoint, precision, folder: work.path });
+  const groups = groupsOf(plan);
+  const total = groups.length + 3 + (a.tiedHead ? 0 : 1);
+  let done = 0;
+  const step = async (name: string, write: () => Promise<WrittenBlob>) => {
+    signal?.throwIfAborted();
+    const blob = await work.once(name, write);
+    options.onProgress?.(++done, total);
+    return blob;
+  };
+
+  const blocks: WrittenBlob[] = [];
+  for (const [block, group] of groups.entries()) {
+    const mixture = mixtureOf(group, plan.weights, plan.scores);
+    blocks.push(await step(`block-${block}`, () => writer.block(`block-${block}`, mixture)));
+  }
+  const positions = Math.min(a.contextLength, maxPositions);
+  const norms = await step('norms', () => writer.norms(plan.layers.map((layer) => layer.source)));
+  const rotary = await step('rotary', () => writer.rotary(positions));
+  const embedding = await step('embedding', () => writer.vocabulary('embedding'));
+  const head = a.tiedHead ? undefined : await step('head', () => writer.vocabulary('head'));
+  const graph = decoderGraph({
+    architecture: a,
+    precision,
+    layers: plan.layers,
+    blocks,
+    norms,
+    rotary,
+    embedding,
+    head,
+  });
+
+  const files = new Map<string, string>();
+  const weights: Manifest['weights'] = [];
+  const addWeights = (
+    kind: Manifest['weights'][number]['kind'],
+    { sha256, bytes }: WrittenBlob,
+    block?: number,
+  ) => {
+    files.set(sha256, join(work.path, sha256));
+    weights.push({ sha256, bytes, kind, ...(block !== undefined && { block }) });
+  };
+  for (const [block, blob] of blocks.entries()) addWeights('block', blob, block);
+  addWeights('norms', norms);
+  addWeights('rotary', rotary);
+  addWeights('embedding', embedding);
+  if (head) addWeights('embedding', head);
+  const addFile = async (bytes: Uint8Array) => {
+    const blob = await writeBlob(work.path, bytes);
+    files.set(blob.sha256, join(work.path, blob.sha256));
+    return blob;
+  };
+  const tokenizer = await checkpoint.tokenizerFiles();
+  const config = tokenizer['tokenizer_config.json'];
+  const shared = sharedParameters(a);
+  const manifest: Manifest = {
+    schemaVersion,
+    name: options.name,
+    architecture: a.family,
+    dimensions: {
+      vocabularySize: a.vocabularySize,
+      width: a.width,
+      heads: a.heads,
+      kvHeads: a.kvHeads,
+      headSize: a.headSize,
+      intermediateSize: a.intermediateSize,
+      contextLength: positions,
+    },
+    layers: plan.layers.map((layer, index) => ({ index, ...layer })),
+    tokens: {
+      ...(checkpoint.tokens.bos !== undefined && { bos: checkpoint.tokens.bos }),
+      eos: checkpoint.tokens.eos,
+      ...(checkpoint.tokens.chatTemplate !== undefined && { chatTemplate: checkpoint.tokens.chatTemplate }),
+    },
+    graph: await addFile(graph),
+    tokenizer: {
+      'tokenizer.json': await addFile(tokenizer['tokenizer.json']),
+      ...(config && { 'tokenizer_config.json': await addFile(config) }),
+    },
+    weights,
+    parameters: {
+      original: shared + a.layers.length * (blockParameters(a) + normParameters(a)),
+      folded: shared + groups.length * blockParameters(a) + plan.layers.length * normParameters(a),
+    },
+    quantization: precision,
+    folding: options.folding,
+  };
+  return { manifest, files };
+}
+
+async function writeBlob(folder: string, bytes: Uint8Array): Promise<WrittenBlob> {
+  const blob = await BlobWriter.create(folder, randomUUID());
+  await blob.begin('file', 'uint8', [bytes.length]);
+  await blob.append(bytes);
+  return blob.finish();
+}

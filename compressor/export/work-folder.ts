@@ -1,0 +1,64 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { WrittenBlob } from './blob-writer.ts';
+
+/** An interrupted fold that nobody took up again for this long is swept away. */
+const abandonedAfterMs = 7 * 24 * 3600 * 1000;
+
+/**
+ * Where a fold writes before it publishes. The folder's name is a digest of everything the result depends
+ * on, so that running an interrupted fold again finds the steps that were done.
+ */
+export class WorkFolder {
+  readonly path: string;
+  #done: Record<string, WrittenBlob>;
+
+  /** @param identity everything the result depends on, as JSON values */
+  static async open(parent: string, identity: unknown): Promise<WorkFolder> {
+    await mkdir(parent, { recursive: true });
+    await sweep(parent);
+    const digest = createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 32);
+    const path = join(parent, digest);
+    await mkdir(path, { recursive: true });
+    const state = await readFile(join(path, 'state.json'), 'utf8').catch(() => '{}');
+    return new WorkFolder(path, JSON.parse(state));
+  }
+
+  private constructor(path: string, done: Record<string, WrittenBlob>) {
+    this.path = path;
+    this.#done = done;
+  }
+
+  /** Steps that an earlier run finished. */
+  get resumedSteps(): number {
+    return Object.keys(this.#done).length;
+  }
+
+  /** Runs a step, or gives the result of an earlier run whose blob is still whole. */
+  async once(step: string, write: () => Promise<WrittenBlob>): Promise<WrittenBlob> {
+    const known = this.#done[step];
+    if (known) {
+      const file = await stat(join(this.path, known.sha256)).catch(() => undefined);
+      if (file?.size === known.bytes) return known;
+    }
+    const blob = await write();
+    this.#done = { ...this.#done, [step]: blob };
+    const temporary = join(this.path, `state.${process.pid}.partial`);
+    await writeFile(temporary, JSON.stringify(this.#done));
+    await rename(temporary, join(this.path, 'state.json'));
+    return blob;
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.path, { recursive: true, force: true });
+  }
+}
+
+async function sweep(parent: string): Promise<void> {
+  for (const name of await readdir(parent)) {
+    const path = join(parent, name);
+    const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Date.now() }));
+    if (Date.now() - mtimeMs > abandonedAfterMs) await rm(path, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,166 @@
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import type { Manifest } from '../../artifact/manifest.ts';
+import {
+  type Engine,
+  EngineError,
+  type EngineLimits,
+  type GenerationChunk,
+  type GenerationRequest,
+} from './engine.ts';
+import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
+
+export interface EngineOptions {
+  /** The folded model's graph, with its blobs beside it. */
+  graphPath: string;
+  manifest: Manifest;
+  /** Sequences that run at once; others wait. @default 4 */
+  slots?: number;
+  /** @default the cores this process may use */
+  threads?: number;
+  /** Idle threads spin for the next operator; turn off where others need the cores. @default true */
+  spinning?: boolean;
+  /** Tokens of prompt and completion together. @default the model's own */
+  contextLength?: number;
+}
+
+/**
+ * Starts a worker thread with the model and waits until it can answer.
+ * @throws EngineError where the graph cannot be opened
+ */
+export async function createEngine(options: EngineOptions): Promise<Engine> {
+  const { manifest } = options;
+  const { dimensions } = manifest;
+  const contextLength = Math.min(options.contextLength ?? dimensions.contextLength, dimensions.contextLength);
+  const workerOptions: WorkerOptions = {
+    slots: options.slots ?? 4,
+    decoder: {
+      graphPath: options.graphPath,
+      vocabularySize: dimensions.vocabularySize,
+      threads: options.threads ?? availableParallelism(),
+      spinning: options.spinning ?? true,
+      cache: {
+        layers: manifest.layers.length,
+        kvHeads: dimensions.kvHeads,
+        headSize: dimensions.headSize,
+        capacity: contextLength,
+      },
+    },
+  };
+  const engine = new WorkerEngine(workerOptions, {
+    contextLength,
+    vocabularySize: dimensions.vocabularySize,
+  });
+  await engine.ready;
+  return engine;
+}
+
+class WorkerEngine implements Engine {
+  readonly limits: EngineLimits;
+  readonly ready: Promise<void>;
+  readonly #worker: Worker;
+  readonly #streams = new Map<number, ChunkStream>();
+  #nextId = 0;
+  #failure: EngineError | undefined;
+
+  constructor(options: WorkerOptions, limits: EngineLimits) {
+    this.limits = limits;
+    // The published package holds JavaScript, a checkout TypeScript.
+    const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
+    this.#worker = new Worker(new URL(file, import.meta.url), { workerData: options });
+    this.ready = new Promise((resolve, reject) => {
+      this.#worker.on('message', (message: FromWorker) => {
+        if (message.type === 'ready') resolve();
+        else if (message.type === 'failed')
+          reject(this.#fail(`The model could not be opened: ${message.message}`));
+        else this.#deliver(message);
+      });
+      this.#worker.on('error', (error) => reject(this.#fail(`The engine's thread failed: ${error.message}`)));
+      this.#worker.on('exit', (code) => reject(this.#fail(`The engine's thread ended with code ${code}.`)));
+    });
+  }
+
+  async *generate(request: GenerationRequest, signal?: AbortSignal): AsyncGenerator<GenerationChunk> {
+    const { contextLength } = this.limits;
+    if (request.prompt.length === 0) throw new RangeError('The prompt has no tokens.');
+    const room = contextLength - request.prompt.length;
+    if (room < 1) {
+      throw new RangeError(
+        `The prompt has ${request.prompt.length} tokens; the context holds ${contextLength}.`,
+      );
+    }
+    signal?.throwIfAborted();
+    if (this.#failure) throw this.#failure;
+
+    const id = this.#nextId++;
+    const stream = new ChunkStream();
+    this.#streams.set(id, stream);
+    const abort = () => stream.fail(signal!.reason);
+    signal?.addEventListener('abort', abort, { once: true });
+    this.#post({
+      type: 'generate',
+      id,
+      request: { ...request, maxTokens: Math.min(request.maxTokens, room) },
+    });
+    let finished = false;
+    try {
+      while (!finished) {
+        const chunk = await stream.next();
+        finished = chunk.finish !== undefined;
+        yield chunk;
+      }
+    } finally {
+      signal?.removeEventListener('abort', abort);
+      this.#streams.delete(id);
+      if (!finished) this.#post({ type: 'cancel', id });
+    }
+  }
+
+  #deliver(message: Extract<FromWorker, { id: number }>): void {
+    const stream = this.#streams.get(message.id); // gone where it was cancelled meanwhile
+    if (message.type === 'chunk') stream?.push(message.chunk);
+    else stream?.fail(new EngineError(`The model failed: ${message.message}`));
+  }
+
+  #fail(message: string): EngineError {
+    this.#failure ??= new EngineError(message);
+    for (const stream of this.#streams.values()) stream.fail(this.#failure);
+    return this.#failure;
+  }
+
+  #post(message: ToWorker): void {
+    this.#worker.postMessage(message);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#fail('The engine was closed.');
+    await this.#worker.terminate();
+  }
+}
+
+/** Chunks on their way from the worker's messages to the one loop that reads them. */
+class ChunkStream {
+  readonly #chunks: GenerationChunk[] = [];
+  #failure: { error: unknown } | undefined;
+  #wake: (() => void) | undefined;
+
+  push(chunk: GenerationChunk): void {
+    this.#chunks.push(chunk);
+    this.#wake?.();
+  }
+
+  fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#wake?.();
+  }
+
+  async next(): Promise<GenerationChunk> {
+    while (this.#chunks.length === 0) {
+      if (this.#failure) throw this.#failure.error;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    return this.#chunks.shift()!;
+  }
+}

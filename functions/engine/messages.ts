@@ -1,0 +1,21 @@
+import type { DecoderOptions } from './decoder.ts';
+import type { GenerationChunk, GenerationRequest } from './engine.ts';
+
+/** What passes between the engine's caller and its worker thread. */
+
+export interface WorkerOptions {
+  decoder: DecoderOptions;
+  /** Sequences that run at once. */
+  slots: number;
+}
+
+export type ToWorker =
+  | { type: 'generate'; id: number; request: GenerationRequest }
+  | { type: 'cancel'; id: number }
+  | { type: 'close' };
+
+export type FromWorker =
+  | { type: 'ready' }
+  | { type: 'failed'; message: string }
+  | { type: 'chunk'; id: number; chunk: GenerationChunk }
+  | { type: 'error'; id: number; message: string };

@@ -1,0 +1,122 @@
+import type { Sampling } from './engine.ts';
+import { fastExp } from './fast-exp.ts';
+import { randomSource } from './random.ts';
+
+/**
+ * Picks a sequence's next token. Filters act on the probabilities at the given temperature in the order
+ * top-k, top-p, min-p, as vLLM's do. Cost matters: this runs between any two steps of the model, over
+ * vocabularies of up to 262,144 pieces.
+ */
+export class Sampler {
+  readonly #sampling: Sampling;
+  readonly #random: () => number;
+  /** Unnormalized probabilities, the likeliest is 1. Reused from step to step. */
+  readonly #weights: Float32Array;
+
+  constructor(sampling: Sampling, vocabularySize: number) {
+    this.#sampling = sampling;
+    this.#random = randomSource(sampling.seed);
+    this.#weights = new Float32Array(sampling.temperature > 0 ? vocabularySize : 0);
+  }
+
+  /** @param logits [vocabulary], left as it is */
+  next(logits: Float32Array): number {
+    const best = argmax(logits);
+    const { temperature, topK, topP, minP } = this.#sampling;
+    if (temperature === 0 || topK === 1) return best;
+
+    const weights = this.#weights;
+    const highest = logits[best]!;
+    const inverse = 1 / temperature;
+    let total = 0;
+    for (let i = 0; i < logits.length; i++) {
+      const weight = fastExp((logits[i]! - highest) * inverse);
+      weights[i] = weight;
+      total += weight;
+    }
+    if (topK === 0 && topP >= 1 && minP <= 0) return draw(weights, undefined, total * this.#random());
+
+    const candidates = this.#candidates(total);
+    let sum = 0;
+    for (const token of candidates) sum += weights[token]!;
+    return draw(weights, candidates, sum * this.#random());
+  }
+
+  /** The tokens that pass the filters, likeliest first. */
+  #candidates(total: number): number[] {
+    const { topK, topP, minP } = this.#sampling;
+    const weights = this.#weights;
+    // Below this a token passes neither min-p nor top-p: all such tokens together have less than 1 - p.
+    const floor = topP < 1 ? Math.max(minP, ((1 - topP) * total) / weights.length) : minP;
+    let candidates: number[] = [];
+    if (topK > 0 && topK < weights.length) {
+      candidates = largest(weights, topK);
+    } else {
+      for (let i = 0; i < weights.length; i++) if (weights[i]! >= floor) candidates.push(i);
+      candidates.sort((a, b) => weights[b]! - weights[a]! || a - b);
+    }
+    if (topP < 1) {
+      const inTopK = topK > 0 ? candidates.reduce((sum, token) => sum + weights[token]!, 0) : total;
+      let sum = 0;
+      let end = 0;
+      while (end < candidates.length && sum < topP * inTopK) sum += weights[candidates[end++]!]!;
+      candidates.length = Math.max(end, 1);
+    }
+    return minP > 0 ? candidates.filter((token) => weights[token]! >= minP) : candidates;
+  }
+}
+
+/** The first of the largest values. */
+export function argmax(values: Float32Array): number {
+  let best = 0;
+  let highest = values[0]!;
+  for (let i = 1; i < values.length; i++) {
+    if (values[i]! > highest) {
+      highest = values[i]!;
+      best = i;
+    }
+  }
+  return best;
+}
+
+/** Indices of the k largest values, largest first; of equals the lower index goes first. */
+function largest(values: Float32Array, k: number): number[] {
+  // A heap of k with the smallest on top: nearly every value is turned away by one comparison.
+  const heap: number[] = [];
+  const less = (a: number, b: number) => values[a]! < values[b]! || (values[a]! === values[b]! && a > b);
+  const sink = (at: number) => {
+    for (;;) {
+      let smallest = at;
+      for (const child of [2 * at + 1, 2 * at + 2]) {
+        if (child < heap.length && less(heap[child]!, heap[smallest]!)) smallest = child;
+      }
+      if (smallest === at) return;
+      [heap[at], heap[smallest]] = [heap[smallest]!, heap[at]!];
+      at = smallest;
+    }
+  };
+  for (let i = 0; i < k; i++) heap.push(i);
+  for (let at = k >> 1; at >= 0; at--) sink(at);
+  for (let i = k; i < values.length; i++) {
+    if (values[i]! > values[heap[0]!]!) {
+      heap[0] = i;
+      sink(0);
+    }
+  }
+  return heap.sort((a, b) => values[b]! - values[a]! || a - b);
+}
+
+/** The token at which the running sum passes `at`. */
+function draw(weights: Float32Array, tokens: number[] | undefined, at: number): number {
+  const count = tokens?.length ?? weights.length;
+  let last = 0;
+  for (let i = 0; i < count; i++) {
+    const token = tokens ? tokens[i]! : i;
+    const weight = weights[token]!;
+    if (weight === 0) continue;
+    at -= weight;
+    last = token;
+    if (at < 0) return token;
+  }
+  return last; // rounding left a rest
+}

@@ -1,0 +1,27 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { Decoder } from './decoder.ts';
+import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
+import { Scheduler } from './scheduler.ts';
+
+/** The engine's thread: the runtime's calls are synchronous and would block the HTTP thread. */
+
+const port = parentPort!;
+const options = workerData as WorkerOptions;
+const send = (message: FromWorker) => port.postMessage(message);
+
+try {
+  const decoder = await Decoder.open(options.decoder);
+  const scheduler = new Scheduler(decoder, options.decoder.vocabularySize, options.slots, {
+    onChunk: (id, chunk) => send({ type: 'chunk', id, chunk }),
+    onError: (id, error) => send({ type: 'error', id, message: error.message }),
+  });
+  port.on('message', (message: ToWorker) => {
+    if (message.type === 'generate') scheduler.add(message.id, message.request);
+    else if (message.type === 'cancel') scheduler.cancel(message.id);
+    else port.close();
+  });
+  send({ type: 'ready' });
+} catch (error) {
+  send({ type: 'failed', message: (error as Error).message });
+  port.close();
+}
