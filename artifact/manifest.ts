@@ -4,9 +4,18 @@ import { InvalidDataError } from './errors.ts';
 /** Manifests of another version are refused: a reader must never guess at a layout. */
 export const schemaVersion = 1;
 
+/** Safe in a key, a URL and a file name. */
+export const modelNamePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
 const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
-const positive = z.int().min(1).max(2 ** 31 - 1);
-const tokenId = z.int().min(0).max(2 ** 31 - 1);
+const positive = z
+  .int()
+  .min(1)
+  .max(2 ** 31 - 1);
+const tokenId = z
+  .int()
+  .min(0)
+  .max(2 ** 31 - 1);
 
 const blobSchema = z.object({
   /** Lower-case hex; also the blob's name in the store. */
@@ -26,7 +35,7 @@ export const matrixKinds = ['qkv', 'output', 'gate', 'up', 'down', 'embedding'] 
 
 const manifestSchema = z.object({
   schemaVersion: z.literal(schemaVersion),
-  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/),
+  name: z.string().regex(modelNamePattern),
   /** The model family: `llama`, `qwen2`, ... */
   architecture: z.string(),
   dimensions: z.object({
@@ -40,7 +49,10 @@ const manifestSchema = z.object({
     contextLength: positive,
   }),
   /** One entry per layer, in depth order. `source` is the layer of the checkpoint, `block` counts from 0. */
-  layers: z.array(z.object({ index: count, source: count, block: count })).min(1).max(4096),
+  layers: z
+    .array(z.object({ index: count, source: count, block: count }))
+    .min(1)
+    .max(4096),
   tokens: z.object({
     bos: tokenId.optional(),
     /** Generation ends at any of these. */
@@ -53,7 +65,9 @@ const manifestSchema = z.object({
   /** `tokenizer.json` and `tokenizer_config.json`, each a blob. */
   tokenizer: z.object({ 'tokenizer.json': blobSchema, 'tokenizer_config.json': blobSchema.optional() }),
   /** The weights: one blob per distinct block, in order, and the others. */
-  weights: z.array(blobSchema.extend({ kind: z.enum(['block', 'embedding', 'norms', 'rotary']), block: count.optional() })),
+  weights: z.array(
+    blobSchema.extend({ kind: z.enum(['block', 'embedding', 'norms', 'rotary']), block: count.optional() }),
+  ),
   parameters: z.object({
     /** Of the checkpoint. */
     original: count,
@@ -71,7 +85,9 @@ const manifestSchema = z.object({
     options: z.record(z.string(), z.unknown()),
   }),
   /** Perplexities measured when it was folded, each with the text it was measured on. */
-  quality: z.array(z.object({ stage: z.string(), text: z.string(), tokens: count, perplexity: z.number() })).optional(),
+  quality: z
+    .array(z.object({ stage: z.string(), text: z.string(), tokens: count, perplexity: z.number() }))
+    .optional(),
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;
@@ -98,7 +114,8 @@ export function parseManifest(bytes: Uint8Array, where: string): Manifest {
     );
   }
   const result = manifestSchema.safeParse(json);
-  if (!result.success) throw new InvalidDataError(`${where} is no manifest:\n${z.prettifyError(result.error)}`);
+  if (!result.success)
+    throw new InvalidDataError(`${where} is no manifest:\n${z.prettifyError(result.error)}`);
   return result.data;
 }
 

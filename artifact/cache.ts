@@ -1,0 +1,145 @@
+import { mkdir, readdir, rm, statfs } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { mapConcurrently } from './concurrency.ts';
+import { FoldgateError, InvalidDataError } from './errors.ts';
+import { withFileLock } from './file-lock.ts';
+import { type Blob, blobsOf, type Manifest } from './manifest.ts';
+import { blobKey } from './models/layout.ts';
+import { SharedWork } from './shared-work.ts';
+import { statIfThere, temporaryPrefix } from './store/atomic-file.ts';
+import type { Store, TransferOptions } from './store/store.ts';
+
+/** Blobs in flight. A cold start needs all of them; each is itself fetched in parallel ranges. */
+const parallelBlobs = 8;
+
+/** Temporary and lock files older than this, in milliseconds, belong to processes that died. */
+const abandonedAfterMs = 24 * 60 * 60 * 1000;
+
+const lockSuffix = '.lock';
+
+export interface LocalModel {
+  /** The ONNX graph; its weights lie beside it, under their sha256. */
+  graphPath: string;
+  /** The path of one of the model's blobs. */
+  file(sha256: string): string;
+}
+
+export interface FetchOptions extends TransferOptions {
+  /** @default $FOLDGATE_CACHE, else the user's cache folder (XDG) / foldgate */
+  cacheFolder?: string | undefined;
+}
+
+/** In this process, two calls that want the same blob share one download. */
+const downloads = new SharedWork<void>();
+
+/**
+ * Brings a model's blobs to the local disk: into a cache folder, named by their content, each fetched once
+ * even when several calls or processes want it at the same time. The blobs of a `file:` store are used where
+ * they lie. Sizes are checked on every call, digests at download: a truncated file is fetched again.
+ * `onProgress` adds up to the bytes of all blobs, those that were there included.
+ * @throws NotFoundError, InvalidDataError for missing or damaged blobs; FoldgateError where the disk is full.
+ */
+export async function fetchModel(
+  store: Store,
+  manifest: Manifest,
+  options: FetchOptions = {},
+): Promise<LocalModel> {
+  const blobs = blobsOf(manifest);
+  if (store.localPath(blobKey(manifest.graph.sha256)) !== undefined) return await inPlace(store, manifest);
+
+  const folder = join(options.cacheFolder ?? defaultCacheFolder(), 'blobs');
+  const pathOf = (sha256: string) => join(folder, sha256);
+  await mkdir(folder, { recursive: true });
+  await removeAbandoned(folder);
+  const missing: Blob[] = [];
+  for (const blob of blobs) {
+    if (await isThere(pathOf(blob.sha256), blob)) options.onProgress?.(blob.bytes);
+    else missing.push(blob);
+  }
+  await checkSpace(folder, missing);
+  const fetch = (blob: Blob, signal: AbortSignal) =>
+    fetchBlob(store, blob, pathOf(blob.sha256), { ...options, signal });
+  await mapConcurrently(missing, parallelBlobs, fetch, options.signal);
+  return localModel(manifest, pathOf);
+}
+
+/** Where blobs are kept when nobody says otherwise. */
+export function defaultCacheFolder(): string {
+  const { FOLDGATE_CACHE, XDG_CACHE_HOME } = process.env;
+  if (FOLDGATE_CACHE) return FOLDGATE_CACHE;
+  return join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'foldgate');
+}
+
+async function fetchBlob(store: Store, blob: Blob, path: string, options: FetchOptions): Promise<void> {
+  let reported = 0;
+  const onProgress = (bytes: number) => {
+    reported += bytes;
+    options.onProgress?.(bytes);
+  };
+  await downloads.run(
+    path,
+    (shared) =>
+      withFileLock(
+        path + lockSuffix,
+        async () => {
+          if (await isThere(path, blob)) return; // Another process was faster.
+          await store.download(blobKey(blob.sha256), path, blob, shared);
+        },
+        shared.signal,
+      ),
+    { signal: options.signal, onProgress },
+  );
+  if (reported < blob.bytes) options.onProgress?.(blob.bytes - reported);
+}
+
+async function inPlace(store: Store, manifest: Manifest): Promise<LocalModel> {
+  const pathOf = (sha256: string) => store.localPath(blobKey(sha256)) as string;
+  for (const blob of blobsOf(manifest)) {
+    if (await isThere(pathOf(blob.sha256), blob)) continue;
+    throw new InvalidDataError(
+      `${pathOf(blob.sha256)} is missing or is not ${blob.bytes} bytes long. ` +
+        `Run "foldgate verify" on ${manifest.name} and publish it again.`,
+    );
+  }
+  return localModel(manifest, pathOf);
+}
+
+function localModel(manifest: Manifest, pathOf: (sha256: string) => string): LocalModel {
+  const known = new Set(blobsOf(manifest).map((blob) => blob.sha256));
+  return {
+    graphPath: pathOf(manifest.graph.sha256),
+    file(sha256) {
+      if (!known.has(sha256)) throw new RangeError(`${sha256} is no blob of ${manifest.name}.`);
+      return pathOf(sha256);
+    },
+  };
+}
+
+async function isThere(path: string, blob: Blob): Promise<boolean> {
+  const info = await statIfThere(path);
+  return info?.isFile() === true && Number(info.size) === blob.bytes;
+}
+
+async function checkSpace(folder: string, missing: Blob[]): Promise<void> {
+  const needed = missing.reduce((sum, blob) => sum + blob.bytes, 0);
+  if (needed === 0) return;
+  const { bavail, bsize } = await statfs(folder);
+  if (bavail * bsize >= needed) return;
+  const megabytes = (bytes: number) => `${Math.ceil(bytes / 1e6)} MB`;
+  throw new FoldgateError(
+    `The model needs ${megabytes(needed)} in ${folder}, where ${megabytes(bavail * bsize)} are free. ` +
+      'Make room, or set FOLDGATE_CACHE to a folder with more.',
+  );
+}
+
+/** Temporary files and locks that processes left behind when they died. */
+async function removeAbandoned(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(temporaryPrefix) && !name.endsWith(lockSuffix)) continue;
+    const path = join(folder, name);
+    const info = await statIfThere(path);
+    if (info === undefined || Date.now() - Number(info.mtimeMs) < abandonedAfterMs) continue;
+    await rm(path, { force: true });
+  }
+}
