@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import { decoderOptions } from '../../artifact/decoder/decoder.ts';
 import type { Manifest } from '../../artifact/manifest.ts';
 import {
   type Engine,
@@ -35,16 +36,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const workerOptions: WorkerOptions = {
     slots: options.slots ?? 4,
     decoder: {
-      graphPath: options.graphPath,
-      vocabularySize: dimensions.vocabularySize,
+      ...decoderOptions(manifest, options.graphPath, contextLength),
       threads: options.threads ?? availableParallelism(),
       spinning: options.spinning ?? true,
-      cache: {
-        layers: manifest.layers.length,
-        kvHeads: dimensions.kvHeads,
-        headSize: dimensions.headSize,
-        capacity: contextLength,
-      },
     },
   };
   const engine = new WorkerEngine(workerOptions, {

@@ -1,4 +1,4 @@
-import type { DecoderOptions } from './decoder.ts';
+import type { DecoderOptions } from '../../artifact/decoder/decoder.ts';
 import type { GenerationChunk, GenerationRequest } from './engine.ts';
 
 /** What passes between the engine's caller and its worker thread. */

@@ -1,6 +1,6 @@
-import type { Decoder } from './decoder.ts';
+import type { Decoder } from '../../artifact/decoder/decoder.ts';
+import type { KvCache } from '../../artifact/decoder/kv-cache.ts';
 import type { GenerationChunk, GenerationRequest } from './engine.ts';
-import type { KvCache } from './kv-cache.ts';
 import { Sampler } from './sampler.ts';
 
 /** Prompt tokens between two turns of other sequences: bounds how long a long prompt stalls them. */

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { Decoder } from './decoder.ts';
+import { Decoder } from '../../artifact/decoder/decoder.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
 import { Scheduler } from './scheduler.ts';
 

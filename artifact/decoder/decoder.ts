@@ -1,10 +1,12 @@
+import type { Manifest } from '../manifest.ts';
 import {
+  float32,
   type InferenceSession,
   int32,
   openSession,
   type SessionOptions,
   Tensor,
-} from '../../artifact/onnxruntime.ts';
+} from '../onnxruntime.ts';
 import { type CacheShape, KvCache } from './kv-cache.ts';
 
 export interface DecoderOptions extends SessionOptions {
@@ -53,19 +55,46 @@ export class Decoder {
    * @returns the logits after the last one, [vocabulary], valid until the next call
    */
   async run(cache: KvCache, tokens: ArrayLike<number>): Promise<Float32Array> {
+    this.#row[0] = BigInt(tokens.length - 1);
+    await this.#run(cache, tokens, this.#step.logits_rows!, this.#logitsTensor);
+    return this.#logits;
+  }
+
+  /** Appends tokens to the sequence. @returns the logits after each, [tokens, vocabulary], new memory */
+  async runAll(cache: KvCache, tokens: ArrayLike<number>): Promise<Float32Array> {
+    const count = tokens.length;
+    const rows = new Tensor(
+      'int64',
+      BigInt64Array.from({ length: count }, (_, row) => BigInt(row)),
+      [count],
+    );
+    const logits = new Float32Array(count * this.#logits.length);
+    await this.#run(cache, tokens, rows, float32(logits, [count, this.#logits.length]));
+    return logits;
+  }
+
+  async #run(cache: KvCache, tokens: ArrayLike<number>, rows: Tensor, logits: Tensor): Promise<void> {
     const total = cache.length + tokens.length;
     this.#lastToken[0] = total - 1;
     this.#totalLength[0] = total;
-    this.#row[0] = BigInt(tokens.length - 1);
     let inputs = this.#step;
     if (tokens.length === 1) this.#oneToken[0] = tokens[0]!;
     else inputs = { ...inputs, input_ids: int32(Int32Array.from(tokens), [1, tokens.length]) };
-    await this.#session.run({ ...inputs, ...cache.past }, { logits: this.#logitsTensor, ...cache.present });
+    await this.#session.run({ ...inputs, ...cache.past, logits_rows: rows }, { logits, ...cache.present });
     cache.length = total;
-    return this.#logits;
   }
 
   async release(): Promise<void> {
     await this.#session.release();
   }
+}
+
+/** What the decoder needs to know of a model. */
+export function decoderOptions(manifest: Manifest, graphPath: string, capacity: number): DecoderOptions {
+  const { vocabularySize, kvHeads, headSize } = manifest.dimensions;
+  return {
+    graphPath,
+    vocabularySize,
+    cache: { layers: manifest.layers.length, kvHeads, headSize, capacity },
+  };
 }

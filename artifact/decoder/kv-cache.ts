@@ -1,4 +1,4 @@
-import { float32, type Tensor } from '../../artifact/onnxruntime.ts';
+import { float32, type Tensor } from '../onnxruntime.ts';
 
 export interface CacheShape {
   layers: number;

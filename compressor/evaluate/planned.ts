@@ -1,0 +1,70 @@
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { embed } from '../forward/embed.ts';
+import { HeadRunner } from '../forward/head-runner.ts';
+import { LayerRunner } from '../forward/layer-runner.ts';
+import { type FoldPlan, groupsOf } from '../plan/plan.ts';
+import { readBlock, readNorms } from '../weights/block.ts';
+import { mixtureOf } from '../weights/mixture.ts';
+import { type Pieces, type Quality, qualityOf } from './pieces.ts';
+
+export interface EvaluateOptions {
+  onProgress?: (done: number, total: number) => void;
+  signal?: AbortSignal;
+}
+
+/** What `evaluatePlan` needs of a plan. */
+export type LayerPlan = Pick<FoldPlan, 'layers' | 'weights' | 'scores'>;
+
+/** The plan that folds nothing. */
+export function identityPlan(layers: number): LayerPlan {
+  return { layers: Array.from({ length: layers }, (_, i) => ({ source: i, block: i })), weights: 'first' };
+}
+
+/**
+ * The quality of a checkpoint folded by a plan, in float32, before anything is written: layer by layer,
+ * so that memory holds one block and the texts' hidden states.
+ */
+export async function evaluatePlan(
+  checkpoint: Checkpoint,
+  plan: LayerPlan,
+  { pieces, targets, tokens }: Pieces,
+  options: EvaluateOptions = {},
+): Promise<Quality> {
+  const states = await runPlan(checkpoint, plan, pieces, options);
+  await using head = new HeadRunner(checkpoint);
+  const losses = await head.losses(states, targets);
+  return qualityOf(
+    losses.flatMap((piece) => [...piece]).reduce((sum, loss) => sum + loss, 0),
+    tokens,
+  );
+}
+
+/** Hidden states after the last layer, per piece [tokens, width]. */
+export async function runPlan(
+  checkpoint: Checkpoint,
+  plan: LayerPlan,
+  pieces: Int32Array[],
+  options: EvaluateOptions = {},
+): Promise<Float32Array[]> {
+  const longest = Math.max(...pieces.map((piece) => piece.length));
+  await using runner = new LayerRunner(checkpoint.architecture, longest);
+  const groups = groupsOf({ ...plan } as FoldPlan);
+  let loaded: { block: number; weights: Awaited<ReturnType<typeof readBlock>> } | undefined;
+  let states = await embed(checkpoint, pieces);
+  for (const [index, { source, block }] of plan.layers.entries()) {
+    if (loaded?.block !== block) {
+      loaded = undefined; // one block at a time
+      const mixture = mixtureOf(groups[block]!, plan.weights, plan.scores);
+      loaded = { block, weights: await readBlock(checkpoint, mixture) };
+    }
+    const norms = await readNorms(checkpoint, source);
+    const next: Float32Array[] = [];
+    for (const state of states) {
+      options.signal?.throwIfAborted();
+      next.push(await runner.run(source, loaded.weights, norms, state));
+    }
+    states = next;
+    options.onProgress?.(index + 1, plan.layers.length);
+  }
+  return states;
+}

@@ -1,0 +1,46 @@
+import { embed } from '../forward/embed.ts';
+import { LayerRunner } from '../forward/layer-runner.ts';
+import { readBlock, readNorms } from '../weights/block.ts';
+import type { Ranker } from './ranker.ts';
+
+/**
+ * Block influence (ShortGPT, arXiv 2403.03853): 1 - mean cosine similarity between a layer's input and
+ * output over all tokens. One pass through the model.
+ */
+export const influence: Ranker = async (checkpoint, { pieces }, options = {}) => {
+  const { architecture: a } = checkpoint;
+  const longest = Math.max(...pieces.map((piece) => piece.length));
+  await using runner = new LayerRunner(a, longest);
+  let states = await embed(checkpoint, pieces);
+  const scores: number[] = [];
+  for (let layer = 0; layer < a.layers.length; layer++) {
+    const block = await readBlock(checkpoint, [{ layer, factor: 1 }]);
+    const norms = await readNorms(checkpoint, layer);
+    const next: Float32Array[] = [];
+    let similarity = 0;
+    let tokens = 0;
+    for (const state of states) {
+      options.signal?.throwIfAborted();
+      const out = await runner.run(layer, block, norms, state);
+      for (let row = 0; row < state.length; row += a.width) {
+        similarity += cosine(state.subarray(row, row + a.width), out.subarray(row, row + a.width));
+        tokens++;
+      }
+      next.push(out);
+    }
+    scores.push(1 - similarity / tokens);
+    states = next;
+    options.onProgress?.(layer + 1, a.layers.length);
+  }
+  return scores;
+};
+
+function cosine(x: Float32Array, y: Float32Array): number {
+  let [xy, xx, yy] = [0, 0, 0];
+  for (let i = 0; i < x.length; i++) {
+    xy += x[i]! * y[i]!;
+    xx += x[i]! * x[i]!;
+    yy += y[i]! * y[i]!;
+  }
+  return xy / Math.sqrt(xx * yy || 1);
+}

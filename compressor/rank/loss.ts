@@ -1,0 +1,51 @@
+import { embed } from '../forward/embed.ts';
+import { HeadRunner } from '../forward/head-runner.ts';
+import { LayerRunner } from '../forward/layer-runner.ts';
+import { readBlock, readNorms } from '../weights/block.ts';
+import type { Ranker } from './ranker.ts';
+
+/**
+ * The rise of the loss, in nats a token, when a layer is left out. Block influence misses layers whose
+ * removal ruins the model though they turn the hidden state no more than their neighbours.
+ *
+ * All models with one layer left out advance together, so that each block is read once: the one without
+ * layer l starts from the whole model's states before it. Costs layers / 2 passes through the model.
+ */
+export const loss: Ranker = async (checkpoint, { pieces, targets, tokens }, options = {}) => {
+  const { architecture: a } = checkpoint;
+  const layers = a.layers.length;
+  const longest = Math.max(...pieces.map((piece) => piece.length));
+  await using runner = new LayerRunner(a, longest);
+  let whole = await embed(checkpoint, pieces);
+  /** By the layer left out. */
+  const without: Float32Array[][] = [];
+  const steps = layers + 1;
+  for (let layer = 0; layer < layers; layer++) {
+    const block = await readBlock(checkpoint, [{ layer, factor: 1 }]);
+    const norms = await readNorms(checkpoint, layer);
+    const run = async (states: Float32Array[]) => {
+      const out: Float32Array[] = [];
+      for (const state of states) {
+        options.signal?.throwIfAborted();
+        out.push(await runner.run(layer, block, norms, state));
+      }
+      return out;
+    };
+    for (const [left, states] of without.entries()) without[left] = await run(states);
+    without.push(whole); // this layer passes the states on as they are
+    whole = await run(whole);
+    options.onProgress?.(layer + 1, steps);
+  }
+  await using head = new HeadRunner(checkpoint);
+  const all = [whole, ...without];
+  const losses = await head.losses(
+    all.flat(),
+    all.flatMap(() => targets),
+  );
+  options.onProgress?.(steps, steps);
+  const means = all.map((_, i) => {
+    const own = losses.slice(i * pieces.length, (i + 1) * pieces.length);
+    return own.reduce((sum, piece) => sum + piece.reduce((a, b) => a + b, 0), 0) / tokens;
+  });
+  return means.slice(1).map((mean) => mean - means[0]!);
+};
