@@ -12,7 +12,7 @@ export async function openStore(url: string): Promise<Store> {
     const { FileStore } = await import('./file.ts');
     return new FileStore(location.folder);
   }
-  const { openS3Store } = await import('./s3.ts');
+  const { openS3Store } = await import('./s3-store.ts');
   return await openS3Store(location);
 }
 

@@ -1,0 +1,357 @@
+import { buffer } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FoldgateError, InvalidDataError, NotFoundError } from '../errors.ts';
+import { writeAtomically } from './atomic-file.ts';
+import { checkDigest, digestOf } from './digest.ts';
+import { sendParts } from './parts.ts';
+import { fetchRanges, type OpenRange, readRange } from './ranges.ts';
+import { retrying } from './retry.ts';
+import { S3Bucket, type S3Head } from './s3.ts';
+import {
+  explain,
+  isConflict,
+  isMissingObject,
+  isPreconditionFailed,
+  isUnsupported,
+  nameOf,
+} from './s3-errors.ts';
+import {
+  type CallOptions,
+  checkKey,
+  type Digest,
+  type ObjectInfo,
+  type Store,
+  type TransferOptions,
+} from './store.ts';
+import { formatStoreUrl, type StoreLocation } from './url.ts';
+
+export interface S3Options {
+  /** Files up to this many bytes are one request, larger ones parts of this size. S3's least is 5 MiB. */
+  partBytes?: number;
+  /** Bytes of one ranged read. */
+  rangeBytes?: number;
+  /** Milliseconds without a byte after which a connection counts as dead. */
+  idleMs?: number;
+}
+
+const defaults = {
+  // Large enough that a request's round trip is small against its transfer; four of them for each of four
+  // blobs in flight hold 128 MiB while publishing.
+  partBytes: 8 * 1024 * 1024,
+  rangeBytes: 8 * 1024 * 1024,
+  idleMs: 20_000,
+} as const;
+
+const parallelParts = 4;
+const parallelRanges = 8;
+
+/** How often a transfer starts over because another writer was at the same object at the same time. */
+const maxRestarts = 3;
+const restartDelayMs = 200;
+
+/** How often an upload is aborted before the rest is left to `abortOrphans`. */
+const maxAborts = 5;
+
+/** S3 copies no larger object in one request. */
+const maxCopyBytes = 5 * 1024 ** 3;
+
+/** Opens an S3 bucket, or a prefix in one, as a store. */
+export async function openS3Store(
+  location: StoreLocation & { kind: 's3' },
+  options: S3Options = {},
+): Promise<Store> {
+  const config = { ...defaults, ...options };
+  const bucket = await S3Bucket.open(location.bucket, location.pathStyle, config.idleMs);
+  return new S3Store(bucket, location, config);
+}
+
+class S3Store implements Store {
+  readonly url: string;
+  readonly #bucket: S3Bucket;
+  /** Empty, or ending in `/`. */
+  readonly #prefix: string;
+  readonly #options: Required<S3Options>;
+  /** Until the server says that it has no conditional writes. */
+  #conditional = true;
+
+  constructor(bucket: S3Bucket, location: StoreLocation & { kind: 's3' }, options: Required<S3Options>) {
+    this.url = formatStoreUrl(location);
+    this.#bucket = bucket;
+    this.#prefix = location.prefix === '' ? '' : `${location.prefix}/`;
+    this.#options = options;
+  }
+
+  localPath(): undefined {
+    return undefined;
+  }
+
+  async head(key: string, { signal }: CallOptions = {}): Promise<ObjectInfo | undefined> {
+    const info = await this.#call(key, signal, () => this.#headIfThere(key, signal));
+    return info && { key, bytes: info.bytes, modified: info.modified };
+  }
+
+  async read(
+    key: string,
+    { signal, maxBytes = Infinity }: CallOptions & { maxBytes?: number } = {},
+  ): Promise<Uint8Array> {
+    const get = async () => {
+      const { body, bytes } = await this.#bucket.get(this.#at(key), signal);
+      if (bytes <= maxBytes) return await buffer(body);
+      body.destroy?.();
+      throw new InvalidDataError(`${this.#where(key)} has ${bytes} bytes, more than ${maxBytes}.`);
+    };
+    return await this.#call(key, signal, () => retrying(get, signal));
+  }
+
+  async download(key: string, path: string, expected: Digest, options: TransferOptions = {}): Promise<void> {
+    await this.#whileItChanges(key, options, async (options) => {
+      // One request is all a small blob needs; only ranges that arrive side by side must agree beforehand.
+      const one = expected.bytes > 0 && expected.bytes <= this.#options.rangeBytes;
+      const { bytes, tag } = one ? { ...expected, tag: undefined } : await this.#headOf(key, options.signal);
+      if (bytes !== expected.bytes) throw new InvalidDataError(this.#otherSize(key, bytes, expected.bytes));
+      await writeAtomically(path, async (file) => {
+        const open = this.#rangesOf(key, bytes, tag);
+        const { rangeBytes } = this.#options;
+        const actual = await fetchRanges(open, bytes, file, {
+          ...options,
+          rangeBytes,
+          parallel: parallelRanges,
+        });
+        checkDigest(this.#where(key), actual, expected);
+      });
+    });
+  }
+
+  async digest(key: string, options: TransferOptions = {}): Promise<Digest> {
+    return await this.#whileItChanges(key, options, async (options) => {
+      const { bytes, tag } = await this.#headOf(key, options.signal);
+      const chunks = readRange(this.#rangesOf(key, bytes, tag), 0, bytes, options.signal);
+      return await digestOf(chunks, options);
+    });
+  }
+
+  async write(
+    key: string,
+    bytes: Uint8Array,
+    { signal, ifAbsent = false }: CallOptions & { ifAbsent?: boolean } = {},
+  ): Promise<boolean> {
+    return await this.#put(key, ifAbsent, signal, (condition) =>
+      retrying(() => this.#bucket.put(this.#at(key), bytes, condition, signal), signal),
+    );
+  }
+
+  async upload(
+    key: string,
+    path: string,
+    expected: Digest,
+    options: TransferOptions & { ifAbsent?: boolean } = {},
+  ): Promise<boolean> {
+    const { ifAbsent = false, signal, onProgress } = options;
+    if (ifAbsent && (await this.head(key, { signal })) !== undefined) return false;
+    return await this.#put(key, ifAbsent, signal, async (condition) => {
+      if (expected.bytes > this.#options.partBytes) {
+        await this.#uploadParts(key, path, expected, condition, { signal, onProgress });
+        return;
+      }
+      const whole = { partBytes: expected.bytes, parallel: 1, signal };
+      const [body = Buffer.alloc(0)] = await sendParts(path, expected, async (_, bytes) => bytes, whole);
+      await retrying(() => this.#bucket.put(this.#at(key), body, condition, signal), signal);
+      onProgress?.(expected.bytes);
+    });
+  }
+
+  async touch(key: string, { signal }: CallOptions = {}): Promise<boolean> {
+    const info = await this.head(key, { signal });
+    if (info === undefined || info.bytes > maxCopyBytes) return false;
+    try {
+      await this.#bucket.touch(this.#at(key), signal);
+      return true;
+    } catch (error) {
+      if (isMissingObject(error)) return false;
+      return explain(error, this.#where(key), signal);
+    }
+  }
+
+  async *list(prefix: string, { signal }: CallOptions = {}): AsyncIterable<ObjectInfo> {
+    try {
+      for await (const { key, ...info } of this.#bucket.list(this.#prefix + prefix, signal)) {
+        yield { key: key.slice(this.#prefix.length), ...info };
+      }
+    } catch (error) {
+      explain(error, this.url, signal);
+    }
+  }
+
+  async remove(key: string, { signal }: CallOptions = {}): Promise<void> {
+    await this.#call(key, signal, () => this.#bucket.remove(this.#at(key), signal));
+  }
+
+  async abortOrphans(
+    olderThanMs: number,
+    { signal, dryRun }: CallOptions & { dryRun?: boolean } = {},
+  ): Promise<number> {
+    let aborted = 0;
+    try {
+      for await (const { key, id, begun } of this.#bucket.listUploads(this.#prefix, signal)) {
+        if (Date.now() - begun.getTime() < olderThanMs) continue;
+        if (!dryRun) await this.#abort(key, id, signal);
+        aborted++;
+      }
+    } catch (error) {
+      if (!isUnsupported(error)) explain(error, this.url, signal);
+    }
+    return aborted;
+  }
+
+  async #uploadParts(
+    key: string,
+    path: string,
+    expected: Digest,
+    condition: boolean,
+    { signal, onProgress }: TransferOptions,
+  ): Promise<void> {
+    const at = this.#at(key);
+    const id = await retrying(() => this.#bucket.beginUpload(at, signal), signal);
+    try {
+      const parts = await sendParts(
+        path,
+        expected,
+        (number, bytes, signal) =>
+          retrying(() => this.#bucket.putPart(at, id, number, bytes, signal), signal),
+        { partBytes: this.#options.partBytes, parallel: parallelParts, signal, onProgress },
+      );
+      await retrying(() => this.#bucket.completeUpload(at, id, parts, condition, signal), signal);
+    } catch (error) {
+      // The first answer to "complete" may have been lost on the way: then a second try finds no upload.
+      const lost = nameOf(error) === 'NoSuchUpload';
+      if (lost && (await this.#headIfThere(key, signal))?.bytes === expected.bytes) return;
+      // Parts of an upload cost money until it is aborted. Without `signal`, which may be what stopped it.
+      await this.#abortForGood(at, id).catch(() => {}); // `abortOrphans` finds it later.
+      throw error;
+    }
+  }
+
+  /** @returns false where there was no such upload. */
+  async #abort(at: string, id: string, signal: AbortSignal | undefined): Promise<boolean> {
+    try {
+      await this.#bucket.abortUpload(at, id, signal);
+      return true;
+    } catch (error) {
+      if (nameOf(error) === 'NoSuchUpload') return false;
+      throw error;
+    }
+  }
+
+  /** A part that the server was still taking in can bring an aborted upload back: look until it is gone. */
+  async #abortForGood(at: string, id: string): Promise<void> {
+    for (let attempt = 1; attempt <= maxAborts && (await this.#abort(at, id, undefined)); attempt++) {
+      await sleep(restartDelayMs);
+    }
+  }
+
+  /** @returns false where `ifAbsent` met an object. */
+  async #put(
+    key: string,
+    ifAbsent: boolean,
+    signal: AbortSignal | undefined,
+    attempt: (condition: boolean) => Promise<unknown>,
+  ): Promise<boolean> {
+    for (let restarts = 0; ; restarts++) {
+      const condition = ifAbsent && this.#conditional;
+      // Without conditions two writers may both write. Content-addressed objects make that harmless.
+      if (ifAbsent && !condition && (await this.head(key, { signal })) !== undefined) return false;
+      try {
+        await attempt(condition);
+        return true;
+      } catch (error) {
+        if (condition && isPreconditionFailed(error)) return false;
+        if (condition && isUnsupported(error)) this.#conditional = false;
+        else if (!isConflict(error) || restarts >= maxRestarts) explain(error, this.#where(key), signal);
+        await sleep(restartDelayMs * (0.5 + Math.random()));
+      }
+    }
+  }
+
+  /** Starts over when the object is replaced underway, which its tag reveals. */
+  async #whileItChanges<Result>(
+    key: string,
+    options: TransferOptions,
+    transfer: (options: TransferOptions) => Promise<Result>,
+  ): Promise<Result> {
+    for (let restarts = 0; ; restarts++) {
+      let moved = 0;
+      const onProgress = (bytes: number) => {
+        moved += bytes;
+        options.onProgress?.(bytes);
+      };
+      try {
+        return await transfer({ signal: options.signal, onProgress });
+      } catch (error) {
+        if (!isPreconditionFailed(error)) explain(error, this.#where(key), options.signal);
+        if (restarts >= maxRestarts) {
+          throw new InvalidDataError(`${this.#where(key)} keeps changing while it is read.`, {
+            cause: error,
+          });
+        }
+        options.onProgress?.(-moved);
+      }
+    }
+  }
+
+  #rangesOf(key: string, total: number, tag: string | undefined): OpenRange {
+    let pinned = tag;
+    return async (start, end, signal) => {
+      const answer = await this.#bucket.get(this.#at(key), signal, { start, end, tag: pinned });
+      pinned ??= answer.tag;
+      // A server that has the whole object to give may leave out that this is a range.
+      const actual = answer.total ?? (start === 0 ? answer.bytes : undefined);
+      if (actual === total && answer.bytes <= end - start) return answer.body;
+      answer.body.destroy?.();
+      if (actual !== undefined && actual !== total)
+        throw new InvalidDataError(this.#otherSize(key, actual, total));
+      throw new FoldgateError(
+        `${this.#where(key)}: the server ignores ranges, which reading large objects needs.`,
+      );
+    };
+  }
+
+  async #headOf(key: string, signal: AbortSignal | undefined): Promise<S3Head> {
+    const info = await retrying(() => this.#headIfThere(key, signal), signal);
+    if (info === undefined) throw new NotFoundError(`There is no ${this.#where(key)}.`);
+    return info;
+  }
+
+  async #headIfThere(key: string, signal: AbortSignal | undefined): Promise<S3Head | undefined> {
+    try {
+      return await this.#bucket.head(this.#at(key), signal);
+    } catch (error) {
+      if (isMissingObject(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async #call<Result>(
+    key: string,
+    signal: AbortSignal | undefined,
+    work: () => Promise<Result>,
+  ): Promise<Result> {
+    try {
+      return await work();
+    } catch (error) {
+      return explain(error, this.#where(key), signal);
+    }
+  }
+
+  #at(key: string): string {
+    checkKey(key);
+    return this.#prefix + key;
+  }
+
+  #where(key: string): string {
+    return `${key} in ${this.url}`;
+  }
+
+  #otherSize(key: string, actual: number, expected: number): string {
+    return `${this.#where(key)} has ${actual} bytes, expected ${expected}.`;
+  }
+}
