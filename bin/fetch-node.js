@@ -50,13 +50,16 @@ export async function cachedNode() {
 
 /** Installs into a folder of its own and moves that into place whole: two first starts don't disturb each other. */
 async function fetchOnce({ spec, line, cache, folder, node }) {
+  const interruption = new AbortController();
+  const interrupt = (signal) => interruption.abort(signal);
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
   process.stderr.write(
     `Node ${process.versions.node} is too old for Foldgate (22.18 or newer): fetching Node ${line} once ` +
       `(about 10 s) into ${folder} ...\n`,
   );
   const temporary = makeTemporary(cache);
   try {
-    await npmInstall(spec, temporary);
+    await npmInstall(spec, temporary, interruption.signal);
     if (!existsSync(join(temporary, node))) {
       throw new LaunchError(`npm installed ${spec}, but there is no ${node} in it. Please ${byHand}.`);
     }
@@ -68,6 +71,7 @@ async function fetchOnce({ spec, line, cache, folder, node }) {
     }
   } finally {
     rmSync(temporary, { recursive: true, force: true });
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
   }
 }
 
@@ -84,7 +88,7 @@ function makeTemporary(cache) {
 }
 
 /** `npm install` into `folder`, quiet; the user's own npm settings (registry, proxy) apply. */
-function npmInstall(spec, folder) {
+function npmInstall(spec, folder, signal) {
   const args = ['install', spec, '--prefix', folder, '--no-save', '--no-package-lock', '--ignore-scripts'];
   // Without a network npm would otherwise wait for more than a minute before it says so.
   args.push(
@@ -95,36 +99,33 @@ function npmInstall(spec, folder) {
   );
   args.push('--no-audit', '--no-fund', '--no-update-notifier', '--loglevel=error');
   const [command, ...first] = npmCommand();
-  const npm = spawn(command, [...first, ...args], { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
+  const npm = spawn(command, [...first, ...args], {
+    cwd: folder,
+    signal,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
 
   return new Promise((resolve, reject) => {
     let said = '';
-    let interrupted;
-    const interrupt = (signal) => {
-      interrupted = signal;
-      npm.kill(signal);
-    };
-    process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
     npm.stderr.on('data', (bytes) => {
       said += bytes;
     });
-    npm.on('error', (cause) =>
-      reject(new LaunchError(`npm does not start (${cause.message}). Please ${byHand}.`)),
-    );
+    npm.on('error', (cause) => {
+      // An interrupted npm is waited for below: until it is gone it writes to the folder.
+      if (signal.aborted) return;
+      reject(new LaunchError(`npm does not start (${cause.message}). Please ${byHand}.`));
+    });
     npm.on('close', (code) => {
-      process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
-      if (interrupted !== undefined)
-        reject(new LaunchError('interrupted.', interrupted === 'SIGINT' ? 130 : 143));
-      else if (code === 0) resolve();
-      else {
-        const reason = said.trim().split('\n').slice(0, 3).join('\n  ');
-        reject(
-          new LaunchError(
-            `could not fetch ${spec} from the npm registry:\n  ${reason}\n` +
-              `Check the network and npm's registry and proxy settings and run this again, or ${byHand}.`,
-          ),
-        );
-      }
+      if (signal.aborted)
+        return reject(new LaunchError('interrupted.', signal.reason === 'SIGINT' ? 130 : 143));
+      if (code === 0) return resolve();
+      const reason = said.trim().split('\n').slice(0, 3).join('\n  ');
+      reject(
+        new LaunchError(
+          `could not fetch ${spec} from the npm registry:\n  ${reason}\n` +
+            `Check the network and npm's registry and proxy settings and run this again, or ${byHand}.`,
+        ),
+      );
     });
   });
 }
