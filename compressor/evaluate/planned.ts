@@ -48,7 +48,7 @@ export async function runPlan(
 ): Promise<Float32Array[]> {
   const longest = Math.max(...pieces.map((piece) => piece.length));
   await using runner = new LayerRunner(checkpoint.architecture, longest);
-  const groups = groupsOf({ ...plan } as FoldPlan);
+  const groups = groupsOf(plan);
   let loaded: { block: number; weights: Awaited<ReturnType<typeof readBlock>> } | undefined;
   let states = await embed(checkpoint, pieces);
   for (const [index, { source, block }] of plan.layers.entries()) {

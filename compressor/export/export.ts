@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { type Manifest, type MatrixKind, type Precision, schemaVersion } from '../../artifact/manifest.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { type FoldPlan, groupsOf } from '../plan/plan.ts';
-import { blockParameters, normParameters, sharedParameters } from '../weights/block.ts';
+import { foldedSizes } from '../plan/sizes.ts';
 import { mixtureOf } from '../weights/mixture.ts';
 import { BlobWriter, type WrittenBlob } from './blob-writer.ts';
 import { decoderGraph } from './graph.ts';
@@ -93,7 +93,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   };
   const tokenizer = await checkpoint.tokenizerFiles();
   const config = tokenizer['tokenizer_config.json'];
-  const shared = sharedParameters(a);
+  const sizes = foldedSizes(a, plan, precision);
   const manifest: Manifest = {
     schemaVersion,
     name: options.name,
@@ -119,10 +119,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
       ...(config && { 'tokenizer_config.json': await addFile(config) }),
     },
     weights,
-    parameters: {
-      original: shared + a.layers.length * (blockParameters(a) + normParameters(a)),
-      folded: shared + groups.length * blockParameters(a) + plan.layers.length * normParameters(a),
-    },
+    parameters: { original: sizes.original, folded: sizes.folded },
     quantization: precision,
     folding: options.folding,
   };

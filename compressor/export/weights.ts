@@ -1,7 +1,8 @@
 import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
-import type { Checkpoint, CheckpointTensor, StoredBlocks } from '../checkpoint/checkpoint.ts';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { blockMatrices, matrixShape } from '../graph/layer.ts';
 import { type QuantizedMatrix, type Quantizer, repack, roundToNearest, stack } from '../quantize/blocks.ts';
+import { ownForm } from '../quantize/own-form.ts';
 import { partsOf, readMatrix, readNorms, readQkvBias } from '../weights/block.ts';
 import type { Mixture } from '../weights/mixture.ts';
 import { rotaryTables } from '../weights/rotary.ts';
@@ -138,14 +139,6 @@ export class WeightWriter {
       throw error;
     }
   }
-}
-
-type BlockReader = (start?: number, count?: number) => Promise<StoredBlocks>;
-
-/** How to read a tensor's own blocks, if they have this form. */
-export function ownForm(tensor: CheckpointTensor, bits: number, blockSize: number): BlockReader | undefined {
-  if (!tensor.readBlocks || blockSize !== 32) return undefined;
-  return tensor.storedAs === (bits === 4 ? 'Q4_0' : 'Q8_0') ? tensor.readBlocks.bind(tensor) : undefined;
 }
 
 function valuesShape(matrix: QuantizedMatrix, outputs: number): number[] {

@@ -29,7 +29,7 @@ const planSchema = z.strictObject({
 export type FoldPlan = z.infer<typeof planSchema>;
 
 /** The sources of every block's layers, in block order. */
-export function groupsOf(plan: FoldPlan): number[][] {
+export function groupsOf(plan: Pick<FoldPlan, 'layers'>): number[][] {
   const groups: number[][] = [];
   for (const { source, block } of plan.layers) {
     groups[block] ??= [];

@@ -1,5 +1,11 @@
 import { UsageError } from '../../artifact/errors.ts';
 import { type MatrixKind, matrixKinds, type Precision } from '../../artifact/manifest.ts';
+import type { Checkpoint, CheckpointTensor } from '../checkpoint/checkpoint.ts';
+import { matrixShape } from '../graph/layer.ts';
+import { type FoldPlan, groupsOf } from '../plan/plan.ts';
+import { partsOf } from '../weights/block.ts';
+import { mixtureOf } from '../weights/mixture.ts';
+import { ownForm } from './own-form.ts';
 
 /** What the user asked for; `blockSize` is left open where it is not fixed. */
 export type PrecisionRequest = Record<MatrixKind, { bits: 4 | 8 | 32; blockSize?: 32 | 64 | 128 }>;
@@ -55,4 +61,41 @@ export function defaultBlockSize(inputs: number): 32 | 64 | 128 {
 /** `int4:128`, `none`: the form `parsePrecision` reads. */
 export function formatPrecision({ bits, blockSize }: Precision): string {
   return bits === 32 ? 'none' : `int${bits}:${blockSize}`;
+}
+
+/**
+ * Fixes what the request leaves open. A kind whose tensors all lie in the checkpoint in the wanted number
+ * of bits keeps the checkpoint's own blocks, which are then repacked without loss.
+ */
+export function resolvePrecision(
+  checkpoint: Checkpoint,
+  plan: FoldPlan,
+  request: PrecisionRequest,
+): Record<MatrixKind, Precision> {
+  const { architecture: a } = checkpoint;
+  const mixtures = groupsOf(plan).map((group) => mixtureOf(group, plan.weights, plan.scores));
+  const tensorsOf = (kind: MatrixKind): CheckpointTensor[] => {
+    if (kind === 'embedding') {
+      return (a.tiedHead ? ['embedding' as const] : ['embedding' as const, 'head' as const]).map((role) =>
+        checkpoint.tensor(role),
+      );
+    }
+    const layers = mixtures.flat().map(({ layer }) => layer);
+    return layers.flatMap((layer) =>
+      partsOf(kind).map((role) => checkpoint.tensor(`layers.${layer}.${role}`)),
+    );
+  };
+  const resolve = (kind: MatrixKind): Precision => {
+    const { bits, blockSize } = request[kind];
+    if (bits === 32) return { bits };
+    if (blockSize !== undefined) return { bits, blockSize };
+    const unmixed = kind === 'embedding' || mixtures.every((mixture) => mixture.length === 1);
+    if (unmixed && tensorsOf(kind).every((tensor) => ownForm(tensor, bits, 32)))
+      return { bits, blockSize: 32 };
+    return { bits, blockSize: defaultBlockSize(kind === 'embedding' ? a.width : matrixShape(a, kind)[1]) };
+  };
+  return Object.fromEntries(matrixKinds.map((kind) => [kind, resolve(kind)])) as Record<
+    MatrixKind,
+    Precision
+  >;
 }

@@ -1,0 +1,97 @@
+import { stat } from 'node:fs/promises';
+import { Command } from 'commander';
+import { UsageError } from '../../artifact/errors.ts';
+import type { TokenizerFiles } from '../../artifact/tokenizer.ts';
+import type { Pieces, Quality } from '../../compressor/evaluate/pieces.ts';
+import { parseInteger, readText } from '../fold-options.ts';
+import { type Progress, progress } from '../progress.ts';
+import { interruptSignal } from '../signal.ts';
+
+interface Flags {
+  text: string;
+  window: number;
+  tokens?: number;
+  json?: boolean;
+}
+
+export function evalCommand(): Command {
+  return new Command('eval')
+    .description('measure the perplexity of a folded model or a checkpoint on a text')
+    .argument('<model>', 'URL of a folded model, Hugging Face folder or GGUF file')
+    .requiredOption('--text <file>', 'UTF-8 text')
+    .option('--window <tokens>', 'tokens that are read together', parseInteger, 256)
+    .option('--tokens <count>', 'stop after this many tokens (default: the whole text)', parseInteger)
+    .option('--json', 'print {perplexity, nll, tokens}')
+    .addHelpText(
+      'after',
+      `
+The text is cut into windows that do not overlap; each begins as the tokenizer begins any text. Of each
+window all tokens but the first are predicted. nll is their mean negative log-likelihood in nats, and
+perplexity its exponential. A checkpoint runs in float32, a folded model with its own weights and kernels.
+
+Example:
+  foldgate eval file:./models/tales --text heldout.txt --json`,
+    )
+    .action(async (model: string, flags: Flags) => {
+      if (flags.window < 16) throw new UsageError(`--window takes 16 tokens or more, not ${flags.window}.`);
+      const show = progress();
+      const signal = interruptSignal();
+      const text = await readText(flags.text);
+      const isCheckpoint = await stat(model).then(
+        () => true,
+        () => false,
+      );
+      const evaluate = isCheckpoint ? evaluateCheckpoint : evaluateModel;
+      const quality = await evaluate(model, text, flags, show, signal).finally(show.finish);
+      process.stdout.write(
+        flags.json
+          ? `${JSON.stringify({ perplexity: quality.perplexity, nll: quality.nll, tokens: quality.tokens })}\n`
+          : `perplexity ${quality.perplexity.toFixed(3)} (${quality.nll.toFixed(4)} nats a token) over ` +
+              `${quality.tokens} tokens in windows of ${flags.window}\n`,
+      );
+    });
+}
+
+async function evaluateCheckpoint(
+  path: string,
+  text: string,
+  flags: Flags,
+  show: Progress,
+  signal: AbortSignal,
+): Promise<Quality> {
+  const { openCheckpoint } = await import('../../compressor/checkpoint/open.ts');
+  const { evaluatePlan, identityPlan } = await import('../../compressor/evaluate/planned.ts');
+  const checkpoint = await openCheckpoint(path);
+  try {
+    const pieces = await cut(await checkpoint.tokenizerFiles(), checkpoint.name, text, flags);
+    return await evaluatePlan(checkpoint, identityPlan(checkpoint.architecture.layers.length), pieces, {
+      onProgress: (done, total) => show.update('Evaluating, layer', done, total),
+      signal,
+    });
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+async function evaluateModel(
+  url: string,
+  text: string,
+  flags: Flags,
+  show: Progress,
+  signal: AbortSignal,
+): Promise<Quality> {
+  const { openLocalModel } = await import('../../artifact/models/open-local.ts');
+  const { evaluateFolded } = await import('../../compressor/evaluate/folded.ts');
+  const { manifest, graphPath, tokenizerFiles } = await openLocalModel(url, { signal });
+  const pieces = await cut(tokenizerFiles, manifest.name, text, flags);
+  return evaluateFolded(graphPath, manifest, pieces, {
+    onProgress: (done, total) => show.update('Evaluating, window', done, total),
+    signal,
+  });
+}
+
+async function cut(files: TokenizerFiles, where: string, text: string, flags: Flags): Promise<Pieces> {
+  const { cutPieces } = await import('../../compressor/evaluate/pieces.ts');
+  const { parseTokenizer } = await import('../../artifact/tokenizer.ts');
+  return cutPieces(parseTokenizer(files, where), text, flags.window, flags.tokens);
+}

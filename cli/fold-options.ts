@@ -1,0 +1,123 @@
+import { readFile } from 'node:fs/promises';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { UsageError } from '../artifact/errors.ts';
+import { parseTokenizer } from '../artifact/tokenizer.ts';
+import type { Checkpoint } from '../compressor/checkpoint/checkpoint.ts';
+import type { Pieces } from '../compressor/evaluate/pieces.ts';
+import { type FoldPlan, type SharedWeights, sharedWeights } from '../compressor/plan/plan.ts';
+import type { Progress } from './progress.ts';
+
+/** Options that decide a fold, shared by `plan`, `fold` and `start`. */
+export interface FoldFlags {
+  plan?: string;
+  remove: number;
+  share: number;
+  rank: string;
+  weights: SharedWeights;
+  keep: number[];
+  quantize: string;
+  calibration?: string;
+  calibrationTokens: number;
+}
+
+export function addFoldOptions(command: Command): Command {
+  return command
+    .option('--remove <share>', 'share of the layers to remove, 0 to below 1', parseNumber, 0)
+    .option('--share <layers>', 'neighbouring kept layers that run one block', parseInteger, 1)
+    .addOption(
+      new Option(
+        '--rank <method>',
+        'how layers are ranked: by the loss without each, or by block influence (quicker)',
+      )
+        .choices(['loss', 'influence'])
+        .default('loss'),
+    )
+    .addOption(
+      new Option('--weights <choice>', 'the weights a group shares')
+        .choices([...sharedWeights])
+        .default('first'),
+    )
+    .option('--keep <layers>', 'layers never removed, negative ones from the end', parseIntegers, [0, -1])
+    .option(
+      '--quantize <form>',
+      'int4, int8 or none, each with :32, :64 or :128 for the block size, then exceptions by kind: ' +
+        'int4:128,down=int8,embedding=none (kinds: qkv, output, gate, up, down, embedding)',
+      'int4',
+    )
+    .option(
+      '--calibration <file>',
+      'text that layers are ranked and quality is measured on (default: a built-in one)',
+    )
+    .option('--calibration-tokens <count>', 'tokens of it to use', parseInteger, 2048);
+}
+
+/** Tokens of a calibration window. */
+const calibrationWindow = 256;
+
+export async function calibrationText(
+  checkpoint: Checkpoint,
+  flags: Pick<FoldFlags, 'calibration' | 'calibrationTokens'>,
+): Promise<{ text: Pieces; description: string }> {
+  const { cutPieces } = await import('../compressor/evaluate/pieces.ts');
+  const tokenizer = parseTokenizer(await checkpoint.tokenizerFiles(), checkpoint.name);
+  const text = flags.calibration
+    ? await readText(flags.calibration)
+    : (await import('../compressor/calibration/default-text.ts')).defaultText;
+  const window = Math.min(calibrationWindow, checkpoint.architecture.contextLength);
+  return {
+    text: cutPieces(tokenizer, text, window, flags.calibrationTokens),
+    description: flags.calibration ?? 'built-in text',
+  };
+}
+
+export async function readText(path: string): Promise<string> {
+  return readFile(path, 'utf8').catch((cause: Error) => {
+    throw new UsageError(`No text could be read from ${path}.`, { cause });
+  });
+}
+
+/** The plan of a file, or one made by ranking the layers. */
+export async function planOf(
+  checkpoint: Checkpoint,
+  flags: FoldFlags,
+  calibration: Pieces,
+  show: Progress,
+  signal: AbortSignal,
+): Promise<FoldPlan> {
+  const depth = { name: checkpoint.name, layers: checkpoint.architecture.layers.length };
+  if (flags.plan !== undefined) {
+    const { readPlan } = await import('../compressor/plan/plan.ts');
+    return readPlan(flags.plan, depth);
+  }
+  const { makePlan } = await import('../compressor/plan/make-plan.ts');
+  const { parsePrecision } = await import('../compressor/quantize/precision.ts');
+  parsePrecision(flags.quantize); // a typing error is told before the work, not after it
+  let ranking: { method: string; scores?: number[] } = { method: 'none' };
+  if (Math.round(flags.remove * depth.layers) > 0 || flags.weights === 'weighted') {
+    makePlan(depth, { method: 'check', scores: new Array(depth.layers).fill(0) }, flags); // likewise
+    const { rankers } = await import('../compressor/rank/index.ts');
+    const scores = await rankers[flags.rank]!(checkpoint, calibration, {
+      onProgress: (done, total) => show.update(`Ranking layers by ${flags.rank}`, done, total),
+      signal,
+    });
+    show.finish();
+    ranking = { method: flags.rank, scores };
+  }
+  return makePlan(depth, ranking, flags);
+}
+
+export function parseNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('A number is expected.');
+  return value;
+}
+
+export function parseInteger(text: string): number {
+  const value = parseNumber(text);
+  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('A whole number is expected.');
+  return value;
+}
+
+function parseIntegers(text: string): number[] {
+  return text === '' || text === 'none' ? [] : text.split(',').map(parseInteger);
+}

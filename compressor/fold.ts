@@ -1,0 +1,137 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Manifest, MatrixKind, Precision } from '../artifact/manifest.ts';
+import { publish } from '../artifact/models/publish.ts';
+import type { Store } from '../artifact/store/store.ts';
+import type { Checkpoint } from './checkpoint/checkpoint.ts';
+import { evaluateFolded } from './evaluate/folded.ts';
+import type { Pieces, Quality } from './evaluate/pieces.ts';
+import { evaluatePlan, identityPlan } from './evaluate/planned.ts';
+import { exportModel } from './export/export.ts';
+import { WorkFolder } from './export/work-folder.ts';
+import type { FoldPlan } from './plan/plan.ts';
+import { parsePrecision, resolvePrecision } from './quantize/precision.ts';
+
+export interface FoldOptions {
+  checkpoint: Checkpoint;
+  plan: FoldPlan;
+  store: Store;
+  name: string;
+  /** Folder for work in progress; an interrupted fold is taken up from here. */
+  workFolder: string;
+  /** The program's version and the options it was called with, for the manifest. */
+  version: string;
+  options: Record<string, unknown>;
+  /** Measures what each step costs in perplexity; left out where absent. */
+  quality?: { text: Pieces; description: string };
+  /** Called through each step of the work. */
+  onProgress?: (step: string, done: number, total: number) => void;
+  signal?: AbortSignal;
+}
+
+export interface FoldResult {
+  manifest: Manifest;
+  /** sha256 of the published manifest. */
+  version: string;
+  quality: (Quality & { stage: string })[];
+  resumedSteps: number;
+}
+
+/** Folds a checkpoint by a plan and publishes the result: nothing of it is visible before all of it is there. */
+export async function fold(options: FoldOptions): Promise<FoldResult> {
+  const { checkpoint, plan, store, name, signal } = options;
+  const precision = resolvePrecision(checkpoint, plan, parsePrecision(plan.quantize));
+  const identity = [options.version, await fingerprint(checkpoint), plan, precision];
+  const work = await WorkFolder.open(options.workFolder, identity);
+  const resumedSteps = work.resumedSteps;
+  const report = (step: string) => (done: number, total: number) => options.onProgress?.(step, done, total);
+  const { manifest, files } = await exportModel({
+    checkpoint,
+    plan,
+    precision,
+    name,
+    work,
+    folding: {
+      method: plan.method,
+      version: options.version,
+      checkpoint: checkpoint.name,
+      createdAt: new Date().toISOString(),
+      options: options.options,
+    },
+    onProgress: report('Folding'),
+    ...(signal && { signal }),
+  });
+  const quality: FoldResult['quality'] = [];
+  if (options.quality) {
+    const { text, description } = options.quality;
+    for (const { stage, measure } of stages(checkpoint, plan, precision)) {
+      const run =
+        measure ??
+        ((pieces, how) => evaluateFolded(files.get(manifest.graph.sha256)!, manifest, pieces, how));
+      quality.push({
+        stage,
+        ...(await run(text, { onProgress: report(`Measuring: ${stage}`), ...(signal && { signal }) })),
+      });
+    }
+    manifest.quality = quality.map(({ stage, tokens, perplexity }) => ({
+      stage,
+      text: description,
+      tokens,
+      perplexity,
+    }));
+  }
+  const total = [...manifest.weights, manifest.graph, ...Object.values(manifest.tokenizer)].reduce(
+    (sum, blob) => sum + (blob?.bytes ?? 0),
+    0,
+  );
+  let published = 0;
+  const version = await publish(store, name, manifest, files, {
+    onProgress: (bytes) => {
+      published += bytes;
+      options.onProgress?.('Publishing', published, total);
+    },
+    ...(signal && { signal }),
+  });
+  await work.remove();
+  return { manifest, version, quality, resumedSteps };
+}
+
+type Measure = (
+  text: Pieces,
+  how: { onProgress?: (done: number, total: number) => void; signal?: AbortSignal },
+) => Promise<Quality>;
+
+/** The steps whose cost is measured apart. The last one, the folded model itself, has no `measure`. */
+function stages(checkpoint: Checkpoint, plan: FoldPlan, precision: Record<MatrixKind, Precision>) {
+  const layers = checkpoint.architecture.layers.length;
+  const kept = plan.layers.map(({ source }, block) => ({ source, block }));
+  const shares = new Set(plan.layers.map((layer) => layer.block)).size < plan.layers.length;
+  const quantized = Object.values(precision).some(({ bits }) => bits !== 32);
+  const list: { stage: string; measure?: Measure }[] = [
+    {
+      stage: 'checkpoint',
+      measure: (text, how) => evaluatePlan(checkpoint, identityPlan(layers), text, how),
+    },
+  ];
+  if (kept.length < layers) {
+    const removed = { ...plan, layers: kept };
+    list.push({
+      stage: 'layers removed',
+      measure: (text, how) => evaluatePlan(checkpoint, removed, text, how),
+    });
+  }
+  if (shares && quantized) {
+    list.push({ stage: 'blocks shared', measure: (text, how) => evaluatePlan(checkpoint, plan, text, how) });
+  }
+  list.push({ stage: quantized ? 'quantized' : shares ? 'blocks shared' : 'exported' });
+  return list;
+}
+
+/** Changes when the checkpoint's files do. */
+async function fingerprint(checkpoint: Checkpoint): Promise<unknown> {
+  const files = ['', 'config.json', 'model.safetensors', 'model.safetensors.index.json', 'tokenizer.json'];
+  const stats = await Promise.all(
+    files.map((file) => stat(join(checkpoint.path, file)).catch(() => undefined)),
+  );
+  return [checkpoint.path, ...stats.map((file) => (file?.isFile() ? [file.size, file.mtimeMs] : undefined))];
+}

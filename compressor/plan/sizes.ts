@@ -1,0 +1,47 @@
+import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
+import type { Architecture } from '../checkpoint/architecture.ts';
+import { blockMatrices, matrixShape } from '../graph/layer.ts';
+import { blockParameters, normParameters, sharedParameters } from '../weights/block.ts';
+import { type FoldPlan, groupsOf } from './plan.ts';
+
+export interface FoldedSizes {
+  /** Parameters of the checkpoint. */
+  original: number;
+  /** Parameters of the folded model, each distinct block counted once. */
+  folded: number;
+  /** The checkpoint's size in 16 bits a parameter. */
+  originalBytes: number;
+  /** The folded model's weights; the graph, tokenizer and rotary tables come on top. */
+  bytes: number;
+}
+
+/** What a plan saves, known before anything is read. */
+export function foldedSizes(
+  a: Architecture,
+  plan: Pick<FoldPlan, 'layers'>,
+  precision: Record<MatrixKind, Precision>,
+): FoldedSizes {
+  const blocks = groupsOf(plan).length;
+  const shared = sharedParameters(a);
+  const norms = plan.layers.length * normParameters(a);
+  const original = shared + a.layers.length * (blockParameters(a) + normParameters(a));
+  const blockBytes = blockMatrices.reduce(
+    (sum, kind) => sum + matrixBytes(matrixShape(a, kind), precision[kind]),
+    0,
+  );
+  const bias = a.qkvBias ? 4 * matrixShape(a, 'qkv')[0] : 0;
+  const vocabulary = matrixBytes([a.vocabularySize, a.width], precision.embedding) * (a.tiedHead ? 1 : 2);
+  return {
+    original,
+    folded: shared + blocks * blockParameters(a) + norms,
+    originalBytes: 2 * original,
+    bytes: blocks * (blockBytes + bias) + vocabulary + 4 * (norms + a.width),
+  };
+}
+
+/** Codes with the last block padded, and a float32 scale a block. */
+function matrixBytes([outputs, inputs]: [number, number], { bits, blockSize }: Precision): number {
+  if (bits === 32) return 4 * outputs * inputs;
+  const blocks = Math.ceil(inputs / blockSize!);
+  return outputs * blocks * ((blockSize! * bits) / 8 + 4);
+}
