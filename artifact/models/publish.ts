@@ -1,8 +1,9 @@
 import { mapConcurrently } from '../concurrency.ts';
 import { InvalidDataError } from '../errors.ts';
 import { type Blob, blobsOf, type Manifest, parseManifest } from '../manifest.ts';
+import { statIfThere } from '../store/atomic-file.ts';
 import { sha256 } from '../store/digest.ts';
-import type { CallOptions, Store, TransferOptions } from '../store/store.ts';
+import type { CallOptions, ObjectInfo, Store, TransferOptions } from '../store/store.ts';
 import { blobKey, checkModelName, formatPointer, manifestKey, pointerKey } from './layout.ts';
 import { readPointer } from './read.ts';
 
@@ -15,6 +16,12 @@ const touchAfterMs = 60 * 60 * 1000;
 export interface PublishOptions extends TransferOptions {
   /** Writes blobs that are there already too: repairs a store whose blobs were damaged. @default false */
   rewrite?: boolean | undefined;
+}
+
+/** Where a publication takes its blobs from. */
+export interface BlobSource {
+  /** Calls `use` with a local file that holds the blob; the file may be gone afterwards. */
+  withFile(blob: Blob, use: (path: string) => Promise<void>, signal: AbortSignal | undefined): Promise<void>;
 }
 
 /**
@@ -32,6 +39,29 @@ export async function publish(
   files: ReadonlyMap<string, string>,
   options: PublishOptions = {},
 ): Promise<string> {
+  const source: BlobSource = {
+    async withFile(blob, use) {
+      const path = files.get(blob.sha256);
+      if (path === undefined || (await statIfThere(path)) === undefined) {
+        throw new InvalidDataError(
+          `Blob ${blob.sha256} (${blob.bytes} bytes) is missing or damaged in ${store.url}, and ` +
+            `${path ?? 'no file'} was given for it. Export the model again.`,
+        );
+      }
+      await use(path);
+    },
+  };
+  return await publishFrom(store, name, manifest, source, options);
+}
+
+/** As `publish`, with each blob asked for when the store lacks it. */
+export async function publishFrom(
+  store: Store,
+  name: string,
+  manifest: Manifest,
+  source: BlobSource,
+  options: PublishOptions = {},
+): Promise<string> {
   checkModelName(name);
   const bytes = formatManifest({ ...manifest, name });
   const { signal } = options;
@@ -39,7 +69,7 @@ export async function publish(
   await mapConcurrently(
     blobs,
     parallelBlobs,
-    (blob, signal) => ensureBlob(store, blob, files.get(blob.sha256), { ...options, signal }),
+    (blob, signal) => ensureBlob(store, blob, source, { ...options, signal }),
     signal,
   );
 
@@ -51,7 +81,7 @@ export async function publish(
   await mapConcurrently(
     blobs,
     parallelBlobs,
-    (blob, signal) => ensureBlob(store, blob, files.get(blob.sha256), { signal }),
+    (blob, signal) => ensureBlob(store, blob, source, { signal }),
     signal,
   );
   await point(store, name, version, { signal });
@@ -66,7 +96,7 @@ export function formatManifest(manifest: Manifest): Uint8Array {
 async function ensureBlob(
   store: Store,
   blob: Blob,
-  file: string | undefined,
+  source: BlobSource,
   { signal, onProgress, rewrite }: PublishOptions,
 ): Promise<void> {
   const key = blobKey(blob.sha256);
@@ -78,30 +108,18 @@ async function ensureBlob(
   const found = await store.head(key, { signal });
   // A blob of another size is damaged (a foreign tool, a full disk) and is written again.
   const intact = found?.bytes === blob.bytes && !rewrite;
-  if (!intact || (await isForgotten(store, found, signal))) {
-    if (file === undefined) throw new InvalidDataError(withoutFile(store, blob, found !== undefined));
-    await store.upload(key, file, blob, { ifAbsent: found === undefined, onProgress: progress, signal });
+  if (!intact || !(await keepFresh(store, found, signal))) {
+    const options = { ifAbsent: found === undefined, onProgress: progress, signal };
+    const upload = async (path: string) => void (await store.upload(key, path, blob, options));
+    await source.withFile(blob, upload, signal);
   }
   if (reported < blob.bytes) onProgress?.(blob.bytes - reported);
 }
 
-/** Touches an old blob; true where it was gone by then. */
-async function isForgotten(
-  store: Store,
-  found: { key: string; modified: Date } | undefined,
-  signal: AbortSignal | undefined,
-): Promise<boolean> {
-  if (found === undefined) return true;
-  if (Date.now() - found.modified.getTime() < touchAfterMs) return false;
-  return !(await store.touch(found.key, { signal }));
-}
-
-function withoutFile(store: Store, blob: Blob, damaged: boolean): string {
-  const state = damaged ? 'is damaged' : 'is not there';
-  return (
-    `Blob ${blob.sha256} (${blob.bytes} bytes) ${state} in ${store.url}, and no file with it was given. ` +
-    'Export the model again, or copy it from a store that holds it.'
-  );
+/** Touches an old blob. @returns false where it was gone by then. */
+async function keepFresh(store: Store, found: ObjectInfo, signal: AbortSignal | undefined): Promise<boolean> {
+  if (Date.now() - found.modified.getTime() < touchAfterMs) return true;
+  return await store.touch(found.key, { signal });
 }
 
 async function point(store: Store, name: string, version: string, { signal }: CallOptions): Promise<void> {

@@ -96,7 +96,8 @@ export async function listNames(store: Store, options: CallOptions = {}): Promis
   return names;
 }
 
-async function notFound(store: Store, name: string, options: CallOptions): Promise<NotFoundError> {
+/** The error for a name that nothing is published under. */
+export async function notFound(store: Store, name: string, options: CallOptions): Promise<NotFoundError> {
   const names = await listNames(store, options);
   const more = names.length > namesShown ? ` and ${names.length - namesShown} more` : '';
   const there =

@@ -7,6 +7,7 @@ import {
   type CallOptions,
   checkKey,
   type Digest,
+  isKey,
   type ObjectInfo,
   type Store,
   type TransferOptions,
@@ -135,7 +136,7 @@ export class FileStore implements Store {
   async *#walk(folder: string): AsyncIterable<string> {
     const entries = await readFolder(join(this.#root, folder));
     const names = entries
-      .filter((entry) => !entry.name.startsWith('.'))
+      .filter((entry) => isKey(entry.name)) // Not temporary files, nor what others put here.
       // `a.b` sorts before `a/b`: a folder takes part in the order with its slash.
       .map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name))
       .sort();

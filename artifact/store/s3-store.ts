@@ -7,14 +7,8 @@ import { sendParts } from './parts.ts';
 import { fetchRanges, type OpenRange, readRange } from './ranges.ts';
 import { retrying } from './retry.ts';
 import { S3Bucket, type S3Head } from './s3.ts';
-import {
-  explain,
-  isConflict,
-  isMissingObject,
-  isPreconditionFailed,
-  isUnsupported,
-  nameOf,
-} from './s3-errors.ts';
+import { explain, isConflict, isMissingObject, isPreconditionFailed, isUnsupported } from './s3-errors.ts';
+import { abortUpload, uploadMultipart } from './s3-multipart.ts';
 import {
   type CallOptions,
   checkKey,
@@ -42,15 +36,11 @@ const defaults = {
   idleMs: 20_000,
 } as const;
 
-const parallelParts = 4;
 const parallelRanges = 8;
 
 /** How often a transfer starts over because another writer was at the same object at the same time. */
 const maxRestarts = 3;
 const restartDelayMs = 200;
-
-/** How often an upload is aborted before the rest is left to `abortOrphans`. */
-const maxAborts = 5;
 
 /** S3 copies no larger object in one request. */
 const maxCopyBytes = 5 * 1024 ** 3;
@@ -150,7 +140,9 @@ class S3Store implements Store {
     if (ifAbsent && (await this.head(key, { signal })) !== undefined) return false;
     return await this.#put(key, ifAbsent, signal, async (condition) => {
       if (expected.bytes > this.#options.partBytes) {
-        await this.#uploadParts(key, path, expected, condition, { signal, onProgress });
+        const { partBytes } = this.#options;
+        const how = { ifAbsent: condition, partBytes, signal, onProgress };
+        await uploadMultipart(this.#bucket, this.#at(key), path, expected, how);
         return;
       }
       const whole = { partBytes: expected.bytes, parallel: 1, signal };
@@ -194,59 +186,13 @@ class S3Store implements Store {
     try {
       for await (const { key, id, begun } of this.#bucket.listUploads(this.#prefix, signal)) {
         if (Date.now() - begun.getTime() < olderThanMs) continue;
-        if (!dryRun) await this.#abort(key, id, signal);
+        if (!dryRun) await abortUpload(this.#bucket, key, id, signal);
         aborted++;
       }
     } catch (error) {
       if (!isUnsupported(error)) explain(error, this.url, signal);
     }
     return aborted;
-  }
-
-  async #uploadParts(
-    key: string,
-    path: string,
-    expected: Digest,
-    condition: boolean,
-    { signal, onProgress }: TransferOptions,
-  ): Promise<void> {
-    const at = this.#at(key);
-    const id = await retrying(() => this.#bucket.beginUpload(at, signal), signal);
-    try {
-      const parts = await sendParts(
-        path,
-        expected,
-        (number, bytes, signal) =>
-          retrying(() => this.#bucket.putPart(at, id, number, bytes, signal), signal),
-        { partBytes: this.#options.partBytes, parallel: parallelParts, signal, onProgress },
-      );
-      await retrying(() => this.#bucket.completeUpload(at, id, parts, condition, signal), signal);
-    } catch (error) {
-      // The first answer to "complete" may have been lost on the way: then a second try finds no upload.
-      const lost = nameOf(error) === 'NoSuchUpload';
-      if (lost && (await this.#headIfThere(key, signal))?.bytes === expected.bytes) return;
-      // Parts of an upload cost money until it is aborted. Without `signal`, which may be what stopped it.
-      await this.#abortForGood(at, id).catch(() => {}); // `abortOrphans` finds it later.
-      throw error;
-    }
-  }
-
-  /** @returns false where there was no such upload. */
-  async #abort(at: string, id: string, signal: AbortSignal | undefined): Promise<boolean> {
-    try {
-      await this.#bucket.abortUpload(at, id, signal);
-      return true;
-    } catch (error) {
-      if (nameOf(error) === 'NoSuchUpload') return false;
-      throw error;
-    }
-  }
-
-  /** A part that the server was still taking in can bring an aborted upload back: look until it is gone. */
-  async #abortForGood(at: string, id: string): Promise<void> {
-    for (let attempt = 1; attempt <= maxAborts && (await this.#abort(at, id, undefined)); attempt++) {
-      await sleep(restartDelayMs);
-    }
   }
 
   /** @returns false where `ifAbsent` met an object. */

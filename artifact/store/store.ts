@@ -104,9 +104,13 @@ export interface TransferOptions extends CallOptions {
 // `..` is impossible and the file driver's temporary files are never objects.
 const keyPattern = /^[A-Za-z0-9][A-Za-z0-9._-]*(\/[A-Za-z0-9][A-Za-z0-9._-]*)*$/;
 
+export function isKey(key: string): boolean {
+  return keyPattern.test(key);
+}
+
 /** @throws UsageError for a key that no driver may see. */
 export function checkKey(key: string): void {
-  if (!keyPattern.test(key)) {
+  if (!isKey(key)) {
     throw new UsageError(
       `${JSON.stringify(key)} is no key of a store. Expected parts of letters, digits, ".", "_" and "-", ` +
         'each starting with a letter or digit, joined by "/".',

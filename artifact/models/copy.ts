@@ -1,0 +1,53 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { defaultCacheFolder } from '../cache.ts';
+import type { Store } from '../store/store.ts';
+import { blobKey } from './layout.ts';
+import { type BlobSource, type PublishOptions, publishFrom } from './publish.ts';
+import { readManifest } from './read.ts';
+
+export interface CopyOptions extends PublishOptions {
+  /** Blobs on their way between two remote stores lie here for a moment. @default the cache folder */
+  temporaryFolder?: string | undefined;
+}
+
+/** A model in a store. */
+export interface ModelAddress {
+  store: Store;
+  name: string;
+}
+
+/**
+ * Copies the current version of a model, to another store or under another name. Blobs that the target
+ * holds already are not moved, so an interrupted copy is resumed by running it again.
+ * @returns the version's sha256 in the target; the same as in the source unless the name differs.
+ * @throws NotFoundError, InvalidDataError as `readManifest` and `publish` do.
+ */
+export async function copyModel(
+  from: ModelAddress,
+  to: ModelAddress,
+  { temporaryFolder = defaultCacheFolder(), ...options }: CopyOptions = {},
+): Promise<string> {
+  const { manifest } = await readManifest(from.store, from.name, options);
+  await mkdir(temporaryFolder, { recursive: true });
+  const folder = await mkdtemp(join(temporaryFolder, 'copy-'));
+  const source: BlobSource = {
+    async withFile(blob, use, signal) {
+      const key = blobKey(blob.sha256);
+      const local = from.store.localPath(key);
+      if (local !== undefined) return await use(local);
+      const path = join(folder, blob.sha256);
+      await from.store.download(key, path, blob, { signal });
+      try {
+        await use(path);
+      } finally {
+        await rm(path, { force: true });
+      }
+    },
+  };
+  try {
+    return await publishFrom(to.store, to.name, manifest, source, options);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}

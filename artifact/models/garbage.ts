@@ -1,0 +1,118 @@
+import { mapConcurrently } from '../concurrency.ts';
+import { NotFoundError } from '../errors.ts';
+import { blobsOf } from '../manifest.ts';
+import type { CallOptions, ObjectInfo, Store } from '../store/store.ts';
+import { blobKey, blobPrefix, modelPrefix } from './layout.ts';
+import { readPointer, readVersion } from './read.ts';
+
+/** Nothing younger is ever deleted: the blobs of a publication exist before the manifest that names them. */
+export const defaultAgeMs = 24 * 60 * 60 * 1000;
+
+const parallelCalls = 8;
+
+const manifestPattern = /^models\/([^/]+)\/manifests\/([0-9a-f]{64})\.json$/;
+const blobPattern = /^blobs\/[0-9a-f]{64}$/;
+
+export interface GarbageOptions extends CallOptions {
+  /** Milliseconds since the last change. @default 24 h */
+  olderThanMs?: number | undefined;
+  /** Reports what would go, and deletes nothing. @default false */
+  dryRun?: boolean | undefined;
+  /** Also versions of a model that its name no longer points to. @default false */
+  superseded?: boolean | undefined;
+}
+
+export interface Garbage {
+  /** Superseded manifests. */
+  manifests: ObjectInfo[];
+  /** Blobs that no manifest names. */
+  blobs: ObjectInfo[];
+  /** Uploads that nobody finished. */
+  uploads: number;
+}
+
+/**
+ * Deletes the blobs that no manifest names, and the uploads that nobody finished, older than the given age.
+ *
+ * It may run while models are published: a publication touches the old blobs it relies on, writes its
+ * manifest and then looks for every blob once more; this reads the manifests after the blobs, and each
+ * blob's age right before it deletes it. So a blob is lost only where one collection's deletion hangs for a
+ * whole publication; the next publication of that model repairs it.
+ * @returns what was (or would be) deleted.
+ * @throws InvalidDataError where a manifest cannot be read: it may name anything, so no blob is deleted.
+ */
+export async function collectGarbage(store: Store, options: GarbageOptions = {}): Promise<Garbage> {
+  const { olderThanMs = defaultAgeMs, dryRun = false, superseded = false, signal } = options;
+  const isOld = (info: ObjectInfo) => Date.now() - info.modified.getTime() >= olderThanMs;
+  const remove = async (info: ObjectInfo, signal: AbortSignal): Promise<ObjectInfo[]> => {
+    if (dryRun) return [info];
+    const now = await store.head(info.key, { signal });
+    if (now === undefined || !isOld(now)) return []; // Touched or gone since.
+    await store.remove(info.key, { signal });
+    return [info];
+  };
+  const removeAll = async (infos: ObjectInfo[]) =>
+    (await mapConcurrently(infos, parallelCalls, remove, signal)).flat();
+
+  const old = superseded ? (await supersededManifests(store, signal)).filter(isOld) : [];
+  const manifests = await removeAll(old);
+  const blobs: ObjectInfo[] = [];
+  for await (const info of store.list(blobPrefix, { signal })) {
+    if (blobPattern.test(info.key) && isOld(info)) blobs.push(info);
+  }
+  const named = await namedBlobs(store, new Set(manifests.map(({ key }) => key)), signal);
+  return {
+    manifests,
+    blobs: await removeAll(blobs.filter(({ key }) => !named.has(key))),
+    uploads: await store.abortOrphans(olderThanMs, { dryRun, signal }),
+  };
+}
+
+/** The keys of all blobs that a manifest names, those in `except` left out. */
+async function namedBlobs(
+  store: Store,
+  except: ReadonlySet<string>,
+  signal: AbortSignal | undefined,
+): Promise<Set<string>> {
+  const manifests = (await listManifests(store, signal)).filter(({ info }) => !except.has(info.key));
+  const blobsNamedBy = async ({ name, version }: ManifestKey, signal: AbortSignal) => {
+    try {
+      return blobsOf(await readVersion(store, name, version, { signal }));
+    } catch (error) {
+      if (error instanceof NotFoundError) return []; // Removed since it was listed.
+      throw error;
+    }
+  };
+  const blobs = await mapConcurrently(manifests, parallelCalls, blobsNamedBy, signal);
+  return new Set(blobs.flat().map((blob) => blobKey(blob.sha256)));
+}
+
+/** Versions that no pointer names, those of removed models too. */
+async function supersededManifests(store: Store, signal: AbortSignal | undefined): Promise<ObjectInfo[]> {
+  const manifests = await listManifests(store, signal);
+  const names = [...new Set(manifests.map(({ name }) => name))];
+  // Read after the manifests were listed: a version that became current since is not in the list.
+  const pointers = await mapConcurrently(
+    names,
+    parallelCalls,
+    async (name, signal) => [name, (await readPointer(store, name, { signal }))?.manifest] as const,
+    signal,
+  );
+  const current = new Map(pointers);
+  return manifests.filter(({ name, version }) => current.get(name) !== version).map(({ info }) => info);
+}
+
+interface ManifestKey {
+  name: string;
+  version: string;
+  info: ObjectInfo;
+}
+
+async function listManifests(store: Store, signal: AbortSignal | undefined): Promise<ManifestKey[]> {
+  const found: ManifestKey[] = [];
+  for await (const info of store.list(modelPrefix, { signal })) {
+    const [, name, version] = manifestPattern.exec(info.key) ?? [];
+    if (name !== undefined && version !== undefined) found.push({ name, version, info });
+  }
+  return found;
+}

@@ -1,0 +1,92 @@
+import { mapConcurrently } from '../concurrency.ts';
+import { FoldgateError } from '../errors.ts';
+import { blobsOf, distinctBlocks, type Manifest } from '../manifest.ts';
+import type { CallOptions, Store } from '../store/store.ts';
+import { listNames, type PublishedModel, readManifest } from './read.ts';
+
+/** Manifests read at the same time while listing. */
+const parallelManifests = 8;
+
+/** What there is to know about a published model, in the order a reader asks. Also `inspect --json`. */
+export interface ModelSummary {
+  name: string;
+  architecture: string;
+  layers: { index: number; source: number; block: number }[];
+  distinctBlocks: number;
+  /** Of all blobs together, each once. */
+  bytes: number;
+  /** Of the folded model, every distinct block counted once. */
+  parameters: number;
+  /** Of the checkpoint. */
+  originalParameters: number;
+  quantization: Manifest['quantization'];
+  /** How the plan was found: `influence`, `loss`, ... */
+  method: string;
+  /** The sha256 of the manifest. */
+  version: string;
+  publishedAt: string;
+  dimensions: Manifest['dimensions'];
+  folding: Manifest['folding'];
+  quality: NonNullable<Manifest['quality']>;
+  blobs: { role: string; sha256: string; bytes: number }[];
+}
+
+/** @throws NotFoundError listing the names that exist; InvalidDataError. */
+export async function inspect(store: Store, name: string, options: CallOptions = {}): Promise<ModelSummary> {
+  return summarize(name, await readManifest(store, name, options));
+}
+
+export function summarize(name: string, { manifest, digest, publishedAt }: PublishedModel): ModelSummary {
+  return {
+    name,
+    architecture: manifest.architecture,
+    layers: manifest.layers,
+    distinctBlocks: distinctBlocks(manifest),
+    bytes: blobsOf(manifest).reduce((sum, blob) => sum + blob.bytes, 0),
+    parameters: manifest.parameters.folded,
+    originalParameters: manifest.parameters.original,
+    quantization: manifest.quantization,
+    method: manifest.folding.method,
+    version: digest,
+    publishedAt: publishedAt.toISOString(),
+    dimensions: manifest.dimensions,
+    folding: manifest.folding,
+    quality: manifest.quality ?? [],
+    blobs: rolesOf(manifest),
+  };
+}
+
+export type ListedModel = { name: string } & (
+  | { summary: ModelSummary }
+  /** Why the model cannot be read; the others can be. */
+  | { problem: string }
+);
+
+/** Every published model, in the order of their names. */
+export async function listModels(store: Store, options: CallOptions = {}): Promise<ListedModel[]> {
+  const names = await listNames(store, options);
+  const read = async (name: string, signal: AbortSignal): Promise<ListedModel> => {
+    try {
+      return { name, summary: await inspect(store, name, { signal }) };
+    } catch (error) {
+      if (!(error instanceof FoldgateError)) throw error;
+      return { name, problem: error.message };
+    }
+  };
+  return await mapConcurrently(names, parallelManifests, read, options.signal);
+}
+
+function rolesOf(manifest: Manifest): ModelSummary['blobs'] {
+  const tokenizer = Object.entries(manifest.tokenizer).flatMap(([role, blob]) =>
+    blob ? [{ role, blob }] : [],
+  );
+  const weights = manifest.weights.map((blob) => ({
+    role: blob.block === undefined ? blob.kind : `${blob.kind} ${blob.block}`,
+    blob,
+  }));
+  return [{ role: 'graph', blob: manifest.graph }, ...tokenizer, ...weights].map(({ role, blob }) => ({
+    role,
+    sha256: blob.sha256,
+    bytes: blob.bytes,
+  }));
+}

@@ -1,0 +1,88 @@
+import { Command } from 'commander';
+import type { ModelSummary } from '../../artifact/models/inspect.ts';
+import { formatBytes } from '../progress.ts';
+import { formatCount, formatTable } from '../table.ts';
+
+export function inspectCommand(): Command {
+  return new Command('inspect')
+    .summary('show what a model consists of')
+    .description('Shows how a model was folded, which layers share a block, and what it weighs.')
+    .argument('<model>', 'STORE/NAME: file:./models/NAME, ./models/NAME or s3://BUCKET/PREFIX/NAME')
+    .option('--json', 'print everything as JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  foldgate inspect ./models/tales\n  foldgate inspect s3://bucket/tales --json',
+    )
+    .action(inspect);
+}
+
+async function inspect(url: string, { json }: { json?: boolean }): Promise<void> {
+  const { openModelUrl } = await import('../../artifact/store/open.ts');
+  const models = await import('../../artifact/models/inspect.ts');
+  const { store, name } = await openModelUrl(url);
+  const summary = await models.inspect(store, name);
+  process.stdout.write(json ? `${JSON.stringify(summary, null, 2)}\n` : describeModel(summary));
+}
+
+/** The human form: facts, the table of layers, the blobs. */
+export function describeModel(summary: ModelSummary): string {
+  const { dimensions: size, folding, layers } = summary;
+  const saved = 1 - summary.parameters / summary.originalParameters;
+  const facts = [
+    ['name', summary.name],
+    ['version', summary.version],
+    ['published', summary.publishedAt],
+    [
+      'architecture',
+      `${summary.architecture}, width ${size.width}, ${size.heads} heads (${size.kvHeads} for keys and values)`,
+    ],
+    ['context', `${size.contextLength} tokens, vocabulary ${size.vocabularySize}`],
+    ['layers', `${layers.length}, running ${summary.distinctBlocks} distinct blocks`],
+    [
+      'parameters',
+      `${formatCount(summary.parameters)} of ${formatCount(summary.originalParameters)} (${(100 * saved).toFixed(1)}% saved)`,
+    ],
+    ['size', formatBytes(summary.bytes)],
+    ['quantization', quantizationOf(summary)],
+    [
+      'folded',
+      `from ${folding.checkpoint} by ${folding.method}, Foldgate ${folding.version}, ${folding.createdAt}`,
+    ],
+    ...Object.entries(folding.options).map(([option, value]) => [`  ${option}`, JSON.stringify(value)]),
+    ...summary.quality.map(({ stage, text, tokens, perplexity }) => [
+      'perplexity',
+      `${perplexity.toFixed(3)} ${stage}, on ${tokens} tokens of ${text}`,
+    ]),
+  ];
+  const layerRows = layers.map(({ index, source, block }) => [
+    index,
+    source,
+    block,
+    sharersOf(summary, index),
+  ]);
+  const blobRows = summary.blobs.map(({ role, sha256, bytes }) => [role, formatBytes(bytes), sha256]);
+  return [
+    facts.map(([label = '', value]) => `${label.padEnd(14)}${value}`).join('\n'),
+    formatTable(['LAYER', 'SOURCE', 'BLOCK', 'SHARED WITH LAYERS'], layerRows),
+    formatTable(['BLOB', 'SIZE', 'SHA256'], blobRows),
+    '',
+  ]
+    .join('\n\n')
+    .replace(/\n\n$/, '\n');
+}
+
+/** `4 bits, a scale per 128 weights: qkv, output; float32: embedding`. */
+function quantizationOf({ quantization }: ModelSummary): string {
+  const byPrecision = Map.groupBy(Object.entries(quantization), ([, { bits, blockSize }]) => {
+    if (bits === 32) return 'float32';
+    return `${bits} bits${blockSize === undefined ? '' : `, a scale per ${blockSize} weights`}`;
+  });
+  const parts = [...byPrecision].map(([form, kinds]) => `${form}: ${kinds.map(([kind]) => kind).join(', ')}`);
+  return parts.join('; ');
+}
+
+function sharersOf({ layers }: ModelSummary, index: number): string {
+  const block = layers.find((layer) => layer.index === index)?.block;
+  const others = layers.filter((layer) => layer.block === block && layer.index !== index);
+  return others.map((layer) => layer.index).join(', ') || '-';
+}
