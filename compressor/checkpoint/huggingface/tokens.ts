@@ -1,0 +1,55 @@
+import { z } from 'zod';
+import { InvalidDataError } from '../../../artifact/errors.ts';
+import type { Checkpoint } from '../checkpoint.ts';
+import { isObject, parseObject, readOptional } from '../json.ts';
+import { limits } from '../limits.ts';
+
+const id = z.int().min(0).max(limits.dimension);
+const idsSchema = z.object({
+  bos_token_id: z.union([id, z.array(id).max(64)]).nullish(),
+  eos_token_id: z.union([id, z.array(id).max(64)]).nullish(),
+});
+
+/** Which tokens begin and end texts, and how conversations are written. */
+export async function tokensOf(
+  folder: string,
+  config: Record<string, unknown>,
+): Promise<Checkpoint['tokens']> {
+  const read = async (name: string) => {
+    const bytes = await readOptional(folder, name, limits.configBytes);
+    return bytes && parseObject(bytes, `${folder}/${name}`);
+  };
+  const generation = (await read('generation_config.json')) ?? {};
+  const text = isObject(config.text_config) ? config.text_config : {};
+  // Each may hold one that the others lack: a chat model's end of turn, the base model's end of text.
+  const sources = [generation, config, text].map((source) => parseIds(source, folder));
+  const eos = new Set(sources.flatMap(({ eos_token_id }) => eos_token_id ?? []));
+  return {
+    bos: sources.flatMap(({ bos_token_id }) => bos_token_id ?? [])[0],
+    eos: [...eos],
+    chatTemplate: await chatTemplateOf(folder, await read('tokenizer_config.json')),
+  };
+}
+
+function parseIds(source: Record<string, unknown>, folder: string) {
+  const parsed = idsSchema.safeParse(source);
+  if (parsed.success) return parsed.data;
+  throw new InvalidDataError(
+    `${folder}: wrong token ids in config.json or generation_config.json:\n${z.prettifyError(parsed.error)}`,
+  );
+}
+
+/** A file of its own, or a field of tokenizer_config.json: one template or a list of named ones. */
+async function chatTemplateOf(
+  folder: string,
+  config: Record<string, unknown> = {},
+): Promise<string | undefined> {
+  const file = await readOptional(folder, 'chat_template.jinja', limits.configBytes);
+  if (file) return new TextDecoder().decode(file);
+  const { chat_template: template } = config;
+  if (typeof template === 'string') return template;
+  if (!Array.isArray(template)) return undefined;
+  const named = template.filter(isObject);
+  const chosen = named.find(({ name }) => name === 'default') ?? named[0];
+  return typeof chosen?.template === 'string' ? chosen.template : undefined;
+}

@@ -1,0 +1,39 @@
+import { join } from 'node:path';
+import { InvalidDataError, NotFoundError } from '../../artifact/errors.ts';
+import { RangeFile } from './range-file.ts';
+
+/** Bytes of a file of the folder, undefined where there is none. */
+export async function readOptional(
+  folder: string,
+  name: string,
+  limit: number,
+): Promise<Uint8Array | undefined> {
+  let file: RangeFile;
+  try {
+    file = await RangeFile.open(join(folder, name));
+  } catch (error) {
+    const missing = error instanceof NotFoundError && (error.cause as { code?: string }).code === 'ENOENT';
+    if (missing) return undefined;
+    throw error;
+  }
+  await using _ = file;
+  return file.readAll(limit);
+}
+
+/** @throws InvalidDataError where the bytes are no UTF-8 or no JSON object */
+export function parseObject(bytes: Uint8Array, where: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new InvalidDataError(`${where} is no JSON. Fetch it again.`, { cause });
+  }
+  if (isObject(value)) return value;
+  throw new InvalidDataError(
+    `${where} holds ${Array.isArray(value) ? 'an array' : typeof value}, not a JSON object.`,
+  );
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,63 @@
+import { InvalidDataError } from '../../artifact/errors.ts';
+import type { Architecture } from './architecture.ts';
+import { canonicalTensor, type Rearrangement, type StoredTensor } from './canonical.ts';
+import { type Checkpoint, type CheckpointTensor, layerRoles, type TensorRole } from './checkpoint.ts';
+import { shapeOf } from './shapes.ts';
+
+/** What a file format's reader found. */
+export interface Opened {
+  name: string;
+  path: string;
+  architecture: Architecture;
+  tokens: Checkpoint['tokens'];
+  tokenizerFiles: Checkpoint['tokenizerFiles'];
+  /** The role's name in the file and, if it is there, the tensor. */
+  find(role: TensorRole): { name: string | undefined; stored: StoredTensor | undefined };
+  rearrangement(role: TensorRole): Rearrangement;
+  close(): Promise<void>;
+}
+
+/** Turns what a file holds into the canonical model; every tensor is looked up once, so that a lack is found on opening. */
+export class ModelCheckpoint implements Checkpoint {
+  readonly name: string;
+  readonly path: string;
+  readonly architecture: Architecture;
+  readonly tokens: Checkpoint['tokens'];
+  readonly tokenizerFiles: Checkpoint['tokenizerFiles'];
+  readonly close: () => Promise<void>;
+  readonly #opened: Opened;
+
+  constructor(opened: Opened) {
+    this.#opened = opened;
+    this.name = opened.name;
+    this.path = opened.path;
+    this.architecture = opened.architecture;
+    this.tokens = opened.tokens;
+    this.tokenizerFiles = opened.tokenizerFiles;
+    this.close = opened.close;
+    for (const role of this.#roles()) this.tensor(role);
+  }
+
+  tensor(role: TensorRole): CheckpointTensor {
+    const { name, stored } = this.#opened.find(role);
+    const shape = shapeOf(this.architecture, role);
+    if (!shape)
+      throw new InvalidDataError(
+        `${this.path}: a ${this.architecture.family} model like this has no ${role}.`,
+      );
+    if (!stored)
+      throw new InvalidDataError(`${this.path} lacks the tensor ${name ?? role}. It is no whole checkpoint.`);
+    return canonicalTensor(role, stored, shape, this.#opened.rearrangement(role), this.path);
+  }
+
+  /** Every tensor the architecture has. */
+  *#roles(): Generator<TensorRole> {
+    const roles: TensorRole[] = ['embedding', 'norm', 'head'];
+    for (const role of roles) if (shapeOf(this.architecture, role)) yield role;
+    for (let layer = 0; layer < this.architecture.layers.length; layer++) {
+      for (const layerRole of layerRoles) {
+        if (shapeOf(this.architecture, `layers.${layer}.${layerRole}`)) yield `layers.${layer}.${layerRole}`;
+      }
+    }
+  }
+}
