@@ -61,6 +61,14 @@ export function run(command: string, args: string[], options?: StartOptions): Pr
   return start(command, args, options).finished;
 }
 
+/** Runs a program that must succeed. @returns what it printed; throws with all of its output otherwise. */
+export async function succeed(command: string, args: string[], options?: StartOptions): Promise<Finished> {
+  const end = await run(command, args, options);
+  if (end.code === 0) return end;
+  const how = end.signal ?? `exit code ${end.code}`;
+  throw new Error(`${[command, ...args].join(' ')}: ${how}\n${end.stdout}${end.stderr}`);
+}
+
 /** A Node that the launcher must replace: `FOLDGATE_OLD_NODE`, else the first such on PATH. */
 export function findOldNode(): string | undefined {
   const onPath = (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, 'node'));

@@ -1,0 +1,89 @@
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { requirement } from '../fixtures/requirement.ts';
+import { environmentOf, root, succeed } from './processes.ts';
+
+/** What the package must hold, and what has no place in it. */
+const expected = [
+  'bin/foldgate.js',
+  'dist/cli/main.js',
+  'LICENSE',
+  'README.md',
+  'CHANGELOG.md',
+  'package.json',
+];
+const unwanted = /(^|\/)(test|node_modules|train|\.cache)\/|(?<!\.d)\.ts$/;
+
+describe('the published package', () => {
+  let folder: string;
+  let files: string[];
+  /** Where a user has installed it: outside of the checkout, with nothing of the checkout's on PATH. */
+  let user: string;
+  let environment: NodeJS.ProcessEnv;
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'foldgate-package-'));
+    environment = environmentOf(process.execPath, { ONNXRUNTIME_NODE_INSTALL: 'skip' });
+    const pack = await succeed('npm', ['pack', '--json', '--pack-destination', folder], { env: environment });
+    // The build, which npm runs first, may print to stdout too.
+    const [{ filename, files: packed }] = JSON.parse(pack.stdout.slice(pack.stdout.indexOf('[\n')));
+    files = packed.map((file: { path: string }) => file.path);
+
+    user = join(folder, 'user');
+    mkdirSync(user);
+    writeFileSync(join(user, 'package.json'), '{"private": true}');
+    const args = ['install', '--prefer-offline', '--no-audit', '--no-fund', join(folder, filename)];
+    await succeed('npm', args, { cwd: user, env: environment });
+  }, 600_000);
+
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  const foldgate = (...args: string[]) =>
+    succeed('npx', ['--no-install', 'foldgate', ...args], { cwd: user, env: environment });
+
+  it('holds the build and its papers, and no sources', () => {
+    expect(files).toEqual(expect.arrayContaining(expected));
+    expect(files.filter((path) => unwanted.test(path))).toEqual([]);
+  });
+
+  it('prints its help without a warning', async () => {
+    const result = await foldgate('--help');
+    expect(result.stdout).toContain('Usage: foldgate');
+    expect(result.stderr).toBe('');
+  });
+
+  it('folds the bundled checkpoint and describes the result', async (ctx) => {
+    const checkpoint = join('node_modules', 'foldgate', 'checkpoints', 'tales-5m');
+    const weights = existsSync(join(user, checkpoint)) ? readdirSync(join(user, checkpoint)) : [];
+    const there = weights.some((name) => name.endsWith('.safetensors'));
+    requirement(ctx, there ? undefined : 'the weights of checkpoints/tales-5m');
+
+    await foldgate('fold', checkpoint, '--share', '2', '--out', 'file:./models/tales');
+    const inspect = await foldgate('inspect', 'file:./models/tales', '--json');
+    const { layers, parameters } = JSON.parse(inspect.stdout);
+    const blocks = new Set(layers.map((layer: { block: number }) => layer.block));
+    expect(blocks.size).toBe(Math.ceil(layers.length / 2));
+    expect(parameters.folded).toBeLessThan(parameters.original);
+  });
+});
+
+describe('the lock file', () => {
+  it('installs under npm 10 too', async (ctx) => {
+    requirement(ctx, process.env.CI === 'true' ? undefined : 'installs 400 MB; set CI=true');
+    const folder = mkdtempSync(join(tmpdir(), 'foldgate-npm10-'));
+    try {
+      for (const file of ['package.json', 'package-lock.json', '.npmrc'])
+        cpSync(join(root, file), join(folder, file));
+      const env = environmentOf(process.execPath);
+      const args = ['--yes', 'npm@10', 'ci', '--prefer-offline', '--no-audit', '--no-fund'];
+      await succeed('npx', args, { cwd: folder, env });
+      const program = "console.log(typeof require('onnxruntime-node').InferenceSession)";
+      const load = await succeed('node', ['-e', program], { cwd: folder, env });
+      expect(load.stdout).toBe('function\n');
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});
