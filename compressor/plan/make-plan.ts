@@ -1,4 +1,4 @@
-import { UsageError } from '../../artifact/errors.ts';
+import { InvalidDataError, UsageError } from '../../artifact/errors.ts';
 import type { FoldPlan, SharedWeights } from './plan.ts';
 
 export interface PlanOptions {
@@ -15,7 +15,8 @@ export interface PlanOptions {
 /**
  * Removes the least important layers and groups the kept neighbours.
  * @param scores importance per layer of the checkpoint: the higher, the more it matters
- * @throws UsageError where nothing would be left, or more should go than may go
+ * @throws UsageError where nothing would be left, or more should go than may go; InvalidDataError for scores
+ * that are no numbers
  */
 export function makePlan(
   checkpoint: { name: string; layers: number },
@@ -29,6 +30,19 @@ export function makePlan(
   if (!Number.isInteger(share) || share < 1 || share > layers) {
     throw new UsageError(
       `--share takes a whole number from 1 to ${layers} (the layers of ${checkpoint.name}), not ${share}.`,
+    );
+  }
+  const outside = options.keep.find((layer) => layer < -layers || layer >= layers);
+  if (outside !== undefined) {
+    throw new UsageError(
+      `--keep names layer ${outside}; ${checkpoint.name} has layers 0 to ${layers - 1}, or -1 to -${layers} from the end.`,
+    );
+  }
+  const noScore = ranking.scores?.findIndex((score) => !Number.isFinite(score)) ?? -1;
+  if (noScore >= 0) {
+    throw new InvalidDataError(
+      `Layer ${noScore} of ${checkpoint.name} has the score ${ranking.scores![noScore]}: the model gives no ` +
+        'numbers. Is the checkpoint whole?',
     );
   }
   const removed = leastImportant(layers, ranking.scores, Math.round(remove * layers), options.keep);
@@ -53,6 +67,9 @@ function leastImportant(
 ): Set<number> {
   if (count === 0) return new Set();
   if (!scores) throw new UsageError('Removing layers needs a ranking of them.');
+  if (count >= layers) {
+    throw new UsageError(`--remove asks for all ${layers} layers: nothing would be left. Remove fewer.`);
+  }
   const protectedLayers = new Set(keep.map((layer) => (layer < 0 ? layers + layer : layer)));
   const candidates = scores.map((_, layer) => layer).filter((layer) => !protectedLayers.has(layer));
   if (count > candidates.length) {

@@ -69,6 +69,12 @@ export function checkPlan(
     if (!blocks.has(block))
       throw wrong(`block ${block} of ${blocks.size} has no layer: count blocks from 0.`);
   }
+  if (plan.scores && plan.scores.length !== checkpoint.layers) {
+    throw wrong(`scores has ${plan.scores.length} entries for ${checkpoint.layers} layers.`);
+  }
+  if (plan.weights === 'weighted' && !plan.scores) {
+    throw wrong('"weighted" needs scores, one per layer of the checkpoint.');
+  }
   return plan;
 }
 

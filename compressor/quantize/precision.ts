@@ -10,7 +10,7 @@ import { ownForm } from './own-form.ts';
 /** What the user asked for; `blockSize` is left open where it is not fixed. */
 export type PrecisionRequest = Record<MatrixKind, { bits: 4 | 8 | 32; blockSize?: 32 | 64 | 128 }>;
 
-const bitsOf: Record<string, 4 | 8 | 32> = { int4: 4, int8: 8, none: 32 };
+const bitsOf = { int4: 4, int8: 8, none: 32 } as const;
 
 /**
  * Reads `int4`, `int8:64`, `none`, `int4:128,down=int8,embedding=none`: one form for all, then exceptions
@@ -23,8 +23,8 @@ export function parsePrecision(text: string): PrecisionRequest {
   const request = Object.fromEntries(matrixKinds.map((kind) => [kind, { ...base }])) as PrecisionRequest;
   if (base.bits === 4) request.embedding = { ...base, bits: 8 };
   for (const exception of exceptions) {
-    const [kind, form] = exception.split('=');
-    if (!matrixKinds.includes(kind as MatrixKind) || form === undefined) {
+    const [kind, form, ...rest] = exception.split('=');
+    if (!matrixKinds.includes(kind as MatrixKind) || form === undefined || rest.length > 0) {
       throw new UsageError(
         `Quantization "${text}": "${exception}" should be KIND=FORM with a kind of ${matrixKinds.join(', ')}.`,
       );
@@ -35,16 +35,14 @@ export function parsePrecision(text: string): PrecisionRequest {
 }
 
 function parseForm(form: string, text: string): PrecisionRequest[MatrixKind] {
-  const [name, size] = form.split(':');
-  const bits = bitsOf[name!];
-  const blockSize = size === undefined ? undefined : Number(size);
-  const validSize = blockSize === undefined || (bits !== 32 && [32, 64, 128].includes(blockSize));
-  if (bits === undefined || !validSize) {
+  const [, name, size] = /^(int4|int8|none)(?::(32|64|128))?$/.exec(form) ?? [];
+  if (name === undefined || (name === 'none' && size !== undefined)) {
     throw new UsageError(
       `Quantization "${text}": "${form}" is none of int4, int8, none, with :32, :64 or :128 after int4 and int8.`,
     );
   }
-  return { bits, ...(blockSize !== undefined && { blockSize: blockSize as 32 | 64 | 128 }) };
+  const bits = bitsOf[name as keyof typeof bitsOf];
+  return { bits, ...(size !== undefined && { blockSize: Number(size) as 32 | 64 | 128 }) };
 }
 
 /**

@@ -1,0 +1,97 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { InvalidDataError, UsageError } from '../../../artifact/errors.ts';
+import { makePlan } from '../../../compressor/plan/make-plan.ts';
+import { checkPlan, groupsOf, readPlan } from '../../../compressor/plan/plan.ts';
+
+const checkpoint = { name: 'four', layers: 4 };
+const good = {
+  version: 1,
+  checkpoint: 'four',
+  checkpointLayers: 4,
+  method: 'manual',
+  layers: [
+    { source: 0, block: 0 },
+    { source: 1, block: 1 },
+    { source: 3, block: 0 },
+  ],
+  weights: 'first',
+  quantize: 'int4',
+};
+const layers = (...pairs: [source: number, block: number][]) => ({
+  layers: pairs.map(([source, block]) => ({ source, block })),
+});
+
+describe('checkPlan', () => {
+  it('takes a plan that a person wrote, distant layers sharing a block', () => {
+    const plan = checkPlan(good, checkpoint, 'plan.json');
+    expect(plan).toEqual(good);
+    expect(groupsOf(plan)).toEqual([[0, 3], [1]]);
+  });
+
+  it('takes a layer that runs twice', () => {
+    expect(() => checkPlan({ ...good, ...layers([0, 0], [0, 0], [1, 1]) }, checkpoint, 'x')).not.toThrow();
+  });
+
+  it.each([
+    ['another version', { version: 2 }, 'version'],
+    ['no layers', { layers: [] }, 'layers'],
+    ['an unknown field', { sahre: 2 }, 'sahre'],
+    ['an unknown choice of weights', { weights: 'best' }, 'weights'],
+    ['a block that is no count', layers([0, -1]), 'block'],
+    ['half a layer', layers([0.5, 0]), 'source'],
+    ['a score that is none', { scores: [1, null, 2, 3] }, 'scores'],
+    ['another depth', { checkpointLayers: 5 }, 'it is for four with 5 layers, four has 4'],
+    [
+      'a layer that the checkpoint lacks',
+      layers([0, 0], [4, 1]),
+      'layers[1].source is 4, the last layer is 3',
+    ],
+    ['layers out of order', layers([1, 0], [0, 1]), 'layers[1].source is 0 after 1: keep the depth order'],
+    ['a gap between blocks', layers([0, 0], [1, 2]), 'block 1 of 2 has no layer'],
+    ['blocks that begin at one', layers([0, 1], [1, 2]), 'block 0 of 2 has no layer'],
+    ['scores for other layers', { scores: [1, 2, 3] }, 'scores has 3 entries'],
+    ['a weighted mean without weights', { weights: 'weighted' }, '"weighted" needs scores'],
+  ])('refuses %s', (_what, changed, message) => {
+    const check = () => checkPlan({ ...good, ...changed }, checkpoint, 'plan.json');
+    expect(check).toThrow(InvalidDataError);
+    expect(check).toThrow(message);
+    expect(check).toThrow(/^plan\.json/);
+  });
+
+  it.each([undefined, null, 1, 'plan', [], {}])('refuses %j', (input) => {
+    expect(() => checkPlan(input, checkpoint, 'plan.json')).toThrow(InvalidDataError);
+  });
+});
+
+describe('readPlan', () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'plan-'));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+  const file = async (text: string) => {
+    const path = join(folder, 'plan.json');
+    await writeFile(path, text);
+    return path;
+  };
+
+  it('gives back what makePlan made, scores and all', async () => {
+    const plan = makePlan(
+      checkpoint,
+      { method: 'loss', scores: [0.1, 1 / 3, -1e-9, 12345.678] },
+      { remove: 0.25, share: 2, weights: 'weighted', quantize: 'int4:128,down=int8', keep: [0, -1] },
+    );
+    const path = await file(JSON.stringify(plan, undefined, 2));
+    expect(await readPlan(path, checkpoint)).toEqual(plan);
+  });
+
+  it('tells a file that is not there from one that is no plan', async () => {
+    await expect(readPlan(join(folder, 'absent.json'), checkpoint)).rejects.toThrow(UsageError);
+    await expect(readPlan(join(folder, 'absent.json'), checkpoint)).rejects.toThrow('foldgate plan');
+    await expect(readPlan(await file('{'), checkpoint)).rejects.toThrow(InvalidDataError);
+    await expect(readPlan(await file('{}'), checkpoint)).rejects.toThrow('is no fold plan');
+  });
+});
