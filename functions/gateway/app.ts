@@ -1,0 +1,76 @@
+import { Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { ApiError, toApiError, tooLarge } from './errors.ts';
+import type { Gateway } from './gateway.ts';
+import { InFlight, RequestCancelled } from './in-flight.ts';
+import type { ModelService } from './model.ts';
+import { chat } from './routes/chat.ts';
+import { completions } from './routes/completions.ts';
+import { generation } from './routes/generation.ts';
+import { healthz, readyz } from './routes/health.ts';
+import { getModel, listModels } from './routes/models.ts';
+
+/** Bytes. Room for a context of 256k tokens as ids; more is no prompt, and would hold up the others. */
+export const defaultMaxBodyBytes = 4 * 1024 * 1024;
+
+export interface AppOptions {
+  /** @default 4 MiB */
+  maxBodyBytes?: number;
+  /** Told of every error that is the server's own fault. @default nothing */
+  onError?: (error: unknown) => void;
+}
+
+/** The HTTP interface as OpenAI's clients expect it, over any model service; runs wherever Hono runs. */
+export function createApp(
+  service: ModelService,
+  options: AppOptions = {},
+): { app: Hono; inFlight: InFlight } {
+  const { maxBodyBytes = defaultMaxBodyBytes } = options;
+  const onError = (error: unknown) => {
+    const isOurs = !(error instanceof RequestCancelled) && toApiError(error).status >= 500;
+    if (isOurs) options.onError?.(error);
+  };
+  const gateway: Gateway = { service, inFlight: new InFlight(), onError };
+  const limit = bodyLimit({
+    maxSize: maxBodyBytes,
+    onError: () => {
+      throw tooLarge(maxBodyBytes);
+    },
+  });
+
+  const app = new Hono();
+  app.get('/healthz', healthz);
+  app.get('/readyz', readyz(service));
+  app.get('/v1/models', listModels(service));
+  app.get('/v1/models/:id', getModel(service));
+  app.post('/v1/completions', limit, generation(completions, gateway));
+  app.post('/v1/chat/completions', limit, generation(chat, gateway));
+  for (const [path, allowed] of [
+    ['/healthz', 'GET'],
+    ['/readyz', 'GET'],
+    ['/v1/models', 'GET'],
+    ['/v1/models/:id', 'GET'],
+    ['/v1/completions', 'POST'],
+    ['/v1/chat/completions', 'POST'],
+  ] as const) {
+    app.all(path, (c) => {
+      c.header('allow', allowed);
+      const error = new ApiError(405, `${c.req.path} takes ${allowed}, not ${c.req.method}.`, {
+        code: 'method_not_allowed',
+      });
+      return c.json(error.body, error.status);
+    });
+  }
+  app.notFound((c) => {
+    const error = new ApiError(404, `There is no ${c.req.method} ${c.req.path} here.`, {
+      code: 'unknown_url',
+    });
+    return c.json(error.body, error.status);
+  });
+  app.onError((error, c) => {
+    onError(error);
+    const apiError = toApiError(error);
+    return c.json(apiError.body, apiError.status);
+  });
+  return { app, inFlight: gateway.inFlight };
+}

@@ -1,0 +1,88 @@
+import { EngineError } from '../engine/engine.ts';
+import { generateText, type TextDelta, type TextRequest, type Timings } from './generate.ts';
+import type { LoadedModel, ModelService } from './model.ts';
+
+/** Where a request's completions run: the model, and the signal that stops them all. */
+export interface Run {
+  service: ModelService;
+  model: LoadedModel;
+  controller: AbortController;
+}
+
+/**
+ * Generates every choice of a request at the same time.
+ * @param onDelta gets each choice's text as it comes
+ * @throws the first choice's error, after the others were stopped.
+ */
+export async function runChoices(
+  run: Run,
+  requests: readonly TextRequest[],
+  onDelta: (index: number, delta: TextDelta) => void,
+): Promise<void> {
+  const { signal } = run.controller;
+  const one = async (request: TextRequest, index: number) => {
+    try {
+      for await (const delta of generateText(run.model, request, signal)) onDelta(index, delta);
+    } catch (error) {
+      // An engine stopped by the signal may say so in its own words.
+      const reason = signal.aborted ? signal.reason : error;
+      if (!signal.aborted) run.controller.abort(reason);
+      if (reason instanceof EngineError) void run.service.reportFailure(run.model, reason);
+      throw reason;
+    }
+  };
+  const results = await Promise.allSettled(requests.map(one));
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed) throw failed.reason;
+}
+
+export interface Choice {
+  text: string;
+  finish: 'stop' | 'length';
+}
+
+export class Usage {
+  #completion = 0;
+  readonly #prompt: number;
+  #timings: Timings | undefined;
+  readonly #single: boolean;
+
+  /** @param prompts a prompt counts once, however many completions it gets. */
+  constructor(prompts: readonly number[][], choices: number) {
+    this.#prompt = prompts.reduce((sum, prompt) => sum + prompt.length, 0);
+    this.#single = choices === 1;
+  }
+
+  add(delta: TextDelta): void {
+    this.#completion += delta.tokens;
+    this.#timings = delta.timings ?? this.#timings;
+  }
+
+  /** `usage`, and `timings` where one completion has them. */
+  fields() {
+    const usage = {
+      prompt_tokens: this.#prompt,
+      completion_tokens: this.#completion,
+      total_tokens: this.#prompt + this.#completion,
+    };
+    if (!this.#single || !this.#timings) return { usage };
+    const { queue, prefill, decode } = this.#timings;
+    return { usage, timings: { queue_ms: queue, prefill_ms: prefill, decode_ms: decode } };
+  }
+}
+
+/** Generates every choice of a request to its end. */
+export async function collectChoices(
+  run: Run,
+  requests: readonly TextRequest[],
+  usage: Usage,
+): Promise<Choice[]> {
+  const choices = requests.map((): Choice => ({ text: '', finish: 'stop' }));
+  await runChoices(run, requests, (index, delta) => {
+    const choice = choices[index]!;
+    choice.text += delta.text;
+    if (delta.finish) choice.finish = delta.finish;
+    usage.add(delta);
+  });
+  return choices;
+}

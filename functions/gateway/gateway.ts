@@ -1,0 +1,10 @@
+import type { InFlight } from './in-flight.ts';
+import type { ModelService } from './model.ts';
+
+/** What the handlers share. */
+export interface Gateway {
+  service: ModelService;
+  inFlight: InFlight;
+  /** Told of errors that nobody else will hear of: the answer had begun. */
+  onError: (error: unknown) => void;
+}

@@ -1,0 +1,91 @@
+import type { GenerationRequest } from '../engine/engine.ts';
+import { ModelUnavailableError } from './errors.ts';
+import type { LoadedModel, ModelService, ModelState } from './model.ts';
+
+export interface ModelServiceOptions {
+  name: string;
+  /** Loads the model; `signal` aborts when the service closes. */
+  load(signal: AbortSignal): Promise<LoadedModel>;
+  /** Told of every failed load and every failed model. */
+  onFailure?: (error: Error) => void;
+}
+
+export function createModelService({ name, load, onFailure }: ModelServiceOptions): ModelService {
+  const closing = new AbortController();
+  let loading: Promise<LoadedModel> | undefined;
+  let current: LoadedModel | undefined;
+  let state: ModelState = { state: 'loading' };
+
+  function fail(error: Error): void {
+    loading = undefined;
+    current = undefined;
+    if (closing.signal.aborted) return;
+    state = { state: 'failed', reason: error.message };
+    onFailure?.(error);
+  }
+
+  async function loadOnce(): Promise<LoadedModel> {
+    state = { state: 'loading' };
+    try {
+      const model = await load(closing.signal);
+      if (closing.signal.aborted) {
+        await model.engine[Symbol.asyncDispose]();
+        throw new ModelUnavailableError('The server is shutting down.');
+      }
+      current = model;
+      state = { state: 'ready' };
+      return model;
+    } catch (error) {
+      fail(error as Error);
+      throw new ModelUnavailableError(`Model ${name} could not be loaded: ${(error as Error).message}`, {
+        cause: error,
+      });
+    }
+  }
+
+  const service: ModelService = {
+    name,
+    created: Math.floor(Date.now() / 1000),
+    get state() {
+      return state;
+    },
+    async load() {
+      if (closing.signal.aborted) throw new ModelUnavailableError('The server is shutting down.');
+      loading ??= loadOnce();
+      return loading;
+    },
+    async reportFailure(model, error) {
+      // One request's failure is not the model's: only one that cannot do the least is replaced.
+      if (model !== current || (await canGenerate(model)) || model !== current) return;
+      fail(error);
+      void disposeQuietly(model);
+      // At once, not at the next request: an unready server may get none.
+      service.load().catch(() => {});
+    },
+    async [Symbol.asyncDispose]() {
+      closing.abort();
+      state = { state: 'closed', reason: 'The server is shutting down.' };
+      // A load that is under way sees `closing` and disposes of its own model.
+      if (current) await disposeQuietly(current);
+      else await loading?.catch(() => {});
+    },
+  };
+  return service;
+}
+
+async function canGenerate({ engine }: LoadedModel): Promise<boolean> {
+  const sampling = { temperature: 0, topP: 1, topK: 0, minP: 0 };
+  const request: GenerationRequest = { prompt: [0], maxTokens: 1, sampling, stopTokens: [], delivery: 'end' };
+  try {
+    for await (const chunk of engine.generate(request)) if (chunk.finish) return true;
+  } catch {}
+  return false;
+}
+
+async function disposeQuietly(model: LoadedModel): Promise<void> {
+  try {
+    await model.engine[Symbol.asyncDispose]();
+  } catch {
+    // It failed already, and nothing uses it any more.
+  }
+}

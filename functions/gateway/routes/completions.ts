@@ -1,0 +1,59 @@
+import { detokenize } from '../../text/detokenizer.ts';
+import { ApiError } from '../errors.ts';
+import type { TextRequest } from '../generate.ts';
+import type { LoadedModel } from '../model.ts';
+import { encodePrompt } from '../prompt.ts';
+import { type CompletionBody, completionSchema } from '../schemas/completion.ts';
+import { samplingOf } from '../schemas/fields.ts';
+import { refusedInCompletions } from '../schemas/refused.ts';
+import { completionShape } from '../shapes.ts';
+import type { Endpoint } from './generation.ts';
+
+/** POST /v1/completions: text goes on. */
+export const completions: Endpoint<CompletionBody> = {
+  schema: completionSchema,
+  refusals: refusedInCompletions,
+  prepare(body, model) {
+    const prompts = body.prompt.map((prompt) => promptOf(model, prompt));
+    const requests = prompts.flatMap((prompt) =>
+      Array.from(
+        { length: body.n },
+        (_, choice): TextRequest => ({
+          prompt: prompt.tokens,
+          promptParam: 'prompt',
+          echo: body.echo ? prompt.text() : '',
+          maxTokens: body.max_tokens,
+          sampling: samplingOf(body, choice),
+          stop: body.stop,
+          continues: prompt.hasText,
+          stream: body.stream,
+        }),
+      ),
+    );
+    return { requests, prompts: prompts.map((prompt) => prompt.tokens), shape: completionShape };
+  },
+};
+
+interface Prompt {
+  tokens: number[];
+  /** Something for the completion to go on from: more than control tokens. */
+  hasText: boolean;
+  text(): string;
+}
+
+function promptOf(model: LoadedModel, prompt: string | number[]): Prompt {
+  if (typeof prompt === 'string') {
+    const tokens = encodePrompt(model, prompt, { param: 'prompt', addSpecialTokens: true });
+    return { tokens, hasText: prompt !== '', text: () => prompt };
+  }
+  const { vocabularySize } = model.engine.limits;
+  const unknown = prompt.find((id) => id >= vocabularySize);
+  if (unknown !== undefined) {
+    throw new ApiError(400, `prompt: token ids should be below ${vocabularySize}; there is a ${unknown}.`, {
+      param: 'prompt',
+      code: 'invalid_value',
+    });
+  }
+  const hasText = prompt.some((id) => model.tokenizer.addedKind(id) !== 'special');
+  return { tokens: prompt, hasText, text: () => detokenize(model.pieces, prompt) };
+}

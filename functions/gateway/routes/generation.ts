@@ -1,0 +1,82 @@
+import type { Context } from 'hono';
+import type { z } from 'zod';
+import { sendAnswer } from '../answer.ts';
+import { ApiError } from '../errors.ts';
+import type { Gateway } from '../gateway.ts';
+import type { TextRequest } from '../generate.ts';
+import type { LoadedModel } from '../model.ts';
+import { refuseUnsupported } from '../schemas/refused.ts';
+import type { Shape, ShapeOptions } from '../shapes.ts';
+
+/** What completions and chat do each in their own way. */
+export interface Endpoint<Body> {
+  schema: z.ZodType<Body>;
+  refusals: Readonly<Record<string, (value: unknown) => boolean>>;
+  /** From a valid body to what the engine and the answer need. @throws ApiError */
+  prepare(body: Body, model: LoadedModel): Prepared;
+}
+
+interface Prepared {
+  requests: TextRequest[];
+  prompts: number[][];
+  shape: (options: ShapeOptions) => Shape;
+}
+
+interface CommonFields {
+  model: string;
+  stream: boolean;
+  stream_options?: { include_usage: boolean } | undefined;
+}
+
+/** The handler of an endpoint that generates text. */
+export function generation<Body extends CommonFields>(endpoint: Endpoint<Body>, gateway: Gateway) {
+  return async (c: Context): Promise<Response> => {
+    const raw = await readBody(c);
+    refuseUnsupported(raw, endpoint.refusals);
+    const body = endpoint.schema.parse(raw);
+    requireModel(gateway.service.name, body.model);
+    const model = await gateway.service.load();
+    const { requests, prompts, shape } = endpoint.prepare(body, model);
+    const includeUsage = body.stream_options?.include_usage ?? false;
+    return sendAnswer(c, {
+      service: gateway.service,
+      model,
+      inFlight: gateway.inFlight,
+      requests,
+      prompts,
+      shape: shape({ model: model.name, fingerprint: model.fingerprint, includeUsage }),
+      stream: body.stream,
+      includeUsage,
+      onError: gateway.onError,
+    });
+  };
+}
+
+async function readBody(c: Context): Promise<Record<string, unknown>> {
+  let body: unknown;
+  const text = await c.req.text();
+  try {
+    body = JSON.parse(text);
+  } catch (cause) {
+    throw new ApiError(400, `The request body is no JSON: ${(cause as Error).message}`, {
+      code: 'invalid_json',
+      cause,
+    });
+  }
+  if (typeof body === 'object' && body !== null && !Array.isArray(body))
+    return body as Record<string, unknown>;
+  throw new ApiError(400, 'The request body should be a JSON object.', { code: 'invalid_json' });
+}
+
+/** @throws ApiError 404 */
+export function requireModel(served: string, asked: string): void {
+  if (asked === served) return;
+  throw new ApiError(
+    404,
+    `The model ${JSON.stringify(asked)} does not exist here; this server has ${served}.`,
+    {
+      param: 'model',
+      code: 'model_not_found',
+    },
+  );
+}

@@ -1,0 +1,60 @@
+import { ApiError } from '../errors.ts';
+
+/**
+ * Parameters of OpenAI's that change the answer and that this gateway does not have. A value that asks for
+ * nothing passes, since clients send defaults; any other is refused by name rather than ignored.
+ */
+const harmless = {
+  absent: () => false,
+  no: (value: unknown) => value === false,
+  zero: (value: unknown) => value === 0,
+  one: (value: unknown) => value === 1,
+  empty: (value: unknown) => typeof value === 'object' && Object.keys(value as object).length === 0,
+  blank: (value: unknown) => value === '',
+  none: (value: unknown) => value === 'none' || value === 'auto',
+  text: (value: unknown) => (value as { type?: unknown }).type === 'text',
+  textOnly: (value: unknown) => Array.isArray(value) && value.every((modality) => modality === 'text'),
+};
+
+type Refusals = Readonly<Record<string, (value: unknown) => boolean>>;
+
+const everywhere: Refusals = {
+  logit_bias: harmless.empty,
+  presence_penalty: harmless.zero,
+  frequency_penalty: harmless.zero,
+  repetition_penalty: harmless.one,
+};
+
+export const refusedInCompletions: Refusals = {
+  ...everywhere,
+  logprobs: harmless.absent,
+  best_of: harmless.one,
+  suffix: harmless.blank,
+};
+
+export const refusedInChat: Refusals = {
+  ...everywhere,
+  logprobs: harmless.no,
+  top_logprobs: harmless.zero,
+  tools: harmless.empty,
+  tool_choice: harmless.none,
+  functions: harmless.empty,
+  function_call: harmless.none,
+  response_format: harmless.text,
+  modalities: harmless.textOnly,
+  audio: harmless.absent,
+  prediction: harmless.absent,
+  web_search_options: harmless.absent,
+};
+
+/** @throws ApiError 400 naming the first parameter that is not supported. */
+export function refuseUnsupported(body: Record<string, unknown>, refusals: Refusals): void {
+  for (const [param, isHarmless] of Object.entries(refusals)) {
+    const value = body[param];
+    if (value === undefined || value === null || isHarmless(value)) continue;
+    throw new ApiError(400, `${param} is not supported by this server. Leave it out.`, {
+      param,
+      code: 'unsupported_parameter',
+    });
+  }
+}

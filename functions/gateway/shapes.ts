@@ -1,0 +1,97 @@
+import { randomBytes } from 'node:crypto';
+import type { Choice } from './choices.ts';
+
+type Finish = 'stop' | 'length';
+
+/**
+ * How one endpoint writes its answers. Stream frames are cut from text made once per request: a token costs
+ * one JSON string and two concatenations.
+ */
+export interface Shape {
+  /** Before a choice's first text. */
+  opening(index: number): string;
+  text(index: number, text: string): string;
+  /** @param text the last piece */
+  finish(index: number, text: string, reason: Finish): string;
+  /** After all choices. */
+  usage(fields: object): string;
+  /** The whole answer, not streamed. */
+  whole(choices: readonly Choice[], fields: object): object;
+}
+
+export interface ShapeOptions {
+  model: string;
+  fingerprint: string;
+  /** `stream_options.include_usage`: every chunk has a `usage`, null but for the last. */
+  includeUsage: boolean;
+}
+
+/** POST /v1/completions. */
+export function completionShape({ model, fingerprint, includeUsage }: ShapeOptions): Shape {
+  const head = headOf('cmpl-', 'text_completion', model, fingerprint);
+  const frame = framer(head, includeUsage);
+  const choice = (text: string, index: number, finish_reason: Finish | null) => ({
+    index,
+    text,
+    logprobs: null,
+    finish_reason,
+  });
+  return {
+    opening: () => '',
+    text: (index, text) =>
+      frame(`{"index":${index},"text":${JSON.stringify(text)},"logprobs":null,"finish_reason":null}`),
+    finish: (index, text, reason) => frame(JSON.stringify(choice(text, index, reason))),
+    usage: (fields) => usageFrame(head, fields),
+    whole: (choices, fields) => ({
+      ...head,
+      choices: choices.map(({ text, finish }, index) => choice(text, index, finish)),
+      ...fields,
+    }),
+  };
+}
+
+/** POST /v1/chat/completions. */
+export function chatShape({ model, fingerprint, includeUsage }: ShapeOptions): Shape {
+  const chunk = headOf('chatcmpl-', 'chat.completion.chunk', model, fingerprint);
+  const frame = framer(chunk, includeUsage);
+  const delta = (index: number, delta: string, finish: Finish | null) =>
+    frame(`{"index":${index},"delta":${delta},"logprobs":null,"finish_reason":${JSON.stringify(finish)}}`);
+  const text = (index: number, text: string) => delta(index, `{"content":${JSON.stringify(text)}}`, null);
+  return {
+    opening: (index) => delta(index, '{"role":"assistant","content":""}', null),
+    text,
+    finish: (index, last, reason) => (last === '' ? '' : text(index, last)) + delta(index, '{}', reason),
+    usage: (fields) => usageFrame(chunk, fields),
+    whole: (choices, fields) => ({
+      ...chunk,
+      object: 'chat.completion',
+      choices: choices.map(({ text, finish }, index) => ({
+        index,
+        message: { role: 'assistant', content: text, refusal: null },
+        logprobs: null,
+        finish_reason: finish,
+      })),
+      ...fields,
+    }),
+  };
+}
+
+function headOf(prefix: string, object: string, model: string, fingerprint: string) {
+  return {
+    id: prefix + randomBytes(16).toString('hex'),
+    object,
+    created: Math.floor(Date.now() / 1000),
+    model,
+    system_fingerprint: fingerprint,
+  };
+}
+
+function framer(head: object, includeUsage: boolean): (choice: string) => string {
+  const before = `data: ${JSON.stringify(head).slice(0, -1)},"choices":[`;
+  const after = includeUsage ? '],"usage":null}\n\n' : ']}\n\n';
+  return (choice) => before + choice + after;
+}
+
+function usageFrame(head: object, fields: object): string {
+  return `data: ${JSON.stringify({ ...head, choices: [], ...fields })}\n\n`;
+}

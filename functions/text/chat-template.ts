@@ -1,0 +1,58 @@
+import { Template } from '@huggingface/jinja';
+import { InvalidDataError } from '../../artifact/errors.ts';
+import { strftime } from './strftime.ts';
+
+export interface ChatMessage {
+  role: string;
+  content: string;
+}
+
+export interface ChatTemplate {
+  /**
+   * The messages as the model was taught to read them, up to where its answer begins. The text brings its
+   * own beginning-of-text token.
+   * @throws TemplateRefusal where the template does not take these messages.
+   */
+  render(messages: readonly ChatMessage[]): string;
+}
+
+/** The template refused the messages: a role it does not know, two of one role in a row, ... */
+export class TemplateRefusal extends Error {
+  override name = 'TemplateRefusal';
+}
+
+/**
+ * Compiles a chat template with what transformers gives it: the special tokens by name,
+ * `add_generation_prompt`, `strftime_now`, `raise_exception`.
+ * @param namedTokens `bos_token`, `eos_token`, ...
+ * @param now the clock behind `strftime_now`
+ * @throws InvalidDataError where the source is no template.
+ */
+export function chatTemplate(
+  source: string,
+  namedTokens: Readonly<Record<string, string>>,
+  now: () => Date = () => new Date(),
+): ChatTemplate {
+  let template: Template;
+  try {
+    template = new Template(source);
+  } catch (cause) {
+    throw new InvalidDataError("The model's chat template cannot be compiled.", { cause });
+  }
+  return {
+    render(messages) {
+      try {
+        return template.render({
+          ...namedTokens,
+          messages,
+          tools: null,
+          documents: null,
+          add_generation_prompt: true,
+          strftime_now: (format: string) => strftime(now(), format),
+        });
+      } catch (cause) {
+        throw new TemplateRefusal((cause as Error).message, { cause });
+      }
+    },
+  };
+}

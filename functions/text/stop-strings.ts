@@ -1,0 +1,59 @@
+/**
+ * Ends a text before the first stop string, wherever the pieces it comes in are cut. Text that may be the
+ * beginning of a stop string is held back, so that no part of one is ever given out.
+ *
+ * Where several match, the one that is complete first wins, and of those the longest: what one would get
+ * from text that comes character by character.
+ */
+export class StopStrings {
+  readonly #stops: readonly string[];
+  #held = '';
+
+  constructor(stops: readonly string[]) {
+    this.#stops = stops;
+  }
+
+  /** @returns the text that is now safe to give out, and whether a stop string ended it. */
+  push(piece: string): { text: string; stopped: boolean } {
+    if (this.#stops.length === 0) return { text: piece, stopped: false };
+    const text = this.#held + piece;
+    const cut = this.#firstMatch(text);
+    if (cut !== undefined) {
+      this.#held = '';
+      return { text: text.slice(0, cut), stopped: true };
+    }
+    const safe = text.length - this.#longestBeginning(text);
+    this.#held = text.slice(safe);
+    return { text: text.slice(0, safe), stopped: false };
+  }
+
+  /** The text ended without a stop string: what was held back belongs to it. */
+  end(): string {
+    const held = this.#held;
+    this.#held = '';
+    return held;
+  }
+
+  #firstMatch(text: string): number | undefined {
+    let start: number | undefined;
+    let end = Number.POSITIVE_INFINITY;
+    for (const stop of this.#stops) {
+      const at = text.indexOf(stop);
+      if (at < 0 || at + stop.length > end) continue;
+      start = at + stop.length === end ? Math.min(at, start!) : at;
+      end = at + stop.length;
+    }
+    return start;
+  }
+
+  /** Length of the longest end of `text` that begins a stop string. */
+  #longestBeginning(text: string): number {
+    let longest = 0;
+    for (const stop of this.#stops) {
+      for (let length = Math.min(stop.length - 1, text.length); length > longest; length--) {
+        if (text.endsWith(stop.slice(0, length))) longest = length;
+      }
+    }
+    return longest;
+  }
+}
