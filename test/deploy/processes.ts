@@ -84,7 +84,9 @@ function isOld(node: string): boolean {
 
 /** This process's environment as a shell with `node` first on PATH would have it, outside of npm and Vitest. */
 export function environmentOf(node: string, extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(([name]) => !/^(npm_|VITEST|NODE_|VITE_)/.test(name));
+  const kept = Object.entries(process.env).filter(
+    ([name]) => !/^(npm_|VITEST|VITE_|NODE_(ENV|OPTIONS|PATH)$)/.test(name),
+  );
   const path = [dirname(node), process.env.PATH].join(delimiter);
   return { ...Object.fromEntries(kept), PATH: path, ...extra };
 }

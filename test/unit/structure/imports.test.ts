@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { importsOf, isOf, sources, specifiersOf } from './source-tree.ts';
+import { importsOf, isOf, read, sources, specifiersOf } from './source-tree.ts';
 
 /** Which folders a folder's files must not reach into. `bin` starts `cli`; tests and scripts are free. */
 const forbidden: Record<string, string[]> = {
@@ -12,8 +12,15 @@ const forbidden: Record<string, string[]> = {
 /** The one file that may import each foreign runtime: to replace or upgrade one is a change in one place. */
 const seams: Record<string, string> = {
   'onnxruntime-node': 'artifact/onnxruntime.ts',
+  '@huggingface/tokenizers': 'artifact/tokenizer.ts',
   '@aws-sdk/': 'artifact/store/s3.ts',
+  '@bufbuild/protobuf': 'compressor/onnx/graph.ts',
+  '@huggingface/jinja': 'functions/text/chat-template.ts',
+  '@hono/node-server': 'functions/gateway/serve.ts',
 };
+
+/** Dependencies that are part of the language here: schemas, routes, flags. */
+const vocabulary = ['commander', 'hono', 'zod'];
 
 const product = sources.filter((path) => /^(artifact|bin|cli|compressor|functions)\//.test(path));
 
@@ -55,5 +62,13 @@ describe('foreign runtimes', () => {
   it.each(Object.entries(seams))('%s is imported by %s alone', (runtime, seam) => {
     const importers = product.filter((path) => importsOf(path).some((target) => isOf(target, runtime)));
     expect(importers).toEqual([seam]);
+  });
+
+  it('are all in the table', () => {
+    const dependencies = Object.keys(JSON.parse(read('package.json')).dependencies);
+    const unlisted = dependencies.filter(
+      (name) => !vocabulary.includes(name) && !Object.keys(seams).some((runtime) => isOf(name, runtime)),
+    );
+    expect(unlisted).toEqual([]);
   });
 });
