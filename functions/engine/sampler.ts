@@ -4,8 +4,8 @@ import { randomSource } from './random.ts';
 
 /**
  * Picks a sequence's next token. Filters act on the probabilities at the given temperature in the order
- * top-k, top-p, min-p, as vLLM's do. Cost matters: this runs between any two steps of the model, over
- * vocabularies of up to 262,144 pieces.
+ * top-k, top-p, min-p, as Transformers' and llama.cpp's do. Cost matters: this runs between any two steps
+ * of the model, over vocabularies of up to 262,144 pieces.
  */
 export class Sampler {
   readonly #sampling: Sampling;
@@ -19,9 +19,15 @@ export class Sampler {
     this.#weights = new Float32Array(sampling.temperature > 0 ? vocabularySize : 0);
   }
 
-  /** @param logits [vocabulary], left as it is */
+  /**
+   * @param logits [vocabulary], left as it is
+   * @throws Error where the largest is not finite: the model's weights or kernels are broken
+   */
   next(logits: Float32Array): number {
     const best = argmax(logits);
+    if (!Number.isFinite(logits[best])) {
+      throw new Error(`Its logits are no numbers: the largest is ${logits[best]}.`);
+    }
     const { temperature, topK, topP, minP } = this.#sampling;
     if (temperature === 0 || topK === 1) return best;
 
@@ -66,11 +72,11 @@ export class Sampler {
   }
 }
 
-/** The first of the largest values. */
+/** The first of the largest values; what is no number is passed over. */
 export function argmax(values: Float32Array): number {
   let best = 0;
-  let highest = values[0]!;
-  for (let i = 1; i < values.length; i++) {
+  let highest = -Infinity;
+  for (let i = 0; i < values.length; i++) {
     if (values[i]! > highest) {
       highest = values[i]!;
       best = i;

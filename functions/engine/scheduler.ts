@@ -11,9 +11,12 @@ export interface SchedulerCallbacks {
   onError(id: number, error: Error): void;
 }
 
+/** What the scheduler needs of the model. */
+export type SequenceDecoder = Pick<Decoder, 'newCache' | 'run'>;
+
 /** Runs sequences in turns: each gets one decoding step, or one chunk of its prompt, at a time. */
 export class Scheduler {
-  readonly #decoder: Decoder;
+  readonly #decoder: SequenceDecoder;
   readonly #vocabularySize: number;
   readonly #slots: number;
   readonly #callbacks: SchedulerCallbacks;
@@ -21,9 +24,14 @@ export class Scheduler {
   readonly #running: Sequence[] = [];
   /** Caches of finished sequences, for the next ones. */
   readonly #spareCaches: KvCache[] = [];
-  #loop: Promise<void> | undefined;
+  #busy = false;
 
-  constructor(decoder: Decoder, vocabularySize: number, slots: number, callbacks: SchedulerCallbacks) {
+  constructor(
+    decoder: SequenceDecoder,
+    vocabularySize: number,
+    slots: number,
+    callbacks: SchedulerCallbacks,
+  ) {
     this.#decoder = decoder;
     this.#vocabularySize = vocabularySize;
     this.#slots = slots;
@@ -33,9 +41,7 @@ export class Scheduler {
   add(id: number, request: GenerationRequest): void {
     const sampler = new Sampler(request.sampling, this.#vocabularySize);
     this.#waiting.push(new Sequence(id, request, sampler));
-    this.#loop ??= this.#run().finally(() => {
-      this.#loop = undefined;
-    });
+    if (!this.#busy) void this.#run();
   }
 
   /** The sequence leaves before its next step. */
@@ -46,12 +52,14 @@ export class Scheduler {
   }
 
   async #run(): Promise<void> {
+    this.#busy = true;
     while (this.#admit()) {
       // A copy: sequences leave while their turn is on.
       for (const sequence of [...this.#running]) {
         if (sequence.cancelled || (await this.#turn(sequence))) this.#leave(sequence);
       }
     }
+    this.#busy = false; // in the same breath as the last look for work: whoever adds next starts anew
   }
 
   #admit(): boolean {
