@@ -1,9 +1,9 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { requirement } from '../fixtures/requirement.ts';
-import { environmentOf, findOldNode, root, run, start } from './processes.ts';
+import { environmentOf, findOldNode, freePort, root, run, start, succeed } from './processes.ts';
 
 const oldNode = findOldNode();
 const foldgate = join(root, 'bin', 'foldgate.js');
@@ -106,5 +106,26 @@ describe('on a Node that is too old', () => {
     first.child.kill('SIGINT');
     expect(await first.finished).toMatchObject({ code: 130, stdout: '' });
     expect(readdirSync(empty)).toEqual([]);
+  });
+
+  it('serves the bundled model with "npm start"', async (ctx) => {
+    const weights = join(root, 'checkpoints', 'tales-5m', 'model.safetensors');
+    requirement(ctx, existsSync(weights) ? undefined : `${weights} is not there`);
+    const port = await freePort();
+    const server = start('npm', ['start'], {
+      env: { ...environment, FOLDGATE_CACHE: join(folder, 'start'), PORT: String(port) },
+      // npm starts a shell, that the launcher, that the server: as a terminal does, end them as a group.
+      detached: true,
+    });
+    try {
+      const [, curl] = await server.says(/^[ \t$]*(curl (?:[^\n]*\\\n)*[^\n]*)\n/m);
+      expect(await fetch(`http://127.0.0.1:${port}/readyz`)).toMatchObject({ status: 200 });
+      const strictly = `curl() { command curl --fail-with-body -sS "$@"; }\n${curl}`;
+      const answer = await succeed('bash', ['-c', strictly], { env: environment });
+      expect(answer.stdout).toMatch(/"content":\s*"[^"]/);
+    } finally {
+      process.kill(-server.child.pid!, 'SIGTERM');
+      await server.finished;
+    }
   });
 });
