@@ -1,5 +1,6 @@
 import { HTTPException } from 'hono/http-exception';
 import { z } from 'zod';
+import { FoldgateError } from '../../artifact/errors.ts';
 import { EngineError } from '../engine/engine.ts';
 
 /** OpenAI's error shape, the body of every answer that is no success. */
@@ -10,7 +11,7 @@ export interface ErrorBody {
 type Status = 400 | 404 | 405 | 413 | 500 | 503;
 
 /** An answer other than success, ready to be sent. */
-export class ApiError extends Error {
+export class ApiError extends FoldgateError {
   override name = 'ApiError';
   readonly status: Status;
   readonly param: string | null;
@@ -34,7 +35,7 @@ export class ApiError extends Error {
 }
 
 /** The model is not there yet, or no longer: the request may be sent again later. */
-export class ModelUnavailableError extends Error {
+export class ModelUnavailableError extends FoldgateError {
   override name = 'ModelUnavailableError';
 }
 

@@ -1,8 +1,9 @@
+import { type ChatMessage, TemplateRefusal } from '../text/chat-template.ts';
 import { ApiError, contextOverflow } from './errors.ts';
 import type { LoadedModel } from './model.ts';
 
 /**
- * A prompt's tokens.
+ * A text's tokens.
  * @throws ApiError where it has none, or more than the context holds.
  */
 export function encodePrompt(
@@ -24,4 +25,34 @@ export function encodePrompt(
   }
   if (tokens.length >= contextLength) throw contextOverflow(tokens.length, contextLength, param);
   return tokens;
+}
+
+/**
+ * The tokens of a conversation, up to where the model's answer begins.
+ * @throws ApiError where the model has no chat template, or one that refuses these messages.
+ */
+export function encodeChat(model: LoadedModel, messages: readonly ChatMessage[]): number[] {
+  const text = renderChat(model, messages);
+  return encodePrompt(model, text, { param: 'messages', addSpecialTokens: false });
+}
+
+function renderChat(model: LoadedModel, messages: readonly ChatMessage[]): string {
+  if (!model.chatTemplate) {
+    throw new ApiError(
+      400,
+      `Model ${model.name} has no chat template: it continues texts and was never taught to chat. ` +
+        'Use POST /v1/completions.',
+      { param: 'model', code: 'chat_not_supported' },
+    );
+  }
+  try {
+    return model.chatTemplate.render(messages);
+  } catch (error) {
+    if (!(error instanceof TemplateRefusal)) throw error;
+    throw new ApiError(400, `The model's chat template refuses these messages: ${error.message}`, {
+      param: 'messages',
+      code: 'invalid_messages',
+      cause: error,
+    });
+  }
 }

@@ -18,6 +18,8 @@ export interface ServeOptions extends AppOptions {
 export interface RunningServer {
   readonly url: string;
   readonly port: number;
+  /** Requests being answered. */
+  readonly running: number;
   /**
    * Takes no new requests, lets running ones end until the deadline, stops those that are left, and closes
    * the model.
@@ -53,5 +55,12 @@ export async function serve(service: ModelService, options: ServeOptions): Promi
   }
 
   const host = options.host.includes(':') ? `[${options.host}]` : options.host;
-  return { url: `http://${host}:${port}`, port, close };
+  return {
+    url: `http://${host}:${port}`,
+    port,
+    get running() {
+      return inFlight.size;
+    },
+    close,
+  };
 }

@@ -1,0 +1,123 @@
+import { text as readAll } from 'node:stream/consumers';
+import { Command, InvalidArgumentError } from 'commander';
+import { UsageError } from '../../artifact/errors.ts';
+import { parseInteger, parseNumber } from '../fold-options.ts';
+import { formatBytes, progress } from '../progress.ts';
+import { interruptSignal } from '../signal.ts';
+
+interface Flags {
+  maxTokens: number;
+  temperature: number;
+  topP: number;
+  topK: number;
+  minP: number;
+  seed?: number;
+  chat?: boolean;
+  raw?: boolean;
+  threads?: number;
+  cache?: string;
+  stats?: boolean;
+}
+
+export function runCommand(): Command {
+  return new Command('run')
+    .summary('let a model write, here in the terminal')
+    .description('Runs a model on one prompt and prints what it writes, as it writes.')
+    .argument('<model>', 'STORE/NAME: file:./models/NAME, ./models/NAME or s3://BUCKET/PREFIX/NAME')
+    .argument('<prompt>', 'the text to go on from or to answer; - reads it from stdin')
+    .option('--max-tokens <count>', 'stop after so many', parsePositive, 256)
+    .option('--temperature <number>', '0 always takes the likeliest token', parseShare(0, 2), 1)
+    .option('--top-p <share>', 'draw from the likeliest tokens that sum to this', parseShare(0, 1), 1)
+    .option('--top-k <count>', 'draw from the k likeliest tokens, 0 for all', parseInteger, 0)
+    .option('--min-p <share>', 'draw from tokens this likely, relative to the likeliest', parseShare(0, 1), 0)
+    .option('--seed <number>', 'same seed, same text', parseInteger)
+    .option('--chat', 'the prompt is a message to answer (default where the model has a chat template)')
+    .option('--raw', 'the prompt is a text to go on from')
+    .option('--threads <count>', 'threads of the model (default: the cores there are)', parsePositive)
+    .option('--cache <folder>', 'where blobs are kept (default: $FOLDGATE_CACHE, else ~/.cache/foldgate)')
+    .option('--stats', 'print tokens and speed to stderr')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  foldgate run ./models/tales "Once upon a time" --temperature 0.7
+  foldgate run s3://bucket/smol - --chat --stats < question.txt`,
+    )
+    .action(run);
+}
+
+async function run(url: string, prompt: string, flags: Flags): Promise<void> {
+  if (flags.chat && flags.raw) throw new UsageError('--chat and --raw exclude each other.');
+  const { openModelUrl } = await import('../../artifact/store/open.ts');
+  const { loadModel } = await import('../../functions/gateway/load-model.ts');
+  const { generateText } = await import('../../functions/gateway/generate.ts');
+  const { encodeChat, encodePrompt } = await import('../../functions/gateway/prompt.ts');
+  const signal = interruptSignal();
+  const { store, name } = await openModelUrl(url);
+  const given = prompt === '-' ? await readAll(process.stdin) : prompt;
+  const show = progress({ format: (done, total) => `${formatBytes(done)} of ${formatBytes(total)}` });
+  // Blobs that are here already are no news.
+  const onProgress = (done: number, total: number) => {
+    if (process.stderr.isTTY) show.update('Fetching the model', done, total);
+  };
+  const { threads, cache: cacheFolder } = flags;
+  const options = { ...(threads && { threads }), cacheFolder, signal, onProgress, slots: 1 };
+  const model = await loadModel(store, name, options).finally(show.finish);
+  await using _engine = model.engine;
+
+  const chat = flags.raw ? false : (flags.chat ?? model.chatTemplate !== undefined);
+  if (chat && !model.chatTemplate)
+    throw new UsageError(`${name} has no chat template: it was never taught to chat. Use --raw.`);
+  const tokens = chat
+    ? encodeChat(model, [{ role: 'user', content: given }])
+    : encodePrompt(model, given, { param: 'prompt', addSpecialTokens: true });
+  const request = {
+    prompt: tokens,
+    promptParam: 'prompt',
+    echo: '',
+    maxTokens: flags.maxTokens,
+    sampling: {
+      temperature: flags.temperature,
+      topP: flags.topP,
+      topK: flags.topK,
+      minP: flags.minP,
+      ...(flags.seed !== undefined && { seed: flags.seed }),
+    },
+    stop: [],
+    continues: !chat && given !== '',
+    stream: true,
+  };
+  let made = 0;
+  for await (const delta of generateText(model, request, signal)) {
+    process.stdout.write(delta.text);
+    made += delta.tokens;
+    if (!delta.finish) continue;
+    process.stdout.write('\n');
+    if (flags.stats && delta.timings) process.stderr.write(stats(tokens.length, made, delta.timings));
+  }
+}
+
+function stats(
+  prompt: number,
+  made: number,
+  { prefill, decode }: { prefill: number; decode: number },
+): string {
+  const speed = (tokens: number, ms: number) =>
+    `${tokens} tokens in ${ms.toFixed(0)} ms, ${((tokens * 1000) / ms).toFixed(1)} a second`;
+  // The first token comes out of the prompt's own pass.
+  return `\nprompt: ${speed(prompt, prefill)}\ncompletion: ${speed(Math.max(made - 1, 0), decode)}\n`;
+}
+
+function parsePositive(text: string): number {
+  const value = parseInteger(text);
+  if (value < 1) throw new InvalidArgumentError('1 or more is expected.');
+  return value;
+}
+
+function parseShare(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = parseNumber(text);
+    if (value < least || value > most) throw new InvalidArgumentError(`${least} to ${most} is expected.`);
+    return value;
+  };
+}

@@ -1,0 +1,82 @@
+import { readFile } from 'node:fs/promises';
+import { fetchModel, type LocalModel } from '../../artifact/cache.ts';
+import { blobsOf, type Manifest } from '../../artifact/manifest.ts';
+import { readManifest } from '../../artifact/models/read.ts';
+import type { Store } from '../../artifact/store/store.ts';
+import { parseTokenizer, type Tokenizer } from '../../artifact/tokenizer.ts';
+import { createEngine, type EngineOptions } from '../engine/create-engine.ts';
+import { chatTemplate } from '../text/chat-template.ts';
+import { longestToken, tokenPieces } from '../text/pieces.ts';
+import type { LoadedModel } from './model.ts';
+
+export interface LoadOptions extends Partial<Omit<EngineOptions, 'graphPath' | 'manifest'>> {
+  /** @default $FOLDGATE_CACHE, else the user's cache folder */
+  cacheFolder?: string | undefined;
+  signal?: AbortSignal | undefined;
+  /** Bytes of blobs that are on this machine, of how many. */
+  onProgress?: (done: number, total: number) => void;
+}
+
+/**
+ * A model from a store, ready to answer: its blobs brought into the cache, its engine started while its
+ * tokenizer is read.
+ * @throws NotFoundError, InvalidDataError from the store; EngineError where the graph does not open.
+ */
+export async function loadModel(store: Store, name: string, options: LoadOptions = {}): Promise<LoadedModel> {
+  const { cacheFolder, signal, onProgress, ...engineOptions } = options;
+  const { manifest, digest } = await readManifest(store, name, { signal });
+  const local = await fetchModel(store, manifest, {
+    cacheFolder,
+    signal,
+    onProgress: counted(manifest, onProgress),
+  });
+  const starting = createEngine({ ...engineOptions, graphPath: local.graphPath, manifest });
+  try {
+    const tokenizer = await readTokenizer(manifest, local);
+    const texts = textParts(manifest, tokenizer);
+    return { name, fingerprint: `fp_${digest.slice(0, 12)}`, engine: await starting, tokenizer, ...texts };
+  } catch (error) {
+    // Whichever failed first, no thread stays behind.
+    await starting.then((engine) => engine[Symbol.asyncDispose]()).catch(() => {});
+    throw error;
+  }
+}
+
+async function readTokenizer(manifest: Manifest, local: LocalModel): Promise<Tokenizer> {
+  const { 'tokenizer.json': json, 'tokenizer_config.json': config } = manifest.tokenizer;
+  const files = {
+    'tokenizer.json': await readFile(local.file(json.sha256)),
+    'tokenizer_config.json': config && (await readFile(local.file(config.sha256))),
+  };
+  return parseTokenizer(files, manifest.name);
+}
+
+function textParts(manifest: Manifest, tokenizer: Tokenizer) {
+  const { bos, eos, chatTemplate: source } = manifest.tokens;
+  const named = { ...tokenizer.namedTokens };
+  // A checkpoint without tokenizer_config.json (GGUF) still has the tokens themselves.
+  for (const [key, id] of [
+    ['bos_token', bos],
+    ['eos_token', eos[0]],
+  ] as const) {
+    const token = id === undefined ? undefined : tokenizer.tokenOf(id);
+    if (token !== undefined) named[key] ??= token;
+  }
+  return {
+    pieces: tokenPieces(tokenizer),
+    longestToken: longestToken(tokenizer),
+    chatTemplate: source === undefined ? undefined : chatTemplate(source, named),
+    // Models that have no token for the beginning of a text begin where another one ended.
+    bos: bos ?? eos[0],
+    eos,
+  };
+}
+
+function counted(manifest: Manifest, onProgress: LoadOptions['onProgress']): (bytes: number) => void {
+  const total = blobsOf(manifest).reduce((sum, blob) => sum + blob.bytes, 0);
+  let done = 0;
+  return (bytes) => {
+    done += bytes;
+    onProgress?.(done, total);
+  };
+}
