@@ -7,6 +7,8 @@ export interface StoredTensor {
   /** [outputs, inputs] or [n]. */
   shape: readonly number[];
   storedAs: string;
+  /** Why it cannot be read, where its form is none that Foldgate knows. */
+  unreadable?: string;
   /** Float32, row-major. */
   readRows(start: number, count: number): Promise<Float32Array>;
   readBlocks?(start: number, count: number): Promise<StoredBlocks>;
@@ -33,6 +35,7 @@ export function canonicalTensor(
       `${where}: ${stored.name} has shape [${stored.shape.join(', ')}], the architecture asks for [${shape.join(', ')}].`,
     );
   }
+  if (stored.unreadable !== undefined) throw new InvalidDataError(stored.unreadable);
   const rows = shape[0]!;
   const inputs = shape[1] ?? 1;
 

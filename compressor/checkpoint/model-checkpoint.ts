@@ -14,6 +14,9 @@ export interface Opened {
   /** The role's name in the file and, if it is there, the tensor. */
   find(role: TensorRole): { name: string | undefined; stored: StoredTensor | undefined };
   rearrangement(role: TensorRole): Rearrangement;
+  /** Every tensor's name, and how those of layers begin. */
+  names(): Iterable<string>;
+  layerPrefix: string;
   close(): Promise<void>;
 }
 
@@ -35,7 +38,12 @@ export class ModelCheckpoint implements Checkpoint {
     this.tokens = opened.tokens;
     this.tokenizerFiles = opened.tokenizerFiles;
     this.close = opened.close;
-    for (const role of this.#roles()) this.tensor(role);
+    const used = new Set<string>();
+    for (const role of this.#roles()) {
+      this.tensor(role);
+      used.add(opened.find(role).name!);
+    }
+    refuseUnused(opened, used);
   }
 
   tensor(role: TensorRole): CheckpointTensor {
@@ -59,5 +67,19 @@ export class ModelCheckpoint implements Checkpoint {
         if (shapeOf(this.architecture, `layers.${layer}.${layerRole}`)) yield `layers.${layer}.${layerRole}`;
       }
     }
+  }
+}
+
+/** Tables that older converters stored, and which the architecture gives. */
+const derived = /rotary_emb\.inv_freq$|attn_rot_embd\.weight$/;
+
+/** A tensor of a layer that no role reads is part of a computation that Foldgate does not know. */
+function refuseUnused({ names, layerPrefix, path, architecture }: Opened, used: Set<string>): void {
+  for (const name of names()) {
+    if (!name.startsWith(layerPrefix) || used.has(name) || derived.test(name)) continue;
+    throw new InvalidDataError(
+      `${path} has the tensor ${name}, which a ${architecture.family} model of ${architecture.layers.length} layers does not use: ` +
+        'folding without it would give another model.',
+    );
   }
 }

@@ -29,6 +29,8 @@ export async function openHuggingFace(folder: string): Promise<Checkpoint> {
       architecture,
       tokens,
       tokenizerFiles: () => tokenizerFiles(folder),
+      names: () => weights.tensors.keys(),
+      layerPrefix: `${root}layers.`,
       find(role) {
         const name = tensorName(names, role, root);
         return { name, stored: name === undefined ? undefined : weights.tensors.get(name) };

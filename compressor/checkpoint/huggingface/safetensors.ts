@@ -82,17 +82,24 @@ function storedTensor(
       `${file.path}: ${name} is ${dtype} [${shape.join(', ')}], which takes ${values * floatBytes[form]} bytes; the header gives it ${bytes}.`,
     );
   }
+  if (!readable) {
+    const unreadable =
+      `${file.path}: ${name} is stored as ${dtype}. ` +
+      `Foldgate reads ${Object.keys(floatBytes).join(', ')}: fetch the unquantized checkpoint.`;
+    return {
+      name,
+      shape,
+      storedAs: dtype,
+      unreadable,
+      readRows: () => Promise.reject(new InvalidDataError(unreadable)),
+    };
+  }
   const rowLength = shape.slice(1).reduce((product, size) => product * size, 1);
   return {
     name,
     shape,
     storedAs: dtype,
     async readRows(start, count) {
-      if (!readable) {
-        throw new InvalidDataError(
-          `${file.path}: ${name} is stored as ${dtype}. Foldgate reads ${Object.keys(floatBytes).join(', ')}: fetch the unquantized checkpoint.`,
-        );
-      }
       const out = new Float32Array(count * rowLength);
       const step = limits.readBytes / 4;
       for (let done = 0; done < out.length; done += step) {

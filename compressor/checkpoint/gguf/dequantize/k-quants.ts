@@ -1,0 +1,76 @@
+import { fromHalf } from '../../float.ts';
+import type { BlockForm } from './block-form.ts';
+
+const size = 256;
+
+const halfAt = (bytes: Uint8Array, at: number) => fromHalf(bytes[at]! | (bytes[at + 1]! << 8));
+const round = Math.fround;
+
+/** Scale and minimum of group i of 8, 6 bits each, packed into 12 bytes at `at`. */
+function scaleOf(bytes: Uint8Array, at: number, i: number): number {
+  return i < 4 ? bytes[at + i]! & 63 : (bytes[at + i + 4]! & 15) | ((bytes[at + i - 4]! >> 6) << 4);
+}
+function minimumOf(bytes: Uint8Array, at: number, i: number): number {
+  return i < 4 ? bytes[at + i + 4]! & 63 : (bytes[at + i + 4]! >> 4) | ((bytes[at + i]! >> 6) << 4);
+}
+
+/**
+ * Q4_K and Q5_K: 8 groups of 32 weights, w = (d * scale) * q - (dmin * minimum). Layout: d, dmin, 12 bytes of scales,
+ * for Q5_K 32 bytes of fifth bits (bit g of byte i for weight i of group g), 128 bytes of nibbles in which
+ * 32 bytes hold the low nibbles of one group and the high ones of the next.
+ */
+function groupsOf32(name: string, fifthBit: boolean): BlockForm {
+  const quants = 16 + (fifthBit ? 32 : 0);
+  const blockBytes = quants + size / 2;
+  return {
+    name,
+    blockSize: size,
+    blockBytes,
+    dequantize(bytes, out) {
+      for (let at = 0, to = 0; to < out.length; at += blockBytes, to += size) {
+        const d = halfAt(bytes, at);
+        const dmin = halfAt(bytes, at + 2);
+        for (let group = 0; group < 8; group++) {
+          const scale = round(d * scaleOf(bytes, at + 4, group));
+          const minimum = round(dmin * minimumOf(bytes, at + 4, group));
+          const from = at + quants + (group >> 1) * 32;
+          const shift = (group & 1) * 4;
+          for (let i = 0; i < 32; i++) {
+            let q = (bytes[from + i]! >> shift) & 15;
+            if (fifthBit) q |= ((bytes[at + 16 + i]! >> group) & 1) << 4;
+            out[to + group * 32 + i] = round(scale * q) - minimum;
+          }
+        }
+      }
+    },
+  };
+}
+
+export const q4_k = groupsOf32('Q4_K', false);
+export const q5_k = groupsOf32('Q5_K', true);
+
+/**
+ * 16 groups of 16 weights, w = (d * scale) * (q - 32). Layout: 128 bytes of low nibbles, 64 bytes of two upper bits,
+ * 16 signed scales, d. Each half of the block takes 64 and 32 bytes, read in four runs of 32 weights.
+ */
+export const q6_k: BlockForm = {
+  name: 'Q6_K',
+  blockSize: size,
+  blockBytes: 210,
+  dequantize(bytes, out) {
+    for (let at = 0, to = 0; to < out.length; at += 210, to += size) {
+      const d = halfAt(bytes, at + 208);
+      for (let run = 0; run < 8; run++) {
+        const inHalf = run & 3;
+        const low = at + (run >> 2) * 64 + (inHalf & 1) * 32;
+        const upper = at + 128 + (run >> 2) * 32;
+        for (let i = 0; i < 32; i++) {
+          const nibble = (bytes[low + i]! >> ((inHalf >> 1) * 4)) & 15;
+          const q = nibble | (((bytes[upper + i]! >> (inHalf * 2)) & 3) << 4);
+          const scale = (bytes[at + 192 + run * 2 + (i >> 4)]! << 24) >> 24;
+          out[to + run * 32 + i] = round(d * scale) * (q - 32);
+        }
+      }
+    }
+  },
+};
