@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type FileHandle, open, rename } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Blob } from '../../artifact/manifest.ts';
 import type { DataType } from '../onnx/graph.ts';
@@ -77,5 +77,6 @@ export class BlobWriter {
 
   async abort(): Promise<void> {
     await this.#file.close().catch(() => {});
+    await rm(this.#temporary, { force: true });
   }
 }

@@ -21,8 +21,7 @@ export class WorkFolder {
     const digest = createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 32);
     const path = join(parent, digest);
     await mkdir(path, { recursive: true });
-    const state = await readFile(join(path, 'state.json'), 'utf8').catch(() => '{}');
-    return new WorkFolder(path, JSON.parse(state));
+    return new WorkFolder(path, await readState(join(path, 'state.json')));
   }
 
   private constructor(path: string, done: Record<string, WrittenBlob>) {
@@ -52,6 +51,14 @@ export class WorkFolder {
 
   async remove(): Promise<void> {
     await rm(this.path, { recursive: true, force: true });
+  }
+}
+
+async function readState(path: string): Promise<Record<string, WrittenBlob>> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8'));
+  } catch {
+    return {}; // not there, or cut short when the machine went down: the steps are run again
   }
 }
 

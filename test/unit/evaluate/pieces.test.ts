@@ -1,0 +1,103 @@
+import { describe, expect, it } from 'vitest';
+import { UsageError } from '../../../artifact/errors.ts';
+import type { Tokenizer } from '../../../artifact/tokenizer.ts';
+import { cutPieces, qualityOf } from '../../../compressor/evaluate/pieces.ts';
+
+/** Numbers apart by blanks are the tokens; `beginning` comes before every text. */
+function tokenizer(...beginning: number[]): Tokenizer {
+  return {
+    size: 1000,
+    encode: (text, { addSpecialTokens = true } = {}) => [
+      ...(addSpecialTokens ? beginning : []),
+      ...text.split(' ').filter(Boolean).map(Number),
+    ],
+    tokenOf: String,
+    idOf: Number,
+    addedKind: () => undefined,
+    decoder: undefined,
+    namedTokens: {},
+  };
+}
+const numbers = (count: number) => Array.from({ length: count }, (_, i) => 100 + i);
+const cut = (t: Tokenizer, count: number, window: number, maxTokens?: number) => {
+  const { pieces, targets, tokens } = cutPieces(t, numbers(count).join(' '), window, maxTokens);
+  return { pieces: pieces.map((piece) => [...piece]), targets: targets.map((target) => [...target]), tokens };
+};
+
+describe('cutPieces', () => {
+  it('begins every window as the tokenizer begins a text', () => {
+    expect(cut(tokenizer(1), 5, 4)).toEqual({
+      pieces: [
+        [1, 100, 101, 102],
+        [1, 103, 104],
+      ],
+      targets: [
+        [100, 101, 102, -1],
+        [103, 104, -1],
+      ],
+      tokens: 5,
+    });
+  });
+
+  it('predicts no first token where nothing comes before it', () => {
+    expect(cut(tokenizer(), 5, 3)).toEqual({
+      pieces: [
+        [100, 101, 102],
+        [103, 104],
+      ],
+      targets: [
+        [101, 102, -1],
+        [104, -1],
+      ],
+      tokens: 3,
+    });
+  });
+
+  it('leaves out a rest with nothing to predict', () => {
+    expect(cut(tokenizer(), 4, 3).pieces).toEqual([[100, 101, 102]]);
+    expect(cut(tokenizer(1), 4, 4).pieces).toHaveLength(2); // here the beginning predicts it
+  });
+
+  it('takes every token of the text exactly once', () => {
+    const { pieces, tokens } = cut(tokenizer(1, 2), 1000, 64);
+    expect(pieces.flatMap((piece) => piece.slice(2))).toEqual(numbers(1000));
+    expect(Math.max(...pieces.map((piece) => piece.length))).toBe(64);
+    expect(tokens).toBe(1000 + pieces.length); // the second token of the beginning is predicted too
+  });
+
+  it('counts as many tokens as it has targets', () => {
+    for (const [t, count, window] of [
+      [tokenizer(), 100, 16],
+      [tokenizer(1), 97, 16],
+      [tokenizer(1, 2), 33, 5],
+    ] as const) {
+      const { targets, tokens } = cut(t, count, window);
+      expect(targets.flat().filter((target) => target >= 0)).toHaveLength(tokens);
+    }
+  });
+
+  it('ends after the window that reaches the limit', () => {
+    expect(cut(tokenizer(1), 1000, 11, 25).tokens).toBe(30);
+    expect(cut(tokenizer(1), 1000, 11, 30).tokens).toBe(30);
+    expect(cut(tokenizer(1), 12, 11, 1e9).tokens).toBe(12);
+  });
+
+  it.each([0, 1])('refuses a text of %i tokens', (count) => {
+    expect(() => cut(tokenizer(), count, 16)).toThrow(UsageError);
+  });
+
+  it('refuses a window that holds little beside the beginning', () => {
+    expect(() => cut(tokenizer(1, 2), 100, 3)).toThrow(UsageError);
+    expect(() => cut(tokenizer(), 100, 1)).toThrow(UsageError);
+  });
+});
+
+describe('qualityOf', () => {
+  it('is the mean and its exponential', () => {
+    expect(qualityOf(10 * Math.log(8), 10)).toEqual({
+      nll: expect.closeTo(Math.log(8), 12),
+      perplexity: expect.closeTo(8, 10),
+      tokens: 10,
+    });
+  });
+});
