@@ -1,4 +1,4 @@
-import { Template } from '@huggingface/jinja';
+import { Environment, Interpreter, Template } from '@huggingface/jinja';
 import { InvalidDataError } from '../../artifact/errors.ts';
 import { strftime } from './strftime.ts';
 
@@ -41,18 +41,44 @@ export function chatTemplate(
   }
   return {
     render(messages) {
+      // Not Template.render: it brings a clock of its own, which knows fewer directives than Python's.
+      const environment = new Environment();
+      const values = {
+        ...globals,
+        ...namedTokens,
+        messages,
+        tools: null,
+        documents: null,
+        add_generation_prompt: true,
+        strftime_now: (format: string) => strftime(now(), format),
+      };
+      for (const [name, value] of Object.entries(values)) environment.set(name, value);
       try {
-        return template.render({
-          ...namedTokens,
-          messages,
-          tools: null,
-          documents: null,
-          add_generation_prompt: true,
-          strftime_now: (format: string) => strftime(now(), format),
-        });
+        return String(new Interpreter(environment).run(template.parsed).value);
       } catch (cause) {
         throw new TemplateRefusal((cause as Error).message, { cause });
       }
     },
   };
+}
+
+/** What Jinja and transformers give to every template; constants go by both spellings. */
+const globals = {
+  true: true,
+  false: false,
+  none: null,
+  True: true,
+  False: false,
+  None: null,
+  range,
+  raise_exception(message: string) {
+    throw new Error(message);
+  },
+};
+
+/** Python's: `range(stop)` or `range(start, stop, step)`. */
+function range(start: number, stop?: number, step = 1): number[] {
+  if (stop === undefined) return range(0, start);
+  const length = Math.max(0, Math.ceil((stop - start) / step));
+  return Array.from({ length }, (_, i) => start + i * step);
 }
