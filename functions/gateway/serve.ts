@@ -9,6 +9,11 @@ import type { ModelService } from './model.ts';
 /** Milliseconds for running requests to end after the server was told to stop. */
 export const drainDeadlineMs = 30_000;
 
+/** Milliseconds for the last bytes of ended requests to leave; a client that reads no further gets no more. */
+const flushDeadlineMs = 1_000;
+/** Milliseconds between looks for connections that became idle while the server closes. */
+const sweepMs = 10;
+
 export interface ServeOptions extends AppOptions {
   /** 0 picks a free one. */
   port: number;
@@ -38,17 +43,12 @@ export async function serve(service: ModelService, options: ServeOptions): Promi
   async function close(deadlineMs = drainDeadlineMs): Promise<void> {
     const closed = once(server, 'close');
     server.close(); // closes idle connections too
-    let timer: NodeJS.Timeout | undefined;
-    const deadline = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, deadlineMs);
-    });
-    await Promise.race([inFlight.whenIdle(), deadline]);
+    await within(deadlineMs, inFlight.whenIdle());
     inFlight.abortAll(new ModelUnavailableError('The server is shutting down.'));
-    // The last bytes of an answer leave before the connection counts as idle.
-    const sent = setInterval(() => server.closeIdleConnections(), 10);
-    await Promise.race([closed, deadline]);
-    clearInterval(sent);
-    clearTimeout(timer);
+    // A connection counts as idle only when the last bytes of its answer have left.
+    const sweep = setInterval(() => server.closeIdleConnections(), sweepMs);
+    await within(flushDeadlineMs, closed);
+    clearInterval(sweep);
     server.closeAllConnections();
     await closed;
     await service[Symbol.asyncDispose]();
@@ -63,4 +63,12 @@ export async function serve(service: ModelService, options: ServeOptions): Promi
     },
     close,
   };
+}
+
+/** Waits for `promise`, but no longer than `ms`. */
+async function within(ms: number, promise: Promise<unknown>): Promise<void> {
+  const timeout = Promise.withResolvers<void>();
+  const timer = setTimeout(timeout.resolve, ms);
+  await Promise.race([promise, timeout.promise]);
+  clearTimeout(timer);
 }

@@ -1,0 +1,122 @@
+import { describe, expect, it } from 'vitest';
+import { createApp } from '../../functions/gateway/app.ts';
+import type { LoadedModel } from '../../functions/gateway/model.ts';
+import { createModelService } from '../../functions/gateway/model-service.ts';
+import { type TextModel, textModel } from '../fixtures/text-model.ts';
+
+/** A service whose loads the test ends by hand. */
+function byHand() {
+  const loads: PromiseWithResolvers<LoadedModel>[] = [];
+  const failures: Error[] = [];
+  const service = createModelService({
+    name: 'tales',
+    load() {
+      const load = Promise.withResolvers<LoadedModel>();
+      loads.push(load);
+      return load.promise;
+    },
+    onFailure: (error) => failures.push(error),
+  });
+  const { app } = createApp(service);
+  const complete = () =>
+    app.request('/v1/completions', { method: 'POST', body: JSON.stringify({ model: 'tales', prompt: 'x' }) });
+  return { service, loads, failures, app, complete };
+}
+
+const answering = (): Promise<TextModel> =>
+  textModel((request) => (request.prompt.includes(13) ? undefined : [5]));
+
+describe('the model service', () => {
+  it('loads once, however many ask first', async () => {
+    const { loads, complete, app } = byHand();
+    const answers = [complete(), complete(), complete()];
+    const { model } = await answering();
+    const probe = await app.request('/readyz');
+    expect(probe.status).toBe(503);
+    expect(await probe.json()).toEqual({ status: 'loading' });
+    expect((await app.request('/healthz')).status).toBe(200);
+    loads[0]!.resolve(model);
+    expect((await Promise.all(answers)).map((answer) => answer.status)).toEqual([200, 200, 200]);
+    expect(loads).toHaveLength(1);
+    expect((await app.request('/readyz')).status).toBe(200);
+  });
+
+  it('tries again after a failed load', async () => {
+    const { loads, complete, app, failures } = byHand();
+    const first = complete();
+    await expect.poll(() => loads.length).toBe(1);
+    loads[0]!.reject(new Error('The store is away.'));
+    const answer = await first;
+    expect(answer.status).toBe(503);
+    expect(await answer.json()).toMatchObject({
+      error: {
+        type: 'server_error',
+        code: 'model_unavailable',
+        message: expect.stringContaining('The store is away.'),
+      },
+    });
+    expect(failures).toHaveLength(1);
+    const second = complete();
+    await expect.poll(() => loads.length).toBe(2);
+    loads[1]!.resolve((await answering()).model);
+    expect((await second).status).toBe(200);
+    expect((await app.request('/readyz')).status).toBe(200);
+  });
+
+  it('says why it is not ready, and lets the probe try again', async () => {
+    const { service, loads, app } = byHand();
+    const load = service.load();
+    loads[0]!.reject(new Error('The store is away.'));
+    await expect(load).rejects.toThrow(/The store is away/);
+    const probe = await app.request('/readyz');
+    expect(probe.status).toBe(503);
+    expect(await probe.json()).toEqual({ status: 'failed', reason: 'The store is away.' });
+    expect(loads).toHaveLength(2); // by the probe
+    expect(await (await app.request('/readyz')).json()).toEqual({ status: 'loading' });
+    loads[1]!.resolve((await answering()).model);
+    await service.load();
+    expect((await app.request('/readyz')).status).toBe(200);
+  });
+
+  it('keeps a model that failed one request and can still generate', async () => {
+    const { service, loads } = byHand();
+    const { model, engine } = await answering();
+    const load = service.load();
+    loads[0]!.resolve(model);
+    await service.reportFailure(await load, new Error('One bad step.'));
+    expect(service.state).toEqual({ state: 'ready' });
+    expect(engine.disposed).toBe(false);
+    expect(loads).toHaveLength(1);
+  });
+
+  it('replaces a model that can generate no more, once', async () => {
+    const { service, loads, failures } = byHand();
+    const dead = await textModel(() => {
+      throw new Error('The thread is gone.');
+    });
+    const load = service.load();
+    loads[0]!.resolve(dead.model);
+    const model = await load;
+    const failure = new Error('The thread is gone.');
+    await Promise.all([service.reportFailure(model, failure), service.reportFailure(model, failure)]);
+    expect(failures).toEqual([failure]);
+    expect(dead.engine.disposed).toBe(true);
+    expect(loads).toHaveLength(2);
+    const next = await answering();
+    loads[1]!.resolve(next.model);
+    expect(await service.load()).toBe(next.model);
+  });
+
+  it('disposes of a model that arrives after the close', async () => {
+    const { service, loads } = byHand();
+    const load = service.load();
+    const closed = service[Symbol.asyncDispose]();
+    const { model, engine } = await answering();
+    loads[0]!.resolve(model);
+    await expect(load).rejects.toThrow(/shutting down/);
+    await closed;
+    expect(engine.disposed).toBe(true);
+    await expect(service.load()).rejects.toThrow(/shutting down/);
+    expect(service.state.state).toBe('closed');
+  });
+});
