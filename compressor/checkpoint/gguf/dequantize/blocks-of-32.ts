@@ -22,7 +22,7 @@ function nibbleForm(name: string, options: { fifthBit: boolean; minimum: boolean
     dequantize(bytes, out) {
       for (let at = 0, to = 0; to < out.length; at += blockBytes, to += size) {
         const d = halfAt(bytes, at);
-        const m = minimum ? halfAt(bytes, at + 2) : 0;
+        const m = minimum ? halfAt(bytes, at + 2) : -0; // adding -0 changes nothing, adding 0 makes -0 positive
         let high = 0;
         if (fifthBit) for (let i = 0; i < 4; i++) high |= bytes[at + quants - 4 + i]! << (8 * i);
         for (let i = 0; i < half; i++) {

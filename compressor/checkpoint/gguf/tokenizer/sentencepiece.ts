@@ -3,7 +3,7 @@ import type { Metadata } from '../metadata.ts';
 import { addedTokens } from './added-tokens.ts';
 import type { TokenizerParts } from './build.ts';
 import { mergesByScore } from './merges.ts';
-import { kinds, specialId, type Vocabulary } from './vocabulary.ts';
+import { idsOf, kinds, specialId, type Vocabulary } from './vocabulary.ts';
 
 /** SentencePiece's mark for a space. */
 const space = '▁';
@@ -57,7 +57,7 @@ function respellSpaces(vocabulary: Vocabulary): Vocabulary {
       ? space.repeat(piece.length)
       : piece,
   );
-  return { ...vocabulary, pieces, idOf: new Map(pieces.map((piece, id) => [piece, id])) };
+  return { ...vocabulary, pieces, idOf: idsOf(pieces) };
 }
 
 const isSpaces = (piece: string) => /^[ ▁]+$/.test(piece);

@@ -23,10 +23,14 @@ export function vocabularyOf(metadata: Metadata, where: string): Vocabulary {
   if (types.length !== pieces.length) {
     throw new InvalidDataError(`${where} has ${pieces.length} pieces and ${types.length} token types.`);
   }
-  // The first of two equal pieces wins, as text is written: the other can only be read.
-  const idOf = new Map<string, number>();
-  for (const [id, piece] of pieces.entries()) if (!idOf.has(piece)) idOf.set(piece, id);
-  return { pieces, kinds: types, idOf };
+  return { pieces, kinds: types, idOf: idsOf(pieces) };
+}
+
+/** The first of two equal pieces gets the name: the other can only be read, never written. */
+export function idsOf(pieces: string[]): Map<string, number> {
+  const ids = new Map<string, number>();
+  for (const [id, piece] of pieces.entries()) if (!ids.has(piece)) ids.set(piece, id);
+  return ids;
 }
 
 /** The id under a key such as `tokenizer.ggml.bos_token_id`, where it is one of the vocabulary. */
