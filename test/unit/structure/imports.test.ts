@@ -11,7 +11,8 @@ const forbidden: Record<string, string[]> = {
 
 /** The one file that may import each foreign runtime: to replace or upgrade one is a change in one place. */
 const seams: Record<string, string> = {
-  'onnxruntime-node': 'artifact/onnxruntime.ts',
+  koffi: 'artifact/onnxruntime/library.ts',
+  'onnxruntime-node': 'artifact/onnxruntime/library.ts',
   '@huggingface/tokenizers': 'artifact/tokenizer.ts',
   '@aws-sdk/': 'artifact/store/s3.ts',
   '@bufbuild/protobuf': 'compressor/onnx/graph.ts',
@@ -34,12 +35,23 @@ describe('the scanner', () => {
       "import 'f';",
       "const g = await import('g/sub');",
       "const h = require('h');",
+      "createRequire(import.meta.url).resolve('j/package.json');",
       "new Worker(new URL('./i.ts', import.meta.url));",
       " * import { x } from 'comment';",
       "// import y from 'comment';",
       "export const notAnImport = 'comment';",
     ].join('\n');
-    expect(specifiersOf(text).sort()).toEqual(['../e.ts', './b.ts', './i.ts', 'a', 'c', 'f', 'g/sub', 'h']);
+    expect(specifiersOf(text).sort()).toEqual([
+      '../e.ts',
+      './b.ts',
+      './i.ts',
+      'a',
+      'c',
+      'f',
+      'g/sub',
+      'h',
+      'j/package.json',
+    ]);
   });
 });
 

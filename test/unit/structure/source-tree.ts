@@ -37,7 +37,7 @@ function* walk(folder: string): Generator<string> {
 export function specifiersOf(text: string): string[] {
   const patterns = [
     /^[ \t]*(?:import|export)\s(?:[^'"`;()]*?\sfrom\s*)?['"]([^'"]+)['"]/gm,
-    /\b(?:import|require|require\.resolve|import\.meta\.resolve)\(\s*['"`]([^'"`]+)['"`]/g,
+    /\b(?:import|require|require\.resolve|import\.meta\.resolve|createRequire\(import\.meta\.url\)(?:\.resolve)?)\(\s*['"`]([^'"`]+)['"`]/g,
     /\bnew URL\(\s*['"`](\.[^'"`]+)['"`]/g,
   ];
   return patterns.flatMap((pattern) => [...text.matchAll(pattern)].map((match) => match[1]!));
