@@ -1,4 +1,4 @@
-import { float32, type Tensor } from '../onnxruntime.ts';
+import { Tensor } from '../onnxruntime/tensor.ts';
 
 export interface CacheShape {
   layers: number;
@@ -31,7 +31,7 @@ export class KvCache {
     const shape = [1, kvHeads, capacity, headSize];
     for (let layer = 0; layer < layers; layer++) {
       for (const part of ['key', 'value']) {
-        const tensor = float32(new Float32Array(kvHeads * capacity * headSize), shape);
+        const tensor = new Tensor(new Float32Array(kvHeads * capacity * headSize), shape);
         this.past[`past_key_values.${layer}.${part}`] = tensor;
         this.present[`present.${layer}.${part}`] = tensor;
       }

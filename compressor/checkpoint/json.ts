@@ -16,7 +16,16 @@ export async function readOptional(
     if (missing) return undefined;
     throw error;
   }
-  await using _ = file;
+  try {
+    return await file.readAll(limit);
+  } finally {
+    await file.close();
+  }
+}
+
+/** @throws InvalidDataError where the file has more bytes than `limit` */
+export async function readAll(path: string, limit: number): Promise<Uint8Array> {
+  await using file = await RangeFile.open(path);
   return file.readAll(limit);
 }
 

@@ -14,7 +14,7 @@ export async function evaluateFolded(
   options: EvaluateOptions = {},
 ): Promise<Quality> {
   const longest = Math.max(...pieces.map((piece) => piece.length));
-  const decoder = await Decoder.open(decoderOptions(manifest, graphPath, longest));
+  const decoder = new Decoder(decoderOptions(manifest, graphPath, longest));
   const { vocabularySize } = manifest.dimensions;
   const step = Math.max(1, Math.floor(maxLogits / vocabularySize));
   let total = 0;
@@ -25,7 +25,7 @@ export async function evaluateFolded(
       for (let start = 0; start < piece.length; start += step) {
         options.signal?.throwIfAborted();
         const part = piece.subarray(start, start + step);
-        const logits = await decoder.runAll(cache, part);
+        const logits = decoder.runAll(cache, part);
         part.forEach((_, t) => {
           const target = targets[i]![start + t]!;
           if (target >= 0)
@@ -35,7 +35,7 @@ export async function evaluateFolded(
       options.onProgress?.(i + 1, pieces.length);
     }
   } finally {
-    await decoder.release();
+    decoder[Symbol.dispose]();
   }
   return qualityOf(total, tokens);
 }

@@ -1,3 +1,4 @@
+import { withResource } from '../../artifact/dispose.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { embed } from '../forward/embed.ts';
 import { HeadRunner } from '../forward/head-runner.ts';
@@ -31,8 +32,7 @@ export async function evaluatePlan(
   options: EvaluateOptions = {},
 ): Promise<Quality> {
   const states = await runPlan(checkpoint, plan, pieces, options);
-  await using head = new HeadRunner(checkpoint);
-  const losses = await head.losses(states, targets);
+  const losses = await withResource(new HeadRunner(checkpoint), (head) => head.losses(states, targets));
   return qualityOf(
     losses.flatMap((piece) => [...piece]).reduce((sum, loss) => sum + loss, 0),
     tokens,
@@ -47,7 +47,17 @@ export async function runPlan(
   options: EvaluateOptions = {},
 ): Promise<Float32Array[]> {
   const longest = Math.max(...pieces.map((piece) => piece.length));
-  await using runner = new LayerRunner(checkpoint.architecture, longest);
+  const runner = new LayerRunner(checkpoint.architecture, longest);
+  return withResource(runner, () => runLayers(runner, checkpoint, plan, pieces, options));
+}
+
+async function runLayers(
+  runner: LayerRunner,
+  checkpoint: Checkpoint,
+  plan: LayerPlan,
+  pieces: Int32Array[],
+  options: EvaluateOptions,
+): Promise<Float32Array[]> {
   const groups = groupsOf(plan);
   let loaded: { block: number; weights: Awaited<ReturnType<typeof readBlock>> } | undefined;
   let states = await embed(checkpoint, pieces);
@@ -61,7 +71,7 @@ export async function runPlan(
     const next: Float32Array[] = [];
     for (const state of states) {
       options.signal?.throwIfAborted();
-      next.push(await runner.run(source, loaded.weights, norms, state));
+      next.push(runner.run(source, loaded.weights, norms, state));
     }
     states = next;
     options.onProgress?.(index + 1, plan.layers.length);

@@ -1,10 +1,5 @@
-import {
-  float32,
-  type InferenceSession,
-  openSession,
-  type SessionOptions,
-  Tensor,
-} from '../../artifact/onnxruntime.ts';
+import { Session, type SessionOptions } from '../../artifact/onnxruntime/session.ts';
+import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { emitFinalNorm } from '../graph/layer.ts';
@@ -17,14 +12,13 @@ const tileRows = 8192;
  * The final norm, the head and the loss over a tile of the vocabulary at a time, so that neither the
  * head nor the logits are ever whole in memory.
  */
-export class HeadRunner implements AsyncDisposable {
+export class HeadRunner implements Disposable {
   readonly #checkpoint: Checkpoint;
-  readonly #session: Promise<InferenceSession>;
+  readonly #session: Session;
 
   constructor(checkpoint: Checkpoint, options: SessionOptions = {}) {
     this.#checkpoint = checkpoint;
-    this.#session = openSession(headGraph(checkpoint.architecture), options);
-    this.#session.catch(() => {}); // reported where it is awaited
+    this.#session = new Session(headGraph(checkpoint.architecture), options);
   }
 
   /**
@@ -70,30 +64,35 @@ export class HeadRunner implements AsyncDisposable {
     ) => void,
   ): Promise<void> {
     const { vocabularySize, width, tiedHead } = this.#checkpoint.architecture;
-    const session = await this.#session;
-    const gamma = float32(await this.#checkpoint.tensor('norm').read(), [width]);
+    const gamma = new Tensor(await this.#checkpoint.tensor('norm').read(), [width]);
     const head = this.#checkpoint.tensor(tiedHead ? 'embedding' : 'head');
     for (let first = 0; first < vocabularySize; first += tileRows) {
       const rows = Math.min(tileRows, vocabularySize - first);
-      const weight = float32(await head.read(first, rows), [rows, width]);
+      const weight = new Tensor(await head.read(first, rows), [rows, width]);
       for (const [i, hidden] of states.entries()) {
         const indices = BigInt64Array.from(targets[i]!, (target) =>
           BigInt(Math.min(Math.max(target - first, 0), rows - 1)),
         );
-        const out = await session.run({
-          hidden: float32(hidden, [indices.length, width]),
+        const tokens = indices.length;
+        const out = {
+          logits: new Tensor(new Float32Array(tokens * rows), [tokens, rows]),
+          logsumexp: new Tensor(new Float32Array(tokens), [tokens]),
+          picked: new Tensor(new Float32Array(tokens), [tokens, 1]),
+        };
+        const inputs = {
+          hidden: new Tensor(hidden, [tokens, width]),
           gamma,
           weight,
-          targets: new Tensor('int64', indices, [indices.length, 1]),
-        });
-        const data = (name: string) => out[name]!.data as Float32Array;
-        visit(i, first, data('logsumexp'), data('picked'), data('logits'));
+          targets: new Tensor(indices, [tokens, 1]),
+        };
+        this.#session.run(inputs, out);
+        visit(i, first, out.logsumexp.data, out.picked.data, out.logits.data);
       }
     }
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await (await this.#session).release();
+  [Symbol.dispose](): void {
+    this.#session[Symbol.dispose]();
   }
 }
 

@@ -1,11 +1,5 @@
-import {
-  float32,
-  type InferenceSession,
-  int32,
-  openSession,
-  type SessionOptions,
-  type Tensor,
-} from '../../artifact/onnxruntime.ts';
+import { Session, type SessionOptions } from '../../artifact/onnxruntime/session.ts';
+import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import { blockMatrices, emitLayer, emitSum, matrixShape, normsOf } from '../graph/layer.ts';
 import { GraphBuilder } from '../onnx/graph.ts';
@@ -16,10 +10,10 @@ import { rotaryTables } from '../weights/rotary.ts';
  * Runs single layers in float32 with their weights as inputs of the graph: one small session serves every
  * layer of a model, and memory holds one block however deep the model is.
  */
-export class LayerRunner implements AsyncDisposable {
+export class LayerRunner implements Disposable {
   readonly #architecture: Architecture;
   /** One per kind of attention (window, rotary base): one for most families, two for Gemma 3. */
-  readonly #sessions = new Map<string, InferenceSession>();
+  readonly #sessions = new Map<string, Session>();
   readonly #rotaries: ReturnType<typeof rotaryTables>[];
   readonly #maxTokens: number;
   readonly #options: SessionOptions;
@@ -33,45 +27,41 @@ export class LayerRunner implements AsyncDisposable {
   }
 
   /** @param hidden [tokens, width], one sequence from its first token on. @returns the same shape, new memory. */
-  async run(
-    layer: number,
-    block: BlockWeights,
-    norms: NormWeights,
-    hidden: Float32Array,
-  ): Promise<Float32Array> {
+  run(layer: number, block: BlockWeights, norms: NormWeights, hidden: Float32Array): Float32Array {
     const a = this.#architecture;
-    const session = await this.#session(layer);
+    const session = this.#session(layer);
     const tokens = hidden.length / a.width;
     const rotary = this.#rotaries[a.layers[layer]!.rotary]!;
     const table = [this.#maxTokens, a.headSize / 2];
     const feeds: Record<string, Tensor> = {
-      hidden: float32(hidden, [1, tokens, a.width]),
-      lastToken: int32(Int32Array.of(tokens - 1), [1]),
-      totalLength: int32(Int32Array.of(tokens), []),
-      cos: float32(rotary.cos, table),
-      sin: float32(rotary.sin, table),
+      hidden: new Tensor(hidden, [1, tokens, a.width]),
+      lastToken: new Tensor(Int32Array.of(tokens - 1), [1]),
+      totalLength: new Tensor(Int32Array.of(tokens), []),
+      cos: new Tensor(rotary.cos, table),
+      sin: new Tensor(rotary.sin, table),
     };
     for (const matrix of blockMatrices)
-      feeds[matrix] = float32(block.matrices[matrix], matrixShape(a, matrix));
-    if (block.qkvBias) feeds['qkv.bias'] = float32(block.qkvBias, [block.qkvBias.length]);
-    for (const [name, vector] of Object.entries(norms)) feeds[name] = float32(vector, [vector.length]);
-    const { out } = await session.run(feeds);
-    return out!.data as Float32Array;
+      feeds[matrix] = new Tensor(block.matrices[matrix], matrixShape(a, matrix));
+    if (block.qkvBias) feeds['qkv.bias'] = new Tensor(block.qkvBias, [block.qkvBias.length]);
+    for (const [name, vector] of Object.entries(norms)) feeds[name] = new Tensor(vector, [vector.length]);
+    const out = new Tensor(new Float32Array(hidden.length), [1, tokens, a.width]);
+    session.run(feeds, { out });
+    return out.data;
   }
 
-  async #session(layer: number): Promise<InferenceSession> {
+  #session(layer: number): Session {
     const { window, rotary } = this.#architecture.layers[layer]!;
     const key = `${window}/${rotary}`;
     let session = this.#sessions.get(key);
     if (!session) {
-      session = await openSession(layerGraph(this.#architecture, layer), this.#options);
+      session = new Session(layerGraph(this.#architecture, layer), this.#options);
       this.#sessions.set(key, session);
     }
     return session;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const session of this.#sessions.values()) await session.release();
+  [Symbol.dispose](): void {
+    for (const session of this.#sessions.values()) session[Symbol.dispose]();
     this.#sessions.clear();
   }
 }

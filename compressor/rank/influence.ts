@@ -1,3 +1,6 @@
+import { withResource } from '../../artifact/dispose.ts';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { EvaluateOptions } from '../evaluate/planned.ts';
 import { embed } from '../forward/embed.ts';
 import { LayerRunner } from '../forward/layer-runner.ts';
 import { readBlock, readNorms } from '../weights/block.ts';
@@ -8,9 +11,18 @@ import type { Ranker } from './ranker.ts';
  * output over all tokens. One pass through the model.
  */
 export const influence: Ranker = async (checkpoint, { pieces }, options = {}) => {
-  const { architecture: a } = checkpoint;
   const longest = Math.max(...pieces.map((piece) => piece.length));
-  await using runner = new LayerRunner(a, longest);
+  const runner = new LayerRunner(checkpoint.architecture, longest);
+  return withResource(runner, () => influences(runner, checkpoint, pieces, options));
+};
+
+async function influences(
+  runner: LayerRunner,
+  checkpoint: Checkpoint,
+  pieces: Int32Array[],
+  options: EvaluateOptions,
+): Promise<number[]> {
+  const { architecture: a } = checkpoint;
   let states = await embed(checkpoint, pieces);
   const scores: number[] = [];
   for (let layer = 0; layer < a.layers.length; layer++) {
@@ -21,7 +33,7 @@ export const influence: Ranker = async (checkpoint, { pieces }, options = {}) =>
     let tokens = 0;
     for (const state of states) {
       options.signal?.throwIfAborted();
-      const out = await runner.run(layer, block, norms, state);
+      const out = runner.run(layer, block, norms, state);
       for (let row = 0; row < state.length; row += a.width) {
         similarity += cosine(state.subarray(row, row + a.width), out.subarray(row, row + a.width));
         tokens++;
@@ -33,7 +45,7 @@ export const influence: Ranker = async (checkpoint, { pieces }, options = {}) =>
     options.onProgress?.(layer + 1, a.layers.length);
   }
   return scores;
-};
+}
 
 function cosine(x: Float32Array, y: Float32Array): number {
   let [xy, xx, yy] = [0, 0, 0];

@@ -1,3 +1,6 @@
+import { withResource } from '../../artifact/dispose.ts';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { EvaluateOptions } from '../evaluate/planned.ts';
 import { embed } from '../forward/embed.ts';
 import { HeadRunner } from '../forward/head-runner.ts';
 import { LayerRunner } from '../forward/layer-runner.ts';
@@ -12,14 +15,34 @@ import type { Ranker } from './ranker.ts';
  * layer l starts from the whole model's states before it. Costs layers / 2 passes through the model.
  */
 export const loss: Ranker = async (checkpoint, { pieces, targets, tokens }, options = {}) => {
-  const { architecture: a } = checkpoint;
-  const layers = a.layers.length;
   const longest = Math.max(...pieces.map((piece) => piece.length));
-  await using runner = new LayerRunner(a, longest);
+  const runner = new LayerRunner(checkpoint.architecture, longest);
+  const all = await withResource(runner, () => runVariants(runner, checkpoint, pieces, options));
+  const losses = await withResource(new HeadRunner(checkpoint), (head) =>
+    head.losses(
+      all.flat(),
+      all.flatMap(() => targets),
+    ),
+  );
+  options.onProgress?.(all.length, all.length);
+  const means = all.map((_, i) => {
+    const own = losses.slice(i * pieces.length, (i + 1) * pieces.length);
+    return own.reduce((sum, piece) => sum + piece.reduce((a, b) => a + b, 0), 0) / tokens;
+  });
+  return means.slice(1).map((mean) => mean - means[0]!);
+};
+
+/** States after the last layer: of the whole model, then of those without layer 0, 1, ... */
+async function runVariants(
+  runner: LayerRunner,
+  checkpoint: Checkpoint,
+  pieces: Int32Array[],
+  options: EvaluateOptions,
+): Promise<Float32Array[][]> {
+  const layers = checkpoint.architecture.layers.length;
   let whole = await embed(checkpoint, pieces);
   /** By the layer left out. */
   const without: Float32Array[][] = [];
-  const steps = layers + 1;
   for (let layer = 0; layer < layers; layer++) {
     const block = await readBlock(checkpoint, [{ layer, factor: 1 }]);
     const norms = await readNorms(checkpoint, layer);
@@ -27,25 +50,14 @@ export const loss: Ranker = async (checkpoint, { pieces, targets, tokens }, opti
       const out: Float32Array[] = [];
       for (const state of states) {
         options.signal?.throwIfAborted();
-        out.push(await runner.run(layer, block, norms, state));
+        out.push(runner.run(layer, block, norms, state));
       }
       return out;
     };
     for (const [left, states] of without.entries()) without[left] = await run(states);
     without.push(whole); // this layer passes the states on as they are
     whole = await run(whole);
-    options.onProgress?.(layer + 1, steps);
+    options.onProgress?.(layer + 1, layers + 1);
   }
-  await using head = new HeadRunner(checkpoint);
-  const all = [whole, ...without];
-  const losses = await head.losses(
-    all.flat(),
-    all.flatMap(() => targets),
-  );
-  options.onProgress?.(steps, steps);
-  const means = all.map((_, i) => {
-    const own = losses.slice(i * pieces.length, (i + 1) * pieces.length);
-    return own.reduce((sum, piece) => sum + piece.reduce((a, b) => a + b, 0), 0) / tokens;
-  });
-  return means.slice(1).map((mean) => mean - means[0]!);
-};
+  return [whole, ...without];
+}

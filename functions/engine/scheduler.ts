@@ -1,3 +1,4 @@
+import { setImmediate as nextEvents } from 'node:timers/promises';
 import type { Decoder } from '../../artifact/decoder/decoder.ts';
 import type { KvCache } from '../../artifact/decoder/kv-cache.ts';
 import type { GenerationChunk, GenerationRequest } from './engine.ts';
@@ -56,7 +57,8 @@ export class Scheduler {
     while (this.#admit()) {
       // A copy: sequences leave while their turn is on.
       for (const sequence of [...this.#running]) {
-        if (sequence.cancelled || (await this.#turn(sequence))) this.#leave(sequence);
+        if (sequence.cancelled || this.#turn(sequence)) this.#leave(sequence);
+        await nextEvents(); // cancellations and new requests are heard between any two steps
       }
     }
     this.#busy = false; // in the same breath as the last look for work: whoever adds next starts anew
@@ -71,11 +73,11 @@ export class Scheduler {
   }
 
   /** @returns whether the sequence is done */
-  async #turn(sequence: Sequence): Promise<boolean> {
+  #turn(sequence: Sequence): boolean {
     try {
       sequence.cache ??= this.#spareCaches.pop() ?? this.#decoder.newCache();
       const tokens = sequence.upcoming(prefillChunk);
-      const logits = await this.#decoder.run(sequence.cache, tokens);
+      const logits = this.#decoder.run(sequence.cache, tokens);
       if (!sequence.advance(tokens.length) || sequence.cancelled) return false;
       const chunk = sequence.take(logits);
       if (chunk) this.#callbacks.onChunk(sequence.id, chunk);

@@ -10,7 +10,7 @@ const options = workerData as WorkerOptions;
 const send = (message: FromWorker) => port.postMessage(message);
 
 try {
-  const decoder = await Decoder.open(options.decoder);
+  const decoder = new Decoder(options.decoder);
   const scheduler = new Scheduler(decoder, options.decoder.vocabularySize, options.slots, {
     onChunk: (id, chunk) => send({ type: 'chunk', id, chunk }),
     onError: (id, error) => send({ type: 'error', id, message: error.message }),

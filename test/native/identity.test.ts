@@ -24,10 +24,10 @@ describe.each(picoForms)('%s, folded by a plan that changes nothing', (form) => 
     expected = await golden(form);
     checkpoint = await openCheckpoint(picoPath(form));
     const { manifest, graphPath } = await foldInto(folder, checkpoint);
-    decoder = await Decoder.open({ ...decoderOptions(manifest, graphPath, 64), threads: 1 });
+    decoder = new Decoder({ ...decoderOptions(manifest, graphPath, 64), threads: 1 });
   });
   afterAll(async () => {
-    await decoder?.release();
+    decoder?.[Symbol.dispose]();
     await checkpoint?.close();
     await rm(folder, { recursive: true });
   });

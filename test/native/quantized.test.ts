@@ -1,22 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { Decoder, decoderOptions } from '../../artifact/decoder/decoder.ts';
 import type { Precision } from '../../artifact/manifest.ts';
 import type { Checkpoint } from '../../compressor/checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
 import { dequantize, roundToNearest } from '../../compressor/quantize/blocks.ts';
-import { type FoldedPico, foldInto } from '../fixtures/fold-into.ts';
+import { type FoldedPico, foldInto, withDecoder } from '../fixtures/fold-into.ts';
 import { golden, picoPath } from '../fixtures/pico.ts';
 import { picoArchitecture, randomCheckpoint } from '../fixtures/random-checkpoint.ts';
 import { asItIs, rewired } from '../fixtures/rewired-checkpoint.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 
-async function logitsOf({ manifest, graphPath }: FoldedPico, tokens: number[]): Promise<Float32Array> {
-  const decoder = await Decoder.open({ ...decoderOptions(manifest, graphPath, 64), threads: 1 });
-  try {
-    return await decoder.runAll(decoder.newCache(), tokens);
-  } finally {
-    await decoder.release();
-  }
+function logitsOf(folded: FoldedPico, tokens: number[]): Promise<Float32Array> {
+  return withDecoder(folded, 64, async (decoder) => decoder.runAll(decoder.newCache(), tokens));
 }
 
 /** ||a - b|| / ||b|| */
@@ -106,13 +100,11 @@ describe('a quantized graph computes what its codes stand for', () => {
 
   it('decodes step by step what it computes at once', async () => {
     const quantized = await foldInto(await temporaryFolder(), randomCheckpoint(), { quantize: 'int4:128' });
-    const { manifest, graphPath } = quantized;
     const all = await logitsOf(quantized, tokens);
-    const decoder = await Decoder.open({ ...decoderOptions(manifest, graphPath, 64), threads: 1 });
-    const cache = decoder.newCache();
-    const steps: number[] = [];
-    for (const token of tokens) steps.push(...(await decoder.run(cache, [token])));
-    await decoder.release();
+    const steps = await withDecoder(quantized, 64, async (decoder) => {
+      const cache = decoder.newCache();
+      return tokens.flatMap((token) => [...decoder.run(cache, [token])]);
+    });
     // The last bit of a float can tip an activation to the next of its 256 codes; mostly none does.
     expect(relativeError(Float32Array.from(steps), all)).toBeLessThan(activationNoise / 2);
   });

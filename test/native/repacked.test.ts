@@ -59,7 +59,7 @@ describe.each([
   it("gives transformers' logits, but for the activations' rounding", async () => {
     const checkpoint = await openCheckpoint(picoPath(form));
     const folded = await foldInto(await temporaryFolder(), checkpoint, { quantize });
-    const decoder = await Decoder.open({
+    const decoder = new Decoder({
       ...decoderOptions(folded.manifest, folded.graphPath, 64),
       threads: 1,
     });
@@ -67,7 +67,7 @@ describe.each([
     const found = await decoder.runAll(decoder.newCache(), tokens);
     const size = Math.max(...logits.map(Math.abs));
     expect(maxDifference(found, logits) / size).toBeLessThan(0.05);
-    await decoder.release();
+    decoder[Symbol.dispose]();
     await checkpoint.close();
   });
 });

@@ -77,9 +77,9 @@ describe.each(picoFamilies)('%s', (family: PicoForm) => {
       scores: given,
     });
     expect(maxDifference(await logitsOf(checkpoint, plan, tokens), wanted)).toBeLessThan(1e-4);
-    const decoder = await Decoder.open({ ...decoderOptions(manifest, graphPath, 64), threads: 1 });
+    const decoder = new Decoder({ ...decoderOptions(manifest, graphPath, 64), threads: 1 });
     expect(maxDifference(await decoder.runAll(decoder.newCache(), tokens), wanted)).toBeLessThan(1e-4);
-    await decoder.release();
+    decoder[Symbol.dispose]();
     await checkpoint.close();
   });
 });
@@ -149,9 +149,9 @@ describe('variants of one model in one store', () => {
     const blocks = manifest.weights.filter(({ kind }) => kind === 'block').map(({ sha256 }) => sha256);
     expect(blocks).toHaveLength(4);
     expect(new Set(blocks).size).toBe(3);
-    const decoder = await Decoder.open({ ...decoderOptions(manifest, graphPath, 64), threads: 1 });
+    const decoder = new Decoder({ ...decoderOptions(manifest, graphPath, 64), threads: 1 });
     await expect(decoder.runAll(decoder.newCache(), [1, 2, 3])).resolves.toHaveLength(3 * 96);
-    await decoder.release();
+    decoder[Symbol.dispose]();
   });
 
   it('are the same to the last bit when folded again', async () => {

@@ -22,13 +22,7 @@ export interface Weights {
 export async function openWeights(folder: string): Promise<Weights> {
   const index = await readOptional(folder, indexName, limits.indexBytes);
   const weightMap = index && parseIndex(index, join(folder, indexName));
-  const names = weightMap ? [...new Set(Object.values(weightMap))] : [single];
-  if (names.length > limits.shards) {
-    throw new InvalidDataError(
-      `${join(folder, indexName)} names ${names.length} files, more than ${limits.shards}.`,
-    );
-  }
-  for (const name of names) checkName(name, join(folder, indexName));
+  const names = index ? shardNames(index, join(folder, indexName)) : [single];
   const files: RangeFile[] = [];
   const close = async () => {
     await Promise.all(files.map((file) => file.close()));
@@ -54,6 +48,19 @@ export async function openWeights(folder: string): Promise<Weights> {
     await close();
     throw error;
   }
+}
+
+/**
+ * The files that an index names, each once.
+ * @throws InvalidDataError where a name leads elsewhere than beside the index
+ */
+export function shardNames(index: Uint8Array, where: string): string[] {
+  const names = [...new Set(Object.values(parseIndex(index, where)))];
+  if (names.length > limits.shards) {
+    throw new InvalidDataError(`${where} names ${names.length} files, more than ${limits.shards}.`);
+  }
+  for (const name of names) checkName(name, where);
+  return names;
 }
 
 function parseIndex(bytes: Uint8Array, where: string): Record<string, string> {

@@ -1,0 +1,125 @@
+/**
+ * The only door to ONNX Runtime: its C interface, called in the shared library that the onnxruntime-node
+ * package brings. That package's own binding copies every output into new memory at every run, the whole
+ * KV cache among them (a 135M model with 2,048 positions: 100 MB a token), and converts each of some 120
+ * tensors anew; the C interface binds memory once.
+ */
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import koffi from 'koffi';
+import { FoldgateError } from '../errors.ts';
+
+/** A pointer to something of the runtime's. */
+export type Handle = bigint | object;
+
+/** The version of the interface the ordinals below are taken from; later libraries keep it. */
+const apiVersion = 17;
+const logErrors = 3;
+
+/** Place in the interface's table of functions, and the parameters; every one returns a status. */
+const functions = {
+  CreateEnv: [3, ['int', 'str', '_Out_ void **']],
+  CreateSession: [7, ['void *', 'void *', 'void *', '_Out_ void **']],
+  CreateSessionFromArray: [8, ['void *', 'void *', 'size_t', 'void *', '_Out_ void **']],
+  CreateSessionOptions: [10, ['_Out_ void **']],
+  SetSessionLogSeverityLevel: [22, ['void *', 'int']],
+  SetSessionGraphOptimizationLevel: [23, ['void *', 'int']],
+  SetIntraOpNumThreads: [24, ['void *', 'int']],
+  SetInterOpNumThreads: [25, ['void *', 'int']],
+  CreateTensorWithDataAsOrtValue: [
+    49,
+    ['void *', 'void *', 'size_t', 'void *', 'size_t', 'int', '_Out_ void **'],
+  ],
+  CreateCpuMemoryInfo: [69, ['int', 'int', '_Out_ void **']],
+  AddSessionConfigEntry: [130, ['void *', 'str', 'str']],
+  RunWithBinding: [133, ['void *', 'void *', 'void *']],
+  CreateIoBinding: [134, ['void *', '_Out_ void **']],
+  BindInput: [136, ['void *', 'str', 'void *']],
+  BindOutput: [137, ['void *', 'str', 'void *']],
+} as const;
+
+const releases = { Status: 93, Session: 95, Value: 96, SessionOptions: 100, IoBinding: 135 } as const;
+
+const errorMessageOrdinal = 2;
+
+type Call = (...args: unknown[]) => void;
+
+interface Library {
+  /** Calls that throw a FoldgateError where the runtime reports one. */
+  call: Record<keyof typeof functions, Call>;
+  release: Record<keyof typeof releases, (handle: Handle) => void>;
+  environment: Handle;
+  cpuMemory: Handle;
+  /** Held on to: koffi unloads a library that only pointers into it still refer to. */
+  file: unknown;
+}
+
+let loaded: Library | undefined;
+
+/** Loads the library once per thread. */
+export function library(): Library {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): Library {
+  const file = koffi.load(libraryPath());
+  const base = file.func('void *OrtGetApiBase()')();
+  // struct OrtApiBase { const OrtApi *(*GetApi)(uint32_t version); ... }
+  const getApi = koffi.decode(base, 'void *');
+  const api = koffi.call(getApi, koffi.proto('void *OrtGetApi(uint32_t version)'), apiVersion);
+  if (!api)
+    throw new FoldgateError(`ONNX Runtime has no interface of version ${apiVersion}: run npm ci again.`);
+  const pointer = (ordinal: number) => koffi.decode(api, ordinal * koffi.sizeof('void *'), 'void *');
+  const errorMessage = bind(pointer(errorMessageOrdinal), 'str', ['void *']);
+  const release = Object.fromEntries(
+    Object.entries(releases).map(([name, ordinal]) => [name, bind(pointer(ordinal), 'void', ['void *'])]),
+  ) as Library['release'];
+  const call = Object.fromEntries(
+    Object.entries(functions).map(([name, [ordinal, parameters]]) => {
+      const native = bind(pointer(ordinal), 'void *', [...parameters]);
+      const checked: Call = (...args) => {
+        const status = native(...args);
+        if (!status) return;
+        const message = errorMessage(status) as string;
+        release.Status(status as Handle);
+        throw new FoldgateError(`ONNX Runtime, ${name}: ${message}`);
+      };
+      return [name, checked];
+    }),
+  ) as Library['call'];
+  const environment = created((out) => call.CreateEnv(logErrors, 'foldgate', out));
+  const cpuMemory = created((out) => call.CreateCpuMemoryInfo(0, 0, out)); // device allocator, default memory
+  return { call, release, environment, cpuMemory, file };
+}
+
+/** Runs a call whose last parameter receives a pointer, and gives the pointer. */
+export function created(make: (out: unknown[]) => void): Handle {
+  const out: unknown[] = [null];
+  make(out);
+  return out[0] as Handle;
+}
+
+/** The address of an array's memory, which stays where it is as long as the array lives. */
+export function addressOf(values: ArrayBufferView): bigint {
+  return koffi.address(values) as bigint;
+}
+
+let prototypes = 0;
+
+function bind(pointer: unknown, result: string, parameters: string[]): (...args: unknown[]) => unknown {
+  const prototype = koffi.proto(`OrtFunction${prototypes++}`, result, parameters);
+  return koffi.decode(pointer, prototype) as (...args: unknown[]) => unknown;
+}
+
+function libraryPath(): string {
+  const { platform, arch } = process;
+  const file = {
+    linux: 'libonnxruntime.so.1',
+    darwin: 'libonnxruntime.1.30.0.dylib',
+    win32: 'onnxruntime.dll',
+  }[platform as string];
+  const root = join(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'), '..');
+  if (file === undefined) throw new FoldgateError(`ONNX Runtime is not built for ${platform} on ${arch}.`);
+  return join(root, 'bin', 'napi-v6', platform, arch, file);
+}
