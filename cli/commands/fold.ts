@@ -1,8 +1,6 @@
-import { join } from 'node:path';
 import { Command } from 'commander';
-import packageJson from '../../package.json' with { type: 'json' };
-import { addFoldOptions, calibrationText, type FoldFlags, planOf } from '../fold-options.ts';
-import { formatBytes, progress } from '../progress.ts';
+import { foldInto } from '../fold-into.ts';
+import { addFoldOptions, type FoldFlags } from '../fold-options.ts';
 import { interruptSignal } from '../signal.ts';
 
 interface Flags extends FoldFlags {
@@ -31,63 +29,16 @@ An interrupted fold leaves nothing in the store; running it again takes it up wh
     )
     .action(async (path: string, flags: Flags) => {
       const { openModelUrl } = await import('../../artifact/store/open.ts');
-      const { store, name } = await openModelUrl(flags.out);
-      const { defaultCacheFolder } = await import('../../artifact/cache.ts');
-      const { openCheckpoint } = await import('../../compressor/checkpoint/open.ts');
-      const { fold } = await import('../../compressor/fold.ts');
-      const { planTable } = await import('../plan-table.ts');
-      const signal = interruptSignal();
-      const show = progress({
-        format: (done, total) =>
-          total > 1e5 ? `${formatBytes(done)} of ${formatBytes(total)}` : `${done}/${total}`,
-      });
-      const checkpoint = await openCheckpoint(path);
-      try {
-        const calibration = await calibrationText(checkpoint, flags);
-        const plan = await planOf(checkpoint, flags, calibration.text, show, signal);
-        process.stderr.write(`${planTable(checkpoint, plan)}\n\n`);
-        const { out, json, quality, ...options } = flags;
-        const result = await fold({
-          checkpoint,
-          plan,
-          store,
-          name,
-          workFolder: join(defaultCacheFolder(), 'folds'),
-          version: packageJson.version,
-          options: { ...options, plan },
-          ...(quality && { quality: calibration }),
-          onProgress: show.update,
-          signal,
-        });
-        show.finish();
-        const bytes = result.manifest.weights.reduce((sum, blob) => sum + blob.bytes, 0);
-        if (json) {
-          const { manifest, version } = result;
-          const summary = {
-            url: out,
-            version,
-            bytes,
-            parameters: manifest.parameters,
-            quality: result.quality,
-          };
-          process.stdout.write(`${JSON.stringify(summary, undefined, 2)}\n`);
-          return;
-        }
-        if (result.quality.length > 0) {
-          process.stdout.write(
-            `Perplexity on ${calibration.description} (${calibration.text.tokens} tokens)\n`,
-          );
-          for (const { stage, perplexity } of result.quality) {
-            const ratio = perplexity / result.quality[0]!.perplexity;
-            process.stdout.write(
-              `  ${stage.padEnd(15)} ${perplexity.toFixed(2).padStart(9)}  ${ratio.toFixed(3)}x\n`,
-            );
-          }
-        }
-        process.stdout.write(`Published ${flags.out}, ${formatBytes(bytes)} of weights.\n`);
-      } finally {
-        show.finish();
-        await checkpoint.close();
+      const { out, json, quality, ...options } = flags;
+      const target = await openModelUrl(out);
+      const result = await foldInto(path, target, flags, { options, quality, signal: interruptSignal() });
+      if (!json) {
+        process.stdout.write(`${out}\n`);
+        return;
       }
+      const { manifest, version } = result;
+      const bytes = manifest.weights.reduce((sum, blob) => sum + blob.bytes, 0);
+      const summary = { url: out, version, bytes, parameters: manifest.parameters, quality: result.quality };
+      process.stdout.write(`${JSON.stringify(summary, undefined, 2)}\n`);
     });
 }

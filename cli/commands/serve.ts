@@ -1,18 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { parseInteger } from '../fold-options.ts';
-import { formatBytes, progress } from '../progress.ts';
+import { type ServeFlags, serveModel } from '../serve-model.ts';
 import { interruptSignal } from '../signal.ts';
-
-interface Flags {
-  store: string;
-  model: string;
-  host: string;
-  port: number;
-  slots: number;
-  threads?: number;
-  context?: number;
-  cache?: string;
-}
 
 export function serveCommand(): Command {
   return new Command('serve')
@@ -42,63 +31,7 @@ Examples:
   foldgate serve --store ./models --model tales
   foldgate serve --store s3://bucket/team --model smol --host 0.0.0.0 --port 80 --slots 8`,
     )
-    .action(serve);
-}
-
-async function serve(flags: Flags): Promise<void> {
-  const { openStore } = await import('../../artifact/store/open.ts');
-  const { loadModel } = await import('../../functions/gateway/load-model.ts');
-  const { createModelService } = await import('../../functions/gateway/model-service.ts');
-  const gateway = await import('../../functions/gateway/serve.ts');
-
-  const { slots, threads, context: contextLength, cache: cacheFolder } = flags;
-  const engine = { slots, ...(threads && { threads }), ...(contextLength && { contextLength }) };
-  const stopped = interruptSignal();
-  const store = await openStore(flags.store);
-  let wasReady = false;
-  const log = (line: string) => process.stderr.write(`${line}\n`);
-  const service = createModelService({
-    name: flags.model,
-    async load(signal) {
-      const show = progress({ format: (done, total) => `${formatBytes(done)} of ${formatBytes(total)}` });
-      const onProgress = (done: number, total: number) => show.update('Fetching the model', done, total);
-      try {
-        return await loadModel(store, flags.model, { ...engine, cacheFolder, signal, onProgress });
-      } finally {
-        show.finish();
-      }
-    },
-    onFailure(error) {
-      if (wasReady) log(`The model failed: ${error.message}`);
-    },
-  });
-  const server = await gateway.serve(service, {
-    host: flags.host,
-    port: flags.port,
-    onError: (error) => log(`Error: ${error instanceof Error ? error.stack : String(error)}`),
-  });
-  log(`Listening on ${server.url}`);
-  try {
-    // A model that cannot be loaded at the start is a mistake to be told of; later ones are tried again.
-    const model = await Promise.race([service.load().catch(withoutWrapping), aborted(stopped)]);
-    wasReady = true;
-    if (model)
-      log(`${model.name} is ready: ${server.url}/v1, context ${model.engine.limits.contextLength} tokens.`);
-    await aborted(stopped);
-    if (server.running > 0) log(`Stopping; ${server.running} requests are still running.`);
-  } finally {
-    await server.close();
-  }
-}
-
-/** The service says for its clients which model it was; here there is only one. */
-function withoutWrapping(error: Error): never {
-  throw error.cause ?? error;
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    .action((flags: ServeFlags) => serveModel(flags, interruptSignal()));
 }
 
 function parsePositive(text: string): number {

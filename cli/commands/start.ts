@@ -1,0 +1,124 @@
+import { basename, join, resolve } from 'node:path';
+import { Command } from 'commander';
+import { NotFoundError } from '../../artifact/errors.ts';
+import packageJson from '../../package.json' with { type: 'json' };
+import { foldInto } from '../fold-into.ts';
+import { addFoldOptions, type FoldFlags, parseInteger } from '../fold-options.ts';
+import { packageRoot } from '../package-root.ts';
+import { pullWithProgress } from '../pull-checkpoint.ts';
+import { serveModel } from '../serve-model.ts';
+import { interruptSignal } from '../signal.ts';
+
+interface Flags extends FoldFlags {
+  checkpoint?: string;
+  store: string;
+  name?: string;
+  host: string;
+  port: number;
+}
+
+/** Trained to run with neighbouring layers' blocks shared, so it needs no cure. */
+const bundled = { path: ['checkpoints', 'tales-5m'], share: 2, quantize: 'int8' };
+
+/**
+ * What a checkpoint that was not trained for it bears without a cure: removing a tenth of the layers.
+ * Sharing blocks ruins it.
+ */
+const foreign = { remove: 0.1, share: 1 };
+
+export function startCommand(): Command {
+  return addFoldOptions(new Command('start'))
+    .description('fold a checkpoint, unless that was done before, and serve it')
+    .option(
+      '--checkpoint <path>',
+      'hf:ORG/NAME, Hugging Face folder or GGUF file (default: the bundled model)',
+    )
+    .option('--store <url>', 'where folded models are kept', './models')
+    .option('--name <name>', "the model's name (default: the checkpoint's)")
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option(
+      '--port <number>',
+      'port to listen on (default: $PORT, else 8080)',
+      parseInteger,
+      Number(process.env.PORT || 8080),
+    )
+    .addHelpText(
+      'after',
+      `
+Where neither --remove nor --share is given, the bundled model shares each block between two layers, and
+another checkpoint loses a tenth of its layers.
+
+Examples:
+  npm start
+  npm start -- --checkpoint hf:HuggingFaceTB/SmolLM2-135M-Instruct
+  npm start -- --checkpoint model.gguf --remove 0.2`,
+    )
+    .action(async (flags: Flags, command: Command) => {
+      const signal = interruptSignal();
+      const given = (option: string) => command.getOptionValueSource(option) !== 'default';
+      const own = flags.checkpoint === undefined;
+      if (!given('remove') && !given('share') && flags.plan === undefined) {
+        Object.assign(flags, own ? { share: bundled.share } : foreign);
+      }
+      if (own && !given('quantize')) flags.quantize = bundled.quantize;
+      const path = await checkpointPath(flags.checkpoint, signal);
+      const name = flags.name ?? nameOf(flags.checkpoint ?? path);
+      await foldOnce(path, name, flags, signal);
+      await serveModel(
+        { store: flags.store, model: name, host: flags.host, port: flags.port, slots: 4 },
+        signal,
+        (url) => greet(url, name, own),
+      );
+    });
+}
+
+async function checkpointPath(checkpoint: string | undefined, signal: AbortSignal): Promise<string> {
+  if (checkpoint === undefined) return join(packageRoot(), ...bundled.path);
+  if (!checkpoint.startsWith('hf:')) return resolve(checkpoint);
+  return pullWithProgress(checkpoint, { signal });
+}
+
+/** `hf:ORG/SmolLM2-135M@main`, `models/SmolLM2-135M.gguf` -> `SmolLM2-135M` */
+function nameOf(checkpoint: string): string {
+  const name = basename(checkpoint.replace(/@[^/]*$/, '')).replace(/\.gguf$/i, '');
+  return name.replace(/[^A-Za-z0-9._-]+/g, '-').replace(/^[^A-Za-z0-9]+/, '') || 'model';
+}
+
+/** Folds unless the store has this model, folded from this checkpoint with these options. */
+async function foldOnce(path: string, name: string, flags: Flags, signal: AbortSignal): Promise<void> {
+  const { openStore } = await import('../../artifact/store/open.ts');
+  const { readManifest } = await import('../../artifact/models/read.ts');
+  const store = await openStore(flags.store);
+  const { checkpoint: _, store: __, name: ___, host: ____, port: _____, ...options } = flags;
+  const wanted = { ...options, path };
+  const published = await readManifest(store, name).catch((error) => {
+    if (error instanceof NotFoundError) return undefined;
+    throw error;
+  });
+  const { plan: _plan, ...folded } = published?.manifest.folding.options ?? {};
+  if (
+    published &&
+    JSON.stringify(folded) === JSON.stringify(wanted) &&
+    published.manifest.folding.version === packageJson.version
+  ) {
+    process.stderr.write(`${name} is folded already, in ${flags.store}.\n`);
+    return;
+  }
+  await foldInto(path, { store, name }, options, { options: wanted, quality: true, signal });
+}
+
+function greet(url: string, name: string, story: boolean): void {
+  const body = JSON.stringify({
+    model: name,
+    prompt: story ? 'Once upon a time' : 'The capital of France is',
+    max_tokens: 100,
+  });
+  process.stdout.write(`
+Serving ${name} at ${url}/v1. Try it:
+
+  curl -N ${url}/v1/completions -H 'Content-Type: application/json' \\
+    -d '${body.replace('}', ',"stream":true}')}'
+
+Ctrl-C stops it.
+`);
+}

@@ -1,0 +1,15 @@
+import { formatBytes, progress } from './progress.ts';
+
+/** Fetches a checkpoint from the hub, showing the progress. @returns the path to open */
+export async function pullWithProgress(
+  spec: string,
+  options: { to?: string | undefined; gguf?: string | undefined; signal: AbortSignal },
+): Promise<string> {
+  const { pullCheckpoint } = await import('../compressor/checkpoint/pull/pull.ts');
+  const show = progress({ format: (done, total) => `${formatBytes(done)} of ${formatBytes(total)}` });
+  try {
+    return await pullCheckpoint(spec, { ...options, onProgress: show.update });
+  } finally {
+    show.finish();
+  }
+}
