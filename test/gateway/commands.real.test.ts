@@ -1,0 +1,106 @@
+import { spawn } from 'node:child_process';
+import { text as readAll } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import { expect, it, onTestFinished } from 'vitest';
+import { storedPico } from '../fixtures/served-pico.ts';
+
+const foldgate = fileURLToPath(new URL('../../bin/foldgate.js', import.meta.url));
+
+function start(...args: string[]) {
+  const child = spawn(process.execPath, [foldgate, ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  return { child, exited, stdout: child.stdout, stderr: child.stderr };
+}
+
+async function finish(...args: string[]) {
+  const { exited, stdout, stderr, child } = start(...args);
+  child.stdin.end();
+  const [out, err, code] = await Promise.all([readAll(stdout), readAll(stderr), exited]);
+  return { out, err, code };
+}
+
+/** Starts `serve` and waits until the model is ready. */
+async function serving(storeUrl: string, ...args: string[]) {
+  const server = start(
+    'serve',
+    '--store',
+    storeUrl,
+    '--model',
+    'pico',
+    '--port',
+    '0',
+    '--threads',
+    '1',
+    ...args,
+  );
+  let log = '';
+  const url = await new Promise<string>((resolve, reject) => {
+    server.stderr.on('data', (data) => {
+      log += data;
+      const ready = /pico is ready: (http:\S+)\/v1/.exec(log);
+      if (ready) resolve(ready[1]!);
+    });
+    void server.exited.then(() => reject(new Error(`serve ended:\n${log}`)));
+  });
+  return { ...server, url, log: () => log };
+}
+
+const post = (url: string, body: object) =>
+  fetch(`${url}/v1/completions`, { method: 'POST', body: JSON.stringify({ model: 'pico', ...body }) });
+
+it('serve answers on localhost, and run writes the same', async () => {
+  const { storeUrl, modelUrl } = await storedPico('llama');
+  const { url, child, exited } = await serving(storeUrl, '--context', '64');
+  expect(new URL(url).hostname).toBe('127.0.0.1');
+  expect((await fetch(`${url}/readyz`)).status).toBe(200);
+  const response = await post(url, { prompt: 'Once', max_tokens: 20, seed: 5, temperature: 0.9 });
+  const answer = (await response.json()) as { choices: [{ text: string }] };
+  child.kill('SIGTERM');
+  expect(await exited).toBe(0);
+
+  const options = ['--max-tokens', '20', '--seed', '5', '--temperature', '0.9', '--raw', '--stats'];
+  const { out, err, code } = await finish('run', modelUrl, 'Once', ...options);
+  expect({ out, code }).toEqual({ out: `${answer.choices[0].text}\n`, code: 0 });
+  expect(err).toMatch(/prompt: \d+ tokens in \d+ ms.*\ncompletion: \d+ tokens/);
+});
+
+it('run reads the prompt from stdin', async () => {
+  const { modelUrl } = await storedPico('llama');
+  const given = await finish('run', modelUrl, 'The end', '--raw', '--seed', '1', '--max-tokens', '8');
+  const { child, stdout, exited } = start('run', modelUrl, '-', '--raw', '--seed', '1', '--max-tokens', '8');
+  child.stdin.end('The end');
+  expect(await readAll(stdout)).toBe(given.out);
+  expect(await exited).toBe(0);
+});
+
+it('serve lets a running request end when it is told to stop', async () => {
+  const { storeUrl } = await storedPico('llama');
+  const { url, child, exited, log } = await serving(storeUrl);
+  const body = {
+    prompt: 'Once',
+    max_tokens: 100,
+    stream: true,
+    seed: 1,
+    stream_options: { include_usage: true },
+  };
+  const response = await post(url, body);
+  child.kill('SIGTERM');
+  const text = await response.text();
+  expect(text).toMatch(/"finish_reason":"(length|stop)"/);
+  expect(text.endsWith('data: [DONE]\n\n')).toBe(true);
+  expect(await exited, log()).toBe(0);
+});
+
+it('says what is wrong and exits 1 or 2', async () => {
+  const { storeUrl, modelUrl } = await storedPico('llama');
+  const missing = await finish('serve', '--store', storeUrl, '--model', 'nope', '--port', '0');
+  expect(missing.code).toBe(1);
+  expect(missing.err).toContain(`There is no model nope`);
+  expect(missing.err).not.toMatch(/^\s+at /m);
+  const twice = await finish('run', modelUrl, 'x', '--chat', '--raw');
+  expect(twice.code).toBe(2);
+  const port = await finish('serve', '--store', storeUrl, '--model', 'pico', '--port', '70000');
+  expect(port.code).toBe(2);
+  expect(port.err).toContain('65535');
+});

@@ -1,0 +1,83 @@
+import { expect, it, onTestFinished } from 'vitest';
+import { openStore } from '../../artifact/store/open.ts';
+import { loadModel } from '../../functions/gateway/load-model.ts';
+import { createModelService } from '../../functions/gateway/model-service.ts';
+import { serve } from '../../functions/gateway/serve.ts';
+import { detokenize } from '../../functions/text/detokenizer.ts';
+import { clientOf } from '../fixtures/gateway.ts';
+import { golden } from '../fixtures/pico.ts';
+import { storedPico } from '../fixtures/served-pico.ts';
+
+async function servePico(slots = 2) {
+  const { storeUrl } = await storedPico('llama');
+  const store = await openStore(storeUrl);
+  const service = createModelService({
+    name: 'pico',
+    load: (signal) => loadModel(store, 'pico', { slots, threads: 1, spinning: false, signal }),
+  });
+  const server = await serve(service, { port: 0, host: '127.0.0.1' });
+  onTestFinished(() => server.close(0));
+  return { client: clientOf(server), model: await service.load() };
+}
+
+it("continues a prompt as transformers' logits say", async () => {
+  const { client, model } = await servePico();
+  const { tokens, vocabulary, logits } = await golden('llama');
+  for (const length of [1, 7, 20, tokens.length]) {
+    const row = logits.subarray((length - 1) * vocabulary, length * vocabulary);
+    const likeliest = row.indexOf(Math.max(...row));
+    const answer = await client.completions.create({
+      model: 'pico',
+      prompt: tokens.slice(0, length),
+      max_tokens: 1,
+      temperature: 0,
+    });
+    const ended = model.eos.includes(likeliest);
+    expect(answer.choices[0]!.text).toBe(ended ? '' : detokenize(model.pieces, [likeliest]));
+    expect(answer.usage!.completion_tokens).toBe(ended ? 0 : 1);
+  }
+});
+
+it('gives the same text streamed, whole, side by side and by seed', async () => {
+  const { client } = await servePico();
+  const body = { model: 'pico', prompt: 'Once upon a time', max_tokens: 30, seed: 7 };
+  const whole = async () => (await client.completions.create(body)).choices[0]!.text;
+  const streamed = async () => {
+    let text = '';
+    for await (const chunk of await client.completions.create({ ...body, stream: true })) {
+      text += chunk.choices[0]?.text ?? '';
+    }
+    return text;
+  };
+  const first = await whole();
+  expect(first.length).toBeGreaterThan(0);
+  expect(await Promise.all([streamed(), whole(), streamed(), whole()])).toEqual(Array(4).fill(first));
+  expect((await client.completions.create({ ...body, seed: 8 })).choices[0]!.text).not.toBe(first);
+});
+
+it("frees a closed connection's slot", async () => {
+  const { client } = await servePico(1);
+  const abort = new AbortController();
+  const endless = { model: 'pico', prompt: 'Once', max_tokens: 120, stream: true, seed: 1 } as const;
+  const stream = await client.completions.create(endless, { signal: abort.signal });
+  const waiting = client.completions.create({ model: 'pico', prompt: 'The', max_tokens: 2 });
+  for await (const _ of stream) break;
+  expect((await waiting).choices).toHaveLength(1);
+});
+
+it('chats through the checkpoint’s own template and fills the context', async () => {
+  const { client, model } = await servePico();
+  const answer = await client.chat.completions.create({
+    model: 'pico',
+    messages: [{ role: 'user', content: 'Hi' }],
+    seed: 3,
+  });
+  const text = '<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n';
+  const prompt = model.tokenizer.encode(text, { addSpecialTokens: false });
+  expect(answer.usage!.prompt_tokens).toBe(prompt.length);
+  const { finish_reason } = answer.choices[0]!;
+  if (finish_reason === 'length') expect(answer.usage!.total_tokens).toBe(model.engine.limits.contextLength);
+  else expect(finish_reason).toBe('stop');
+  const { timings } = answer as unknown as { timings: Record<string, number> };
+  expect(timings.prefill_ms).toBeGreaterThan(0);
+});
