@@ -40,6 +40,8 @@ export class SharedWork<Result> {
         // Whoever comes now must not join work that is being aborted.
         if (this.#running.get(key) === work) this.#running.delete(key);
         work.abort.abort();
+        // Nothing goes on in the background: who is told of the end finds everything tidied up.
+        await work.promise.catch(() => {});
       }
     }
   }

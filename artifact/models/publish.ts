@@ -74,8 +74,13 @@ export async function publishFrom(
   );
 
   const version = sha256(bytes);
-  await store.write(manifestKey(name, version), bytes, { ifAbsent: true, signal });
-  await store.touch(manifestKey(name, version), { signal });
+  const key = manifestKey(name, version);
+  if (!(await store.write(key, bytes, { ifAbsent: true, signal }))) {
+    // It may be an old version that comes back. Should a collection have just taken it: write it again.
+    const found = await store.head(key, { signal });
+    if (found === undefined || !(await keepFresh(store, found, signal)))
+      await store.write(key, bytes, { signal });
+  }
   // From here on a garbage collection sees the manifest and spares its blobs. One that ran until now may
   // have taken an old blob after it was found above: look once more before anybody can read the model.
   await mapConcurrently(

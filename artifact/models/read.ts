@@ -93,7 +93,7 @@ export async function listNames(store: Store, options: CallOptions = {}): Promis
     const [name, file, ...rest] = key.slice(modelPrefix.length).split('/');
     if (name !== undefined && file === 'current.json' && rest.length === 0) names.push(name);
   }
-  return names;
+  return names.sort(); // The keys' order has "a-b/" before "a/".
 }
 
 /** The error for a name that nothing is published under. */

@@ -156,7 +156,7 @@ class S3Store implements Store {
     const info = await this.head(key, { signal });
     if (info === undefined || info.bytes > maxCopyBytes) return false;
     try {
-      await this.#bucket.touch(this.#at(key), signal);
+      await retrying(() => this.#bucket.touch(this.#at(key), signal), signal);
       return true;
     } catch (error) {
       if (isMissingObject(error)) return false;
@@ -202,16 +202,20 @@ class S3Store implements Store {
     signal: AbortSignal | undefined,
     attempt: (condition: boolean) => Promise<unknown>,
   ): Promise<boolean> {
+    let trusted = true;
     for (let restarts = 0; ; restarts++) {
-      const condition = ifAbsent && this.#conditional;
+      const condition = ifAbsent && this.#conditional && trusted;
       // Without conditions two writers may both write. Content-addressed objects make that harmless.
       if (ifAbsent && !condition && (await this.head(key, { signal })) !== undefined) return false;
       try {
         await attempt(condition);
         return true;
       } catch (error) {
-        if (condition && isPreconditionFailed(error)) return false;
-        if (condition && isUnsupported(error)) this.#conditional = false;
+        if (condition && isPreconditionFailed(error)) {
+          if ((await this.head(key, { signal })) !== undefined) return false;
+          // Removed since, or half there: a server that crashed may refuse a key it cannot read either.
+          trusted = false;
+        } else if (condition && isUnsupported(error)) this.#conditional = false;
         else if (!isConflict(error) || restarts >= maxRestarts) explain(error, this.#where(key), signal);
         await sleep(restartDelayMs * (0.5 + Math.random()));
       }

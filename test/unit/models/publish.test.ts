@@ -1,0 +1,354 @@
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { InvalidDataError, NotFoundError, UsageError } from '../../../artifact/errors.ts';
+import { blobsOf } from '../../../artifact/manifest.ts';
+import { copyModel } from '../../../artifact/models/copy.ts';
+import { inspect, listModels } from '../../../artifact/models/inspect.ts';
+import { publish } from '../../../artifact/models/publish.ts';
+import { readManifest } from '../../../artifact/models/read.ts';
+import { removeModel } from '../../../artifact/models/remove.ts';
+import { verify } from '../../../artifact/models/verify.ts';
+import { FileStore } from '../../../artifact/store/file.ts';
+import { MemoryStore } from '../../../artifact/store/memory.ts';
+import { makeStoredModel, noise } from '../../fixtures/stored-model.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
+
+/** Records the order of everything that changes the store, and can fail at a given change. */
+class RecordingStore extends MemoryStore {
+  readonly changes: string[] = [];
+  failAt = Infinity;
+
+  override async write(...args: Parameters<MemoryStore['write']>): Promise<boolean> {
+    if (this.changes.length >= this.failAt) throw new Error('the network is gone');
+    const written = await super.write(...args);
+    if (written) this.changes.push(args[0]);
+    return written;
+  }
+
+  override async remove(key: string): Promise<void> {
+    this.changes.push(`-${key}`);
+    await super.remove(key);
+  }
+}
+
+const oneHour = 60 * 60 * 1000;
+
+function age(store: MemoryStore, key: string, ms: number): void {
+  store.objects.get(key)!.modified = new Date(Date.now() - ms);
+}
+
+describe('publish', () => {
+  it('writes the blobs, then the manifest, then the pointer', async () => {
+    const store = new RecordingStore();
+    const { manifest, files } = await makeStoredModel(await temporaryFolder());
+    const version = await publish(store, 'tiny', manifest, files);
+    expect(store.changes.slice(0, -2).toSorted()).toEqual(
+      blobsOf(manifest)
+        .map(({ sha256 }) => `blobs/${sha256}`)
+        .toSorted(),
+    );
+    expect(store.changes.slice(-2)).toEqual([
+      `models/tiny/manifests/${version}.json`,
+      'models/tiny/current.json',
+    ]);
+    expect((await readManifest(store, 'tiny')).manifest).toEqual(manifest);
+  });
+
+  it('shows readers nothing or everything, wherever it is cut off, and resumes', async () => {
+    const { manifest, files } = await makeStoredModel(await temporaryFolder());
+    const store = new RecordingStore();
+    const steps = blobsOf(manifest).length + 2;
+    for (let failAt = 0; failAt < steps; failAt++) {
+      store.failAt = failAt;
+      await expect(publish(store, 'tiny', manifest, files)).rejects.toThrow('the network is gone');
+      await expect(readManifest(store, 'tiny')).rejects.toThrow(NotFoundError);
+      expect(store.changes).toHaveLength(failAt); // Nothing was sent twice.
+    }
+    store.failAt = Infinity;
+    await publish(store, 'tiny', manifest, files);
+    expect(store.changes).toHaveLength(steps);
+    expect((await verify(store, 'tiny')).broken).toEqual([]);
+  });
+
+  it('changes nothing when it is run again', async () => {
+    const store = new RecordingStore();
+    const { manifest, files } = await makeStoredModel(await temporaryFolder());
+    const first = await publish(store, 'tiny', manifest, files);
+    const before = store.changes.length;
+    const pointer = store.objects.get('models/tiny/current.json');
+    expect(await publish(store, 'tiny', manifest, files)).toBe(first);
+    expect(store.changes).toHaveLength(before);
+    expect(store.objects.get('models/tiny/current.json')).toEqual(pointer);
+  });
+
+  it('shares the blobs of variants', async () => {
+    const store = new MemoryStore();
+    const one = await makeStoredModel(await temporaryFolder(), { seed: 1 });
+    const two = await makeStoredModel(await temporaryFolder(), { seed: 2 });
+    await publish(store, 'one', one.manifest, one.files);
+    const before = store.objects.size;
+    await publish(store, 'two', two.manifest, two.files);
+    // The graph and three blocks differ; embedding, norms and tokenizer do not. Plus manifest and pointer.
+    expect(store.objects.size - before).toBe(4 + 2);
+  });
+
+  it('reports every byte once, those it skipped too', async () => {
+    const store = new MemoryStore();
+    const { manifest, files } = await makeStoredModel(await temporaryFolder());
+    const total = blobsOf(manifest).reduce((sum, blob) => sum + blob.bytes, 0);
+    for (const _ of ['sent', 'skipped']) {
+      let moved = 0;
+      const onProgress = (bytes: number) => {
+        moved += bytes;
+      };
+      await publish(store, 'tiny', manifest, files, { onProgress });
+      expect(moved).toBe(total);
+    }
+  });
+
+  it('sends a blob again that has the wrong size in the store, or with `rewrite` any', async () => {
+    const store = new MemoryStore();
+    const { manifest, files } = await makeStoredModel(await temporaryFolder());
+    await publish(store, 'tiny', manifest, files);
+    const [truncated, flipped] = manifest.weights.map(({ sha256 }) => `blobs/${sha256}`) as [string, string];
+    await store.write(truncated, noise(5, 1));
+    await publish(store, 'tiny', manifest, files);
+    expect((await verify(store, 'tiny')).broken).toEqual([]);
+    store.objects.get(flipped)!.bytes[3]! ^= 1;
+    await publish(store, 'tiny', manifest, files, { rewrite: true });
+    expect((await verify(store, 'tiny')).broken).toEqual([]);
+  });
+
+  it('touches old blobs it relies on, so that no garbage collection takes them', async () => {
+    const store = new MemoryStore();
+    const { manifest, files } = await makeStoredModel(await temporaryFolder());
+    await publish(store, 'tiny', manifest, files);
+    for (const key of store.objects.keys()) age(store, key, 48 * oneHour);
+    await publish(store, 'again', manifest, files);
+    for (const { sha256 } of blobsOf(manifest)) {
+      const { modified } = store.objects.get(`blobs/${sha256}`)!;
+      expect(Date.now() - modified.getTime()).toBeLessThan(oneHour);
+    }
+  });
+
+  it('brings back a blob that vanished between its check and the manifest', async () => {
+    const { manifest, files } = await makeStoredModel(await temporaryFolder());
+    const victim = `blobs/${manifest.weights[0]!.sha256}`;
+    class Collected extends MemoryStore {
+      override async write(...args: Parameters<MemoryStore['write']>): Promise<boolean> {
+        const written = await super.write(...args);
+        if (args[0].includes('/manifests/')) this.objects.delete(victim);
+        return written;
+      }
+    }
+    const store = new Collected();
+    await publish(store, 'tiny', manifest, files);
+    expect((await verify(store, 'tiny')).broken).toEqual([]);
+  });
+
+  it('refuses files that are not what the manifest says, and publishes nothing', async () => {
+    const folder = await temporaryFolder();
+    const { manifest, files } = await makeStoredModel(folder);
+    const store = new MemoryStore();
+    const victim = manifest.weights[1]!;
+    await writeFile(join(folder, victim.sha256), noise(victim.bytes, 99));
+    await expect(publish(store, 'tiny', manifest, files)).rejects.toThrow(InvalidDataError);
+    await rm(join(folder, victim.sha256));
+    await expect(publish(store, 'tiny', manifest, files)).rejects.toThrow(InvalidDataError);
+    files.delete(victim.sha256);
+    await expect(publish(store, 'tiny', manifest, files)).rejects.toThrow(victim.sha256);
+    await expect(readManifest(store, 'tiny')).rejects.toThrow(NotFoundError);
+  });
+
+  it('refuses a manifest it could not read back, before anything is sent', async () => {
+    const store = new RecordingStore();
+    const { manifest, files } = await makeStoredModel(await temporaryFolder());
+    const wrong = { ...manifest, layers: [] };
+    await expect(publish(store, 'tiny', wrong, files)).rejects.toThrow(InvalidDataError);
+    await expect(publish(store, '../tiny', manifest, files)).rejects.toThrow(UsageError);
+    expect(store.changes).toEqual([]);
+  });
+
+  it('is stopped by its signal, before the pointer', async () => {
+    const store = new RecordingStore();
+    const { manifest, files } = await makeStoredModel(await temporaryFolder());
+    const controller = new AbortController();
+    const onProgress = () => controller.abort();
+    const publishing = publish(store, 'tiny', manifest, files, { signal: controller.signal, onProgress });
+    await expect(publishing).rejects.toMatchObject({ name: 'AbortError' });
+    expect(store.changes.filter((key) => key.startsWith('models/'))).toEqual([]);
+  });
+});
+
+describe('readManifest', () => {
+  it('names the models that exist', async () => {
+    const store = new MemoryStore();
+    await expect(readManifest(store, 'tiny')).rejects.toThrow(/no model tiny in memory:.*no models at all/);
+    const { manifest, files } = await makeStoredModel(await temporaryFolder());
+    await publish(store, 'one', manifest, files);
+    await publish(store, 'two', manifest, files);
+    await expect(readManifest(store, 'tiny')).rejects.toThrow('There are: one, two.');
+  });
+
+  it('refuses a manifest that was changed, and a pointer that is none', async () => {
+    const store = new MemoryStore();
+    const { manifest, files } = await makeStoredModel(await temporaryFolder());
+    const version = await publish(store, 'tiny', manifest, files);
+    const key = `models/tiny/manifests/${version}.json`;
+    const text = new TextDecoder().decode(await store.read(key));
+    await store.write(key, new TextEncoder().encode(text.replace('"llama"', '"lemma"')));
+    await expect(readManifest(store, 'tiny')).rejects.toThrow(/it was changed/);
+    await store.remove(key);
+    await expect(readManifest(store, 'tiny')).rejects.toThrow(InvalidDataError);
+    await store.write('models/tiny/current.json', new TextEncoder().encode('{"manifest": "../../secret"}'));
+    await expect(readManifest(store, 'tiny')).rejects.toThrow(InvalidDataError);
+    await publish(store, 'tiny', manifest, files); // Repairs all of it.
+    expect((await readManifest(store, 'tiny')).digest).toBe(version);
+  });
+
+  it('follows the pointer when the version it named vanishes at that moment', async () => {
+    const one = await makeStoredModel(await temporaryFolder(), { seed: 1 });
+    const two = await makeStoredModel(await temporaryFolder(), { seed: 2 });
+    class Superseded extends MemoryStore {
+      moved = false;
+      override async read(...args: Parameters<MemoryStore['read']>): Promise<Uint8Array> {
+        if (args[0].includes('/manifests/') && !this.moved) {
+          this.moved = true;
+          await publish(this, 'tiny', two.manifest, two.files);
+          await this.remove(args[0]);
+        }
+        return await super.read(...args);
+      }
+    }
+    const store = new Superseded();
+    await publish(store, 'tiny', one.manifest, one.files);
+    expect((await readManifest(store, 'tiny')).manifest).toEqual(two.manifest);
+  });
+});
+
+describe('verify', () => {
+  it('reports each truncated, flipped and missing blob, and no other', async () => {
+    const store = new MemoryStore();
+    const { manifest, files } = await makeStoredModel(await temporaryFolder());
+    const version = await publish(store, 'tiny', manifest, files);
+    const whole = await verify(store, 'tiny');
+    expect(whole).toMatchObject({ version, blobs: blobsOf(manifest).length, broken: [] });
+    const [truncated, flipped, missing] = manifest.weights.map(({ sha256 }) => sha256) as [
+      string,
+      string,
+      string,
+    ];
+    const object = store.objects.get(`blobs/${truncated}`)!;
+    object.bytes = object.bytes.subarray(0, -1);
+    store.objects.get(`blobs/${flipped}`)!.bytes[500]! ^= 0x10;
+    store.objects.delete(`blobs/${missing}`);
+    const { broken } = await verify(store, 'tiny');
+    expect(new Map(broken.map(({ sha256, problem }) => [sha256, problem]))).toEqual(
+      new Map([
+        [truncated, 'has 999 bytes, expected 1000.'],
+        [flipped, expect.stringMatching(/^has sha256 [0-9a-f]{64}, expected /)],
+        [missing, 'is missing.'],
+      ]),
+    );
+  });
+});
+
+describe('copyModel', () => {
+  it.each(['memory', 'file'])(
+    'from a %s store carries the same version, and moves nothing twice',
+    async (kind) => {
+      const folder = await temporaryFolder();
+      const from = kind === 'file' ? new FileStore(join(folder, 'store')) : new MemoryStore();
+      const to = new RecordingStore();
+      const { manifest, files } = await makeStoredModel(folder);
+      const version = await publish(from, 'tiny', manifest, files);
+      const source = { store: from, name: 'tiny' };
+      const options = { temporaryFolder: join(folder, 'temporary') };
+      expect(await copyModel(source, { store: to, name: 'tiny' }, options)).toBe(version);
+      expect((await verify(to, 'tiny')).broken).toEqual([]);
+      const before = to.changes.length;
+      await copyModel(source, { store: to, name: 'tiny' }, options);
+      expect(to.changes).toHaveLength(before);
+      await copyModel(source, { store: to, name: 'other' }, options);
+      expect(to.changes).toHaveLength(before + 2);
+      expect((await readManifest(to, 'other')).manifest).toEqual({ ...manifest, name: 'other' });
+    },
+  );
+
+  it('does not spread a damaged blob', async () => {
+    const folder = await temporaryFolder();
+    const from = new MemoryStore();
+    const { manifest, files } = await makeStoredModel(folder);
+    await publish(from, 'tiny', manifest, files);
+    from.objects.get(`blobs/${manifest.graph.sha256}`)!.bytes[0]! ^= 1;
+    const to = new MemoryStore();
+    const copying = copyModel(
+      { store: from, name: 'tiny' },
+      { store: to, name: 'tiny' },
+      { temporaryFolder: folder },
+    );
+    await expect(copying).rejects.toThrow(InvalidDataError);
+    await expect(readManifest(to, 'tiny')).rejects.toThrow(NotFoundError);
+  });
+});
+
+describe('removeModel', () => {
+  it('removes the pointer first, then every version, and keeps the blobs', async () => {
+    const store = new RecordingStore();
+    const one = await makeStoredModel(await temporaryFolder(), { seed: 1 });
+    const two = await makeStoredModel(await temporaryFolder(), { seed: 2 });
+    await publish(store, 'tiny', one.manifest, one.files);
+    await publish(store, 'tiny', two.manifest, two.files);
+    store.changes.length = 0;
+    expect(await removeModel(store, 'tiny')).toBe(2);
+    expect(store.changes).toHaveLength(3);
+    expect(store.changes[0]).toBe('-models/tiny/current.json');
+    const left = [...store.objects.keys()];
+    expect(left).not.toHaveLength(0);
+    expect(left.every((key) => key.startsWith('blobs/'))).toBe(true);
+    await expect(removeModel(store, 'tiny')).rejects.toThrow(NotFoundError);
+  });
+
+  it('finishes a removal that was interrupted after the pointer', async () => {
+    const store = new MemoryStore();
+    const { manifest, files } = await makeStoredModel(await temporaryFolder());
+    await publish(store, 'tiny', manifest, files);
+    store.objects.delete('models/tiny/current.json');
+    expect(await removeModel(store, 'tiny')).toBe(1);
+  });
+});
+
+describe('inspect and list', () => {
+  it('sums up a model', async () => {
+    const store = new MemoryStore();
+    const { manifest, files } = await makeStoredModel(await temporaryFolder());
+    const version = await publish(store, 'tiny', manifest, files);
+    const summary = await inspect(store, 'tiny');
+    expect(summary).toMatchObject({
+      name: 'tiny',
+      architecture: 'llama',
+      layers: manifest.layers,
+      distinctBlocks: 3,
+      bytes: 700 + 900 + 3 * 1000 + 5000 + 300,
+      parameters: 60_000,
+      originalParameters: 100_000,
+      quantization: manifest.quantization,
+      method: 'influence',
+      version,
+    });
+    const roles = summary.blobs.map(({ role }) => role);
+    expect(roles).toEqual(['graph', 'tokenizer.json', 'block 0', 'block 1', 'block 2', 'embedding', 'norms']);
+    expect(JSON.parse(JSON.stringify(summary))).toEqual(summary);
+  });
+
+  it('lists models in order, and a damaged one with its problem', async () => {
+    const store = new MemoryStore();
+    const { manifest, files } = await makeStoredModel(await temporaryFolder());
+    for (const name of ['b', 'a-b', 'a', 'c']) await publish(store, name, manifest, files);
+    await store.write('models/b/current.json', new TextEncoder().encode('oops'));
+    const models = await listModels(store);
+    expect(models.map(({ name }) => name)).toEqual(['a', 'a-b', 'b', 'c']);
+    expect(models.map((model) => 'problem' in model)).toEqual([false, false, true, false]);
+  });
+});
