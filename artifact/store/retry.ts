@@ -11,7 +11,12 @@ const maxDelayMs = 8_000;
 
 /** Counts failures in a row and waits between them, a little longer each time and never in step with others. */
 export class Retry {
+  readonly #maxAttempts: number;
   #failures = 0;
+
+  constructor(attempts: number = maxAttempts) {
+    this.#maxAttempts = attempts;
+  }
 
   /** Something arrived: the failures so far are forgiven. */
   progressed(): void {
@@ -22,7 +27,7 @@ export class Retry {
   async after(error: unknown, signal: AbortSignal | undefined): Promise<void> {
     signal?.throwIfAborted();
     this.#failures++;
-    if (!isTransient(error) || this.#failures >= maxAttempts) throw error;
+    if (!isTransient(error) || this.#failures >= this.#maxAttempts) throw error;
     const delay = Math.min(maxDelayMs, firstDelayMs * 2 ** (this.#failures - 1));
     await sleep(delay * (0.5 + Math.random() / 2), undefined, signal ? { signal } : {});
   }
@@ -31,8 +36,9 @@ export class Retry {
 export async function retrying<Result>(
   work: () => Promise<Result>,
   signal: AbortSignal | undefined,
+  attempts?: number,
 ): Promise<Result> {
-  const retry = new Retry();
+  const retry = new Retry(attempts);
   for (;;) {
     try {
       return await work();

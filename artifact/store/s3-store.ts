@@ -42,6 +42,9 @@ const parallelRanges = 8;
 const maxRestarts = 3;
 const restartDelayMs = 200;
 
+/** For small objects: enough for a broken answer, without letting people wait for a server that is not there. */
+const readAttempts = 2;
+
 /** S3 copies no larger object in one request. */
 const maxCopyBytes = 5 * 1024 ** 3;
 
@@ -90,7 +93,7 @@ class S3Store implements Store {
       body.destroy?.();
       throw new InvalidDataError(`${this.#where(key)} has ${bytes} bytes, more than ${maxBytes}.`);
     };
-    return await this.#call(key, signal, () => retrying(get, signal));
+    return await this.#call(key, signal, () => retrying(get, signal, readAttempts));
   }
 
   async download(key: string, path: string, expected: Digest, options: TransferOptions = {}): Promise<void> {

@@ -14,6 +14,7 @@ import {
   type ListObjectsV2CommandOutput,
   PutObjectCommand,
   S3Client,
+  type S3ClientConfig,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 
@@ -61,7 +62,7 @@ export class S3Bucket {
    * @param idleMs without a byte for so long, a connection counts as dead.
    */
   static async open(name: string, pathStyle: boolean | undefined, idleMs: number): Promise<S3Bucket> {
-    const client = new S3Client({
+    const config: S3ClientConfig = {
       forcePathStyle: pathStyle ?? wantsPathStyle(process.env),
       // A bucket elsewhere answers with its region, and the client goes there.
       followRegionRedirects: true,
@@ -75,11 +76,15 @@ export class S3Bucket {
         httpAgent: { maxSockets },
         httpsAgent: { maxSockets },
       },
-    });
+    };
+    const client = new S3Client(config);
+    const hasRegion = await client.config.region().then(
+      () => true,
+      () => false,
+    );
     // Servers of one's own have no regions, and AWS redirects from this one.
-    const region = await client.config.region().catch(() => process.env.AWS_DEFAULT_REGION || 'us-east-1');
-    client.config.region = async () => region;
-    return new S3Bucket(name, client);
+    const region = process.env.AWS_DEFAULT_REGION || 'us-east-1';
+    return new S3Bucket(name, hasRegion ? client : new S3Client({ ...config, region }));
   }
 
   async head(key: string, signal: Signal): Promise<S3Head> {
