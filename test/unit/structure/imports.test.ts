@@ -15,6 +15,7 @@ const seams: Record<string, string> = {
   'onnxruntime-node': 'artifact/onnxruntime/library.ts',
   '@huggingface/tokenizers': 'artifact/tokenizer.ts',
   '@aws-sdk/': 'artifact/store/s3.ts',
+  '@huggingface/hub': 'compressor/checkpoint/pull/hub.ts',
   '@bufbuild/protobuf': 'compressor/onnx/graph.ts',
   '@huggingface/jinja': 'functions/text/chat-template.ts',
   '@hono/node-server': 'functions/gateway/serve.ts',
