@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -28,13 +28,33 @@ export async function download(
   options: DownloadOptions,
 ): Promise<void> {
   const partial = `${path}.partial`;
-  let done = await sizeOf(partial);
-  if (done > file.bytes) {
-    await rm(partial); // of another version
-    done = 0;
+  const resumed = await sizeOf(partial);
+  if (resumed > file.bytes) await rm(partial); // of another version
+  await fill(hub, file, partial, options);
+  let came = await digestOf(partial, file);
+  if (came !== file.digest.hex && resumed > 0) {
+    // What was there may have been another version's beginning.
+    await rm(partial);
+    await fill(hub, file, partial, options);
+    came = await digestOf(partial, file);
   }
+  if (came !== file.digest.hex) {
+    await rm(partial);
+    throw new InvalidDataError(
+      `${file.path} came with ${file.digest.algorithm} ${came}, the hub lists ${file.digest.hex}. ` +
+        'What came is deleted. Pull it again; if it happens twice, the hub or a proxy serves a damaged file.',
+    );
+  }
+  await rename(partial, path);
+}
+
+/** Brings the partial file to its full length, through failures of the network. */
+async function fill(hub: Hub, file: HubFile, partial: string, options: DownloadOptions): Promise<void> {
+  let done = await sizeOf(partial);
   options.onProgress(done);
-  for (let failures = 0; done < file.bytes || failures < 0; ) {
+  if (file.bytes === 0) await (await open(partial, 'a')).close();
+  let failures = 0;
+  while (done < file.bytes) {
     try {
       const before = done;
       done = await append(hub, file, partial, done, options);
@@ -52,16 +72,6 @@ export async function download(
       );
     }
   }
-  if (file.bytes === 0) await (await open(partial, 'a')).close();
-  const came = await digestOf(partial, file);
-  if (came !== file.digest.hex) {
-    await rm(partial);
-    throw new InvalidDataError(
-      `${file.path} came with ${file.digest.algorithm} ${came}, the hub lists ${file.digest.hex}. ` +
-        'What came is deleted. Pull it again; if it happens twice, the hub or a proxy serves a damaged file.',
-    );
-  }
-  await rename(partial, path);
 }
 
 /** @returns the file's length after it */
@@ -91,7 +101,7 @@ async function append(
 
 /** The hash that the hub lists a file by. */
 export async function digestOf(path: string, { digest, bytes }: HubFile): Promise<string> {
-  const hash: Hash =
+  const hash =
     digest.algorithm === 'sha256' ? createHash('sha256') : createHash('sha1').update(`blob ${bytes}\0`);
   for await (const chunk of createReadStream(path)) hash.update(chunk);
   return hash.digest('hex');
