@@ -2,14 +2,11 @@ import type { Context } from 'hono';
 import { collectChoices, type Run, runChoices, Usage } from './choices.ts';
 import { eventStream, eventStreamHeaders } from './event-stream.ts';
 import type { TextRequest } from './generate.ts';
-import { type InFlight, RequestCancelled } from './in-flight.ts';
-import type { LoadedModel, ModelService } from './model.ts';
+import { RequestCancelled } from './in-flight.ts';
 import type { Shape } from './shapes.ts';
 
 export interface Answer {
-  service: ModelService;
-  model: LoadedModel;
-  inFlight: InFlight;
+  run: Run;
   /** Every choice, those of one prompt side by side. */
   requests: readonly TextRequest[];
   /** Each prompt once. */
@@ -19,42 +16,34 @@ export interface Answer {
   includeUsage: boolean;
   /** Told of errors that come after a stream began. */
   onError: (error: unknown) => void;
+  /** Called when the engine works for this answer no more, however that came. */
+  onEnd: () => void;
 }
 
 /** Runs a request's choices and sends them, whole or as they come. A closed connection stops them. */
 export async function sendAnswer(c: Context, answer: Answer): Promise<Response> {
-  const { service, model, inFlight, requests, shape } = answer;
-  const controller = inFlight.begin(c.req.raw.signal);
-  const run: Run = { service, model, controller };
+  const { run, requests, shape } = answer;
   const usage = new Usage(answer.prompts, requests.length);
   if (!answer.stream) {
-    try {
-      const choices = await collectChoices(run, requests, usage);
-      return c.json(shape.whole(choices, usage.fields()));
-    } finally {
-      inFlight.end(controller);
-    }
+    const choices = await collectChoices(run, requests, usage).finally(answer.onEnd);
+    return c.json(shape.whole(choices, usage.fields()));
   }
   const produce = async (send: (frame: string) => void) => {
-    try {
-      const opened = new Set<number>();
-      await runChoices(run, requests, (index, delta) => {
-        usage.add(delta);
-        let frames = '';
-        if (!opened.has(index)) {
-          opened.add(index);
-          frames = shape.opening(index);
-        }
-        if (delta.finish) frames += shape.finish(index, delta.text, delta.finish);
-        else if (delta.text !== '') frames += shape.text(index, delta.text);
-        if (frames !== '') send(frames);
-      });
-      if (answer.includeUsage) send(shape.usage(usage.fields()));
-    } finally {
-      inFlight.end(controller);
-    }
+    const opened = new Set<number>();
+    await runChoices(run, requests, (index, delta) => {
+      usage.add(delta);
+      let frames = '';
+      if (!opened.has(index)) {
+        opened.add(index);
+        frames = shape.opening(index);
+      }
+      if (delta.finish) frames += shape.finish(index, delta.text, delta.finish);
+      else if (delta.text !== '') frames += shape.text(index, delta.text);
+      if (frames !== '') send(frames);
+    }).finally(answer.onEnd);
+    if (answer.includeUsage) send(shape.usage(usage.fields()));
   };
-  const onCancel = () => controller.abort(new RequestCancelled());
+  const onCancel = () => run.controller.abort(new RequestCancelled());
   const stream = await eventStream(produce, { onCancel, onError: answer.onError });
   return c.body(stream, 200, eventStreamHeaders);
 }

@@ -11,11 +11,16 @@ import { healthz, readyz } from './routes/health.ts';
 import { getModel, listModels } from './routes/models.ts';
 
 /** Bytes. Room for a context of 256k tokens as ids; more is no prompt, and would hold up the others. */
-export const defaultMaxBodyBytes = 4 * 1024 * 1024;
+const defaultMaxBodyBytes = 4 * 1024 * 1024;
+
+/** Requests at once. Each holds a socket and up to a body's memory; those without a slot wait for one. */
+const defaultMaxRequests = 256;
 
 export interface AppOptions {
   /** @default 4 MiB */
   maxBodyBytes?: number;
+  /** Requests answered or waiting at once; further ones get 503. @default 256 */
+  maxRequests?: number;
   /** Told of every error that is the server's own fault. @default nothing */
   onError?: (error: unknown) => void;
 }
@@ -25,12 +30,12 @@ export function createApp(
   service: ModelService,
   options: AppOptions = {},
 ): { app: Hono; inFlight: InFlight } {
-  const { maxBodyBytes = defaultMaxBodyBytes } = options;
+  const { maxBodyBytes = defaultMaxBodyBytes, maxRequests = defaultMaxRequests } = options;
   const onError = (error: unknown) => {
     const isOurs = !(error instanceof RequestCancelled) && toApiError(error).status >= 500;
     if (isOurs) options.onError?.(error);
   };
-  const gateway: Gateway = { service, inFlight: new InFlight(), onError };
+  const gateway: Gateway = { service, inFlight: new InFlight(), maxRequests, onError };
   const limit = bodyLimit({
     maxSize: maxBodyBytes,
     onError: () => {

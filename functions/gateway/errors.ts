@@ -56,17 +56,25 @@ export function toApiError(error: unknown): ApiError {
   return new ApiError(500, 'The server failed on this request.', { code: 'internal_error', cause: error });
 }
 
+/** More requests at once than the server holds: their sender, or a load balancer, may try elsewhere or later. */
+export function overloaded(requests: number): ApiError {
+  return new ApiError(503, `The server has ${requests} requests already. Try again later.`, {
+    code: 'overloaded',
+  });
+}
+
 export function tooLarge(limitBytes?: number): ApiError {
   const limit =
     limitBytes === undefined ? 'what this server takes' : `the ${limitBytes} bytes this server takes`;
   return new ApiError(413, `The request body is larger than ${limit}.`, { code: 'request_too_large' });
 }
 
+/** @param tokens the prompt's tokens, or a lower bound of them */
 export function contextOverflow(tokens: number, contextLength: number, param: string): ApiError {
   return new ApiError(
     400,
     `This model's context is ${contextLength} tokens, prompt and completion together; the prompt alone has ` +
-      `${tokens}. Shorten it.`,
+      `at least ${tokens}. Shorten it.`,
     { param, code: 'context_length_exceeded' },
   );
 }

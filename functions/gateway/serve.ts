@@ -7,7 +7,7 @@ import { ModelUnavailableError } from './errors.ts';
 import type { ModelService } from './model.ts';
 
 /** Milliseconds for running requests to end after the server was told to stop. */
-export const drainDeadlineMs = 30_000;
+const drainDeadlineMs = 30_000;
 
 /** Milliseconds for the last bytes of ended requests to leave; a client that reads no further gets no more. */
 const flushDeadlineMs = 1_000;

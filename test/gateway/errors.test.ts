@@ -180,6 +180,19 @@ describe("OpenAI's client", () => {
     expect(errors).toEqual([bug]);
   });
 
+  it('is turned away where too many are waiting, until some are done', async () => {
+    const { client, engine } = await startGateway(() => () => undefined, { maxRequests: 2 });
+    const ask = () => client.completions.create({ model: 'tales', prompt: 'x' });
+    const waiting = [ask(), ask()];
+    const calls = [await engine.nextCall(), await engine.nextCall()];
+    await expect(ask()).rejects.toMatchObject({ status: 503, code: 'overloaded' });
+    for (const call of calls) call.finish('stop');
+    await Promise.all(waiting);
+    const next = ask();
+    (await engine.nextCall()).finish('stop');
+    await next;
+  });
+
   it('lists the model', async () => {
     const { client } = await startGateway(() => () => [5]);
     const models = await client.models.list();

@@ -41,6 +41,28 @@ describe('the model service', () => {
     expect((await app.request('/readyz')).status).toBe(200);
   });
 
+  it('counts requests that wait for the load, and stops waiting for clients that left', async () => {
+    const { service, loads } = byHand();
+    const { app, inFlight } = createApp(service, { maxRequests: 1 });
+    const left = new AbortController();
+    const ask = (signal?: AbortSignal) =>
+      app.request('/v1/completions', {
+        method: 'POST',
+        body: JSON.stringify({ model: 'tales', prompt: 'x' }),
+        ...(signal && { signal }),
+      });
+    const first = ask(left.signal);
+    await expect.poll(() => inFlight.size).toBe(1);
+    expect((await ask()).status).toBe(503);
+    left.abort();
+    const { model, engine } = await answering();
+    loads[0]!.resolve(model);
+    await first;
+    expect(engine.calls).toHaveLength(0);
+    expect((await ask()).status).toBe(200);
+    expect(inFlight.size).toBe(0);
+  });
+
   it('tries again after a failed load', async () => {
     const { loads, complete, app, failures } = byHand();
     const first = complete();

@@ -1,7 +1,7 @@
 import type { Context } from 'hono';
 import type { z } from 'zod';
 import { sendAnswer } from '../answer.ts';
-import { ApiError } from '../errors.ts';
+import { ApiError, overloaded } from '../errors.ts';
 import type { Gateway } from '../gateway.ts';
 import type { TextRequest } from '../generate.ts';
 import type { LoadedModel } from '../model.ts';
@@ -35,20 +35,28 @@ export function generation<Body extends CommonFields>(endpoint: Endpoint<Body>, 
     refuseUnsupported(raw, endpoint.refusals);
     const body = endpoint.schema.parse(raw);
     requireModel(gateway.service.name, body.model);
-    const model = await gateway.service.load();
-    const { requests, prompts, shape } = endpoint.prepare(body, model);
-    const includeUsage = body.stream_options?.include_usage ?? false;
-    return sendAnswer(c, {
-      service: gateway.service,
-      model,
-      inFlight: gateway.inFlight,
-      requests,
-      prompts,
-      shape: shape({ model: model.name, fingerprint: model.fingerprint, includeUsage }),
-      stream: body.stream,
-      includeUsage,
-      onError: gateway.onError,
-    });
+    const { service, inFlight, maxRequests, onError } = gateway;
+    if (inFlight.size >= maxRequests) throw overloaded(inFlight.size);
+    // Counted from here on: waiting for the model to load is a part of being answered.
+    const controller = inFlight.begin(c.req.raw.signal);
+    try {
+      const model = await service.load();
+      const { requests, prompts, shape } = endpoint.prepare(body, model);
+      const includeUsage = body.stream_options?.include_usage ?? false;
+      return await sendAnswer(c, {
+        run: { service, model, controller },
+        requests,
+        prompts,
+        shape: shape({ model: model.name, fingerprint: model.fingerprint, includeUsage }),
+        stream: body.stream,
+        includeUsage,
+        onError,
+        onEnd: () => inFlight.end(controller),
+      });
+    } catch (error) {
+      inFlight.end(controller);
+      throw error;
+    }
   };
 }
 

@@ -4,9 +4,9 @@ import type { Sampling } from '../../engine/engine.ts';
 /** Completions of one request, over all its prompts: OpenAI's own limit on `n`. */
 export const maxChoices = 128;
 /** OpenAI's limit; every one is searched for in every token's text. */
-export const maxStops = 4;
+const maxStops = 4;
 /** Characters of one stop string: that much text may be held back from a stream. */
-export const maxStopLength = 256;
+const maxStopLength = 256;
 
 /** OpenAI takes `null` for "not given" everywhere. */
 export function orDefault<T extends z.ZodType, D>(schema: T, fallback: D) {

@@ -1,0 +1,53 @@
+import { readFile } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import { chatSchema } from '../../../functions/gateway/schemas/chat.ts';
+import { completionSchema } from '../../../functions/gateway/schemas/completion.ts';
+import { refusedInChat, refusedInCompletions } from '../../../functions/gateway/schemas/refused.ts';
+
+const page = await readFile(new URL('../../../docs/api.md', import.meta.url), 'utf8');
+const parameters = section(page, 'Parameters');
+const [table, refused] = parameters.split('These change the answer') as [string, string];
+
+/** What stands in backquotes at the beginning of a table's rows. */
+const documented = [...table.matchAll(/^\| `(\w+)` \|/gm)].map((match) => match[1]);
+
+describe('docs/api.md', () => {
+  it('lists every parameter, and no other', () => {
+    const known = new Set([...Object.keys(completionSchema.shape), ...Object.keys(chatSchema.shape)]);
+    expect(documented.toSorted()).toEqual([...known].sort());
+  });
+
+  it('lists every refused parameter, and no other', () => {
+    const known = new Set([...Object.keys(refusedInCompletions), ...Object.keys(refusedInChat)]);
+    const listed = [...refused.matchAll(/^(?:`\w+`,? ?)+$/gm)].flatMap(([line]) => line.match(/\w+/g)!);
+    expect(listed.toSorted()).toEqual([...known].sort());
+  });
+
+  it('lists every error code the sources use, and no other', async () => {
+    const sources = [
+      'errors.ts',
+      'app.ts',
+      'prompt.ts',
+      'schemas/refused.ts',
+      'routes/generation.ts',
+      'routes/completions.ts',
+    ];
+    const codes = new Set<string>();
+    for (const file of sources) {
+      const text = await readFile(new URL(`../../../functions/gateway/${file}`, import.meta.url), 'utf8');
+      for (const match of text.matchAll(/code: '(\w+)'|: '(invalid_value)'/g))
+        codes.add(match[1] ?? match[2]!);
+    }
+    const rows = section(page, 'Errors')
+      .split('\n')
+      .filter((line) => /^\| \d/.test(line));
+    const listed = rows.flatMap((row) =>
+      [...row.split('|')[2]!.matchAll(/`(\w+)`/g)].map((match) => match[1]!),
+    );
+    expect(listed.toSorted()).toEqual([...codes].sort());
+  });
+});
+
+function section(page: string, title: string): string {
+  return page.split(`\n## ${title}\n`)[1]!.split('\n## ')[0]!;
+}
