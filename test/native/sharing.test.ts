@@ -150,7 +150,7 @@ describe('variants of one model in one store', () => {
     expect(blocks).toHaveLength(4);
     expect(new Set(blocks).size).toBe(3);
     const decoder = new Decoder({ ...decoderOptions(manifest, graphPath, 64), threads: 1 });
-    await expect(decoder.runAll(decoder.newCache(), [1, 2, 3])).resolves.toHaveLength(3 * 96);
+    expect(decoder.runAll(decoder.newCache(), [1, 2, 3]).every(Number.isFinite)).toBe(true);
     decoder[Symbol.dispose]();
   });
 
