@@ -87,8 +87,14 @@ async function run(url: string, prompt: string, flags: Flags): Promise<void> {
     continues: !chat && given !== '',
     stream: true,
   };
+  // A reader that has enough (`| head`) ends the run; it is no error.
+  let isRead = true;
+  process.stdout.on('error', () => {
+    isRead = false;
+  });
   let made = 0;
   for await (const delta of generateText(model, request, signal)) {
+    if (!isRead) break;
     process.stdout.write(delta.text);
     made += delta.tokens;
     if (!delta.finish) continue;

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { text as readAll } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
@@ -71,6 +72,24 @@ it('run reads the prompt from stdin', async () => {
   const { child, stdout, exited } = start('run', modelUrl, '-', '--raw', '--seed', '1', '--max-tokens', '8');
   child.stdin.end('The end');
   expect(await readAll(stdout)).toBe(given.out);
+  expect(await exited).toBe(0);
+});
+
+it('run ends quietly when its reader has enough', async () => {
+  const { modelUrl } = await storedPico('llama');
+  const { stdout, stderr, exited } = start(
+    'run',
+    modelUrl,
+    'Once',
+    '--raw',
+    '--seed',
+    '1',
+    '--max-tokens',
+    '120',
+  );
+  await once(stdout, 'data');
+  stdout.destroy();
+  expect(await readAll(stderr)).toBe('');
   expect(await exited).toBe(0);
 });
 
