@@ -46,6 +46,9 @@ export async function foldInto(
       signal,
     });
     show.finish();
+    if (result.resumedSteps > 0) {
+      process.stderr.write(`Took up an interrupted fold: ${result.resumedSteps} steps were done already.\n`);
+    }
     const bytes = result.manifest.weights.reduce((sum, blob) => sum + blob.bytes, 0);
     if (result.quality.length > 0) {
       process.stderr.write(`Perplexity on ${calibration.description} (${calibration.text.tokens} tokens)\n`);

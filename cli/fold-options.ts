@@ -48,7 +48,7 @@ export function addFoldOptions(command: Command): Command {
       '--calibration <file>',
       'text that layers are ranked and quality is measured on (default: a built-in one)',
     )
-    .option('--calibration-tokens <count>', 'tokens of it to use', parseInteger, 2048);
+    .option('--calibration-tokens <count>', 'tokens of it to use', parseCount, 2048);
 }
 
 /** Tokens of a calibration window. */
@@ -115,6 +115,12 @@ export function parseNumber(text: string): number {
 export function parseInteger(text: string): number {
   const value = parseNumber(text);
   if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('A whole number is expected.');
+  return value;
+}
+
+export function parseCount(text: string): number {
+  const value = parseInteger(text);
+  if (value < 1) throw new InvalidArgumentError('A whole number above 0 is expected.');
   return value;
 }
 

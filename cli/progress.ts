@@ -20,7 +20,7 @@ export interface ProgressOptions {
 export function progress(options: ProgressOptions = {}): Progress {
   const format = options.format ?? ((done, total) => `${done}/${total}`);
   const terminal = process.stderr.isTTY;
-  let current: { label: string; startedAt: number; last: string; done: boolean } | undefined;
+  let current: { label: string; startedAt: number; last: string } | undefined;
   let drawnAt = 0;
   const finish = () => {
     if (!current) return;
@@ -36,8 +36,9 @@ export function progress(options: ProgressOptions = {}): Progress {
     update(label, done, total) {
       if (current?.label !== label) {
         finish();
-        current = { label, startedAt: performance.now(), last: '', done: false };
+        current = { label, startedAt: performance.now(), last: '' };
         drawnAt = 0;
+        if (!terminal) process.stderr.write(`${label} ...\n`);
       }
       current.last = format(done, total);
       if (!terminal || performance.now() - drawnAt < redrawMs) return;
@@ -61,7 +62,8 @@ export function formatBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];
   let value = bytes;
   let unit = 0;
-  while (value >= 1000 && unit < units.length - 1) {
+  // 999.95 would print as 1000.0.
+  while (value >= 999.95 && unit < units.length - 1) {
     value /= 1000;
     unit++;
   }

@@ -3,13 +3,16 @@ import { Command } from 'commander';
 import { UsageError } from '../../artifact/errors.ts';
 import type { TokenizerFiles } from '../../artifact/tokenizer.ts';
 import type { Pieces, Quality } from '../../compressor/evaluate/pieces.ts';
-import { parseInteger, readText } from '../fold-options.ts';
+import { parseCount, parseInteger, readText } from '../fold-options.ts';
 import { type Progress, progress } from '../progress.ts';
 import { interruptSignal } from '../signal.ts';
 
+/** Tokens of a window where the user names none. */
+const defaultWindow = 256;
+
 interface Flags {
   text: string;
-  window: number;
+  window?: number;
   tokens?: number;
   json?: boolean;
 }
@@ -19,8 +22,12 @@ export function evalCommand(): Command {
     .description('measure the perplexity of a folded model or a checkpoint on a text')
     .argument('<model>', 'URL of a folded model, Hugging Face folder or GGUF file')
     .requiredOption('--text <file>', 'UTF-8 text')
-    .option('--window <tokens>', 'tokens that are read together', parseInteger, 256)
-    .option('--tokens <count>', 'stop after this many tokens (default: the whole text)', parseInteger)
+    .option(
+      '--window <tokens>',
+      `tokens that are read together (default: ${defaultWindow}, or the model's context where that is shorter)`,
+      parseInteger,
+    )
+    .option('--tokens <count>', 'stop after this many tokens (default: the whole text)', parseCount)
     .option('--json', 'print {perplexity, nll, tokens}')
     .addHelpText(
       'after',
@@ -33,7 +40,8 @@ Example:
   foldgate eval file:./models/tales --text heldout.txt --json`,
     )
     .action(async (model: string, flags: Flags) => {
-      if (flags.window < 16) throw new UsageError(`--window takes 16 tokens or more, not ${flags.window}.`);
+      if (flags.window !== undefined && flags.window < 16)
+        throw new UsageError(`--window takes 16 tokens or more, not ${flags.window}.`);
       const show = progress();
       const signal = interruptSignal();
       const text = await readText(flags.text);
@@ -47,7 +55,7 @@ Example:
         flags.json
           ? `${JSON.stringify({ perplexity: quality.perplexity, nll: quality.nll, tokens: quality.tokens })}\n`
           : `perplexity ${quality.perplexity.toFixed(3)} (${quality.nll.toFixed(4)} nats a token) over ` +
-              `${quality.tokens} tokens in windows of ${flags.window}\n`,
+              `${quality.tokens} tokens in windows of ${quality.window}\n`,
       );
     });
 }
@@ -58,16 +66,19 @@ async function evaluateCheckpoint(
   flags: Flags,
   show: Progress,
   signal: AbortSignal,
-): Promise<Quality> {
+): Promise<Quality & { window: number }> {
   const { openCheckpoint } = await import('../../compressor/checkpoint/open.ts');
   const { evaluatePlan, identityPlan } = await import('../../compressor/evaluate/planned.ts');
   const checkpoint = await openCheckpoint(path);
   try {
-    const pieces = await cut(await checkpoint.tokenizerFiles(), checkpoint.name, text, flags);
-    return await evaluatePlan(checkpoint, identityPlan(checkpoint.architecture.layers.length), pieces, {
+    const { contextLength, layers } = checkpoint.architecture;
+    const window = windowOf(flags, contextLength);
+    const pieces = await cut(await checkpoint.tokenizerFiles(), checkpoint.name, text, window, flags.tokens);
+    const quality = await evaluatePlan(checkpoint, identityPlan(layers.length), pieces, {
       onProgress: (done, total) => show.update('Evaluating, layer', done, total),
       signal,
     });
+    return { ...quality, window };
   } finally {
     await checkpoint.close();
   }
@@ -79,19 +90,34 @@ async function evaluateModel(
   flags: Flags,
   show: Progress,
   signal: AbortSignal,
-): Promise<Quality> {
+): Promise<Quality & { window: number }> {
   const { openLocalModel } = await import('../../artifact/models/open-local.ts');
   const { evaluateFolded } = await import('../../compressor/evaluate/folded.ts');
   const { manifest, graphPath, tokenizerFiles } = await openLocalModel(url, { signal });
-  const pieces = await cut(tokenizerFiles, manifest.name, text, flags);
-  return evaluateFolded(graphPath, manifest, pieces, {
+  const window = windowOf(flags, manifest.dimensions.contextLength);
+  const pieces = await cut(tokenizerFiles, manifest.name, text, window, flags.tokens);
+  const quality = await evaluateFolded(graphPath, manifest, pieces, {
     onProgress: (done, total) => show.update('Evaluating, window', done, total),
     signal,
   });
+  return { ...quality, window };
 }
 
-async function cut(files: TokenizerFiles, where: string, text: string, flags: Flags): Promise<Pieces> {
+/** @throws UsageError for a window that the model cannot see at once */
+function windowOf({ window }: Flags, contextLength: number): number {
+  if (window === undefined) return Math.min(defaultWindow, contextLength);
+  if (window <= contextLength) return window;
+  throw new UsageError(`--window ${window} is beyond the model's context of ${contextLength} tokens.`);
+}
+
+async function cut(
+  files: TokenizerFiles,
+  where: string,
+  text: string,
+  window: number,
+  tokens?: number,
+): Promise<Pieces> {
   const { cutPieces } = await import('../../compressor/evaluate/pieces.ts');
   const { parseTokenizer } = await import('../../artifact/tokenizer.ts');
-  return cutPieces(parseTokenizer(files, where), text, flags.window, flags.tokens);
+  return cutPieces(parseTokenizer(files, where), text, window, tokens);
 }

@@ -1,5 +1,6 @@
 import { Decoder, decoderOptions } from '../../artifact/decoder/decoder.ts';
 import type { Manifest } from '../../artifact/manifest.ts';
+import { betweenSteps } from '../forward/between-steps.ts';
 import { type Pieces, type Quality, qualityOf } from './pieces.ts';
 import type { EvaluateOptions } from './planned.ts';
 
@@ -23,7 +24,7 @@ export async function evaluateFolded(
     for (const [i, piece] of pieces.entries()) {
       cache.length = 0;
       for (let start = 0; start < piece.length; start += step) {
-        options.signal?.throwIfAborted();
+        await betweenSteps(options.signal);
         const part = piece.subarray(start, start + step);
         const logits = decoder.runAll(cache, part);
         part.forEach((_, t) => {

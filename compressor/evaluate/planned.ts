@@ -1,5 +1,6 @@
 import { withResource } from '../../artifact/dispose.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { betweenSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
 import { HeadRunner } from '../forward/head-runner.ts';
 import { LayerRunner } from '../forward/layer-runner.ts';
@@ -32,7 +33,9 @@ export async function evaluatePlan(
   options: EvaluateOptions = {},
 ): Promise<Quality> {
   const states = await runPlan(checkpoint, plan, pieces, options);
-  const losses = await withResource(new HeadRunner(checkpoint), (head) => head.losses(states, targets));
+  const losses = await withResource(new HeadRunner(checkpoint), (head) =>
+    head.losses(states, targets, options.signal),
+  );
   return qualityOf(
     losses.flatMap((piece) => [...piece]).reduce((sum, loss) => sum + loss, 0),
     tokens,
@@ -70,7 +73,7 @@ async function runLayers(
     const norms = await readNorms(checkpoint, source);
     const next: Float32Array[] = [];
     for (const state of states) {
-      options.signal?.throwIfAborted();
+      await betweenSteps(options.signal);
       next.push(runner.run(source, loaded.weights, norms, state));
     }
     states = next;

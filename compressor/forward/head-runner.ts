@@ -4,6 +4,7 @@ import type { Architecture } from '../checkpoint/architecture.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { emitFinalNorm } from '../graph/layer.ts';
 import { GraphBuilder } from '../onnx/graph.ts';
+import { betweenSteps } from './between-steps.ts';
 
 /** Pieces of vocabulary at a time: bounds the logits in memory to tokens x this x 4 bytes. */
 const tileRows = 8192;
@@ -27,14 +28,15 @@ export class HeadRunner implements Disposable {
    * @param targets the token that follows each; -1 where none counts
    * @returns per sequence, per token; 0 where the target is -1
    */
-  async losses(states: Float32Array[], targets: Int32Array[]): Promise<Float64Array[]> {
+  async losses(states: Float32Array[], targets: Int32Array[], signal?: AbortSignal): Promise<Float64Array[]> {
     const totals = states.map((_, i) => new LogSumExp(targets[i]!.length));
-    await this.#tiles(states, targets, (i, first, logsumexp, picked) => {
+    const visit: TileVisitor = (i, first, logsumexp, picked) => {
       totals[i]!.add(logsumexp);
       targets[i]!.forEach((target, t) => {
         if (target >= first && target < first + tileRows) totals[i]!.picked[t] = picked[t]!;
       });
-    });
+    };
+    await this.#tiles(states, targets, visit, signal);
     return totals.map((total, i) => total.losses(targets[i]!));
   }
 
@@ -55,13 +57,8 @@ export class HeadRunner implements Disposable {
   async #tiles(
     states: Float32Array[],
     targets: Int32Array[],
-    visit: (
-      i: number,
-      first: number,
-      logsumexp: Float32Array,
-      picked: Float32Array,
-      logits: Float32Array,
-    ) => void,
+    visit: TileVisitor,
+    signal?: AbortSignal,
   ): Promise<void> {
     const { vocabularySize, width, tiedHead } = this.#checkpoint.architecture;
     const gamma = new Tensor(await this.#checkpoint.tensor('norm').read(), [width]);
@@ -70,6 +67,7 @@ export class HeadRunner implements Disposable {
       const rows = Math.min(tileRows, vocabularySize - first);
       const weight = new Tensor(await head.read(first, rows), [rows, width]);
       for (const [i, hidden] of states.entries()) {
+        await betweenSteps(signal);
         const indices = BigInt64Array.from(targets[i]!, (target) =>
           BigInt(Math.min(Math.max(target - first, 0), rows - 1)),
         );
@@ -95,6 +93,15 @@ export class HeadRunner implements Disposable {
     this.#session[Symbol.dispose]();
   }
 }
+
+/** Takes what sequence `i` gives over the tile of the vocabulary that begins at `first`. */
+type TileVisitor = (
+  i: number,
+  first: number,
+  logsumexp: Float32Array,
+  picked: Float32Array,
+  logits: Float32Array,
+) => void;
 
 /** A log-sum-exp per token that takes in one tile after the other. */
 class LogSumExp {

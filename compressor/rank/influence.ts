@@ -1,6 +1,7 @@
 import { withResource } from '../../artifact/dispose.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { EvaluateOptions } from '../evaluate/planned.ts';
+import { betweenSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
 import { LayerRunner } from '../forward/layer-runner.ts';
 import { readBlock, readNorms } from '../weights/block.ts';
@@ -32,7 +33,7 @@ async function influences(
     let similarity = 0;
     let tokens = 0;
     for (const state of states) {
-      options.signal?.throwIfAborted();
+      await betweenSteps(options.signal);
       const out = runner.run(layer, block, norms, state);
       for (let row = 0; row < state.length; row += a.width) {
         similarity += cosine(state.subarray(row, row + a.width), out.subarray(row, row + a.width));

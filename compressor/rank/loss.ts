@@ -1,6 +1,7 @@
 import { withResource } from '../../artifact/dispose.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { EvaluateOptions } from '../evaluate/planned.ts';
+import { betweenSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
 import { HeadRunner } from '../forward/head-runner.ts';
 import { LayerRunner } from '../forward/layer-runner.ts';
@@ -22,6 +23,7 @@ export const loss: Ranker = async (checkpoint, { pieces, targets, tokens }, opti
     head.losses(
       all.flat(),
       all.flatMap(() => targets),
+      options.signal,
     ),
   );
   options.onProgress?.(all.length, all.length);
@@ -49,7 +51,7 @@ async function runVariants(
     const run = async (states: Float32Array[]) => {
       const out: Float32Array[] = [];
       for (const state of states) {
-        options.signal?.throwIfAborted();
+        await betweenSteps(options.signal);
         out.push(runner.run(layer, block, norms, state));
       }
       return out;

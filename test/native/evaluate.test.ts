@@ -5,6 +5,7 @@ import { evaluateFolded } from '../../compressor/evaluate/folded.ts';
 import type { Pieces } from '../../compressor/evaluate/pieces.ts';
 import { evaluatePlan, identityPlan } from '../../compressor/evaluate/planned.ts';
 import { HeadRunner } from '../../compressor/forward/head-runner.ts';
+import { rankers } from '../../compressor/rank/index.ts';
 import { foldInto } from '../fixtures/fold-into.ts';
 import { type Golden, golden, picoForms, picoPath } from '../fixtures/pico.ts';
 import { picoArchitecture, randomArray, randomCheckpoint, seeded } from '../fixtures/random-checkpoint.ts';
@@ -95,13 +96,22 @@ describe('a measured fold', () => {
     expect(new Set(result.quality.map(({ nll }) => nll)).size).toBe(4);
   });
 
-  it('stops at a signal between steps', async () => {
+  it('stops at a signal, also where the checkpoint is so quick that nothing else waits', async () => {
     const { graphPath, manifest, checkpoint } = await stagesOf({});
-    const controller = new AbortController();
-    const onProgress = () => controller.abort();
-    const how = { signal: controller.signal, onProgress };
-    await expect(evaluatePlan(checkpoint, identity(checkpoint), text, how)).rejects.toThrow(/abort/i);
-    await expect(evaluateFolded(graphPath, manifest, text, how)).rejects.toThrow(/abort/i);
+    const many = textOf(Array.from({ length: 50 }, () => [1, 2, 3]));
+    const soon = () => {
+      const controller = new AbortController();
+      setImmediate(() => controller.abort());
+      return { signal: controller.signal };
+    };
+    await expect(evaluatePlan(checkpoint, identity(checkpoint), many, soon())).rejects.toThrow(/abort/i);
+    await expect(evaluateFolded(graphPath, manifest, many, soon())).rejects.toThrow(/abort/i);
+    for (const rank of Object.values(rankers)) {
+      await expect(rank(checkpoint, many, soon())).rejects.toThrow(/abort/i);
+    }
+    const states = many.pieces.map((piece) => new Float32Array(piece.length * 64).fill(1));
+    using head = new HeadRunner(checkpoint);
+    await expect(head.losses(states, many.targets, soon().signal)).rejects.toThrow(/abort/i);
   });
 });
 
@@ -112,7 +122,7 @@ describe('the head', () => {
     const checkpoint = randomCheckpoint({ ...picoArchitecture, width, vocabularySize });
     const targets = [0, 8191, 8192, 12_345, 16_383, 16_384, vocabularySize - 1, -1];
     const states = randomArray(targets.length * width, seeded(5), 30);
-    await using head = new HeadRunner(checkpoint);
+    using head = new HeadRunner(checkpoint);
     const [losses] = await head.losses([states], [Int32Array.from(targets)]);
     const logits = await head.logits(states);
 

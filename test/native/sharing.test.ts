@@ -16,7 +16,7 @@ import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 /** The checkpoint's logits, layer by layer in float32. */
 async function logitsOf(checkpoint: Checkpoint, plan: Parameters<typeof runPlan>[1], tokens: number[]) {
   const [states] = await runPlan(checkpoint, plan, [Int32Array.from(tokens)]);
-  await using head = new HeadRunner(checkpoint, { threads: 1 });
+  using head = new HeadRunner(checkpoint, { threads: 1 });
   return await head.logits(states!);
 }
 

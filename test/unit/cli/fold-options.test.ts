@@ -1,0 +1,55 @@
+import { Command, CommanderError } from 'commander';
+import { describe, expect, it } from 'vitest';
+import { addFoldOptions, type FoldFlags } from '../../../cli/fold-options.ts';
+
+function parse(...args: string[]): FoldFlags {
+  const command = addFoldOptions(new Command('test')).exitOverride();
+  command.configureOutput({ writeErr: () => {} });
+  return command.parse(args, { from: 'user' }).opts<FoldFlags>();
+}
+
+describe('the options of a fold', () => {
+  it('fold nothing and quantize to int4 by default', () => {
+    expect(parse()).toEqual({
+      remove: 0,
+      share: 1,
+      rank: 'loss',
+      weights: 'first',
+      keep: [0, -1],
+      quantize: 'int4',
+      calibrationTokens: 2048,
+    });
+  });
+
+  it('are read as numbers, lists and choices', () => {
+    const args =
+      '--remove 0.25 --share 3 --rank influence --weights mean --keep -2,5 --calibration-tokens 64';
+    expect(parse(...args.split(' '))).toMatchObject({
+      remove: 0.25,
+      share: 3,
+      rank: 'influence',
+      weights: 'mean',
+      keep: [-2, 5],
+      calibrationTokens: 64,
+    });
+    expect(parse('--keep', 'none').keep).toEqual([]);
+    expect(parse('--keep=-1').keep).toEqual([-1]);
+  });
+
+  it.each([
+    ['--remove', 'half'],
+    ['--remove', ''],
+    ['--remove', 'Infinity'],
+    ['--share', '1.5'],
+    ['--share', 'x'],
+    ['--rank', 'random'],
+    ['--weights', 'best'],
+    ['--keep', '1,two'],
+    ['--keep', '1,,2'],
+    ['--calibration-tokens', '0'],
+    ['--calibration-tokens', '-5'],
+    ['--calibration-tokens', '1e99'],
+  ])('refuse %s %j', (option, value) => {
+    expect(() => parse(option, value)).toThrow(CommanderError);
+  });
+});
