@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readFile, rm, utimes } from 'node:fs/promises';
+import { mkdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -42,8 +42,7 @@ export async function withFileLock<Result>(
 async function take(path: string, owner: string): Promise<boolean> {
   await mkdir(dirname(path), { recursive: true });
   try {
-    await using file = await open(path, 'wx');
-    await file.writeFile(owner);
+    await writeFile(path, owner, { flag: 'wx' });
     return true;
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return false;

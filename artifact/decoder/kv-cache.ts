@@ -8,11 +8,6 @@ export interface CacheShape {
   capacity: number;
 }
 
-/** Bytes of keys and values that one token takes. */
-export function bytesPerToken({ layers, kvHeads, headSize }: CacheShape): number {
-  return 2 * layers * kvHeads * headSize * Float32Array.BYTES_PER_ELEMENT;
-}
-
 /**
  * Keys and values of one sequence, a buffer a layer and part. The runtime reads and writes them in place:
  * the same tensor is bound as past and as present.

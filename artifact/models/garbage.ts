@@ -6,7 +6,7 @@ import { blobKey, blobPrefix, modelPrefix } from './layout.ts';
 import { readPointer, readVersion } from './read.ts';
 
 /** Nothing younger is ever deleted: the blobs of a publication exist before the manifest that names them. */
-export const defaultAgeMs = 24 * 60 * 60 * 1000;
+const defaultAgeMs = 24 * 60 * 60 * 1000;
 
 const parallelCalls = 8;
 

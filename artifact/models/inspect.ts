@@ -36,7 +36,7 @@ export async function inspect(store: Store, name: string, options: CallOptions =
   return summarize(name, await readManifest(store, name, options));
 }
 
-export function summarize(name: string, { manifest, digest, publishedAt }: PublishedModel): ModelSummary {
+function summarize(name: string, { manifest, digest, publishedAt }: PublishedModel): ModelSummary {
   return {
     name,
     architecture: manifest.architecture,

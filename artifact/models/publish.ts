@@ -94,7 +94,7 @@ export async function publishFrom(
 }
 
 /** Two spaces of indentation: a manifest is made to be read. */
-export function formatManifest(manifest: Manifest): Uint8Array {
+function formatManifest(manifest: Manifest): Uint8Array {
   return new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`);
 }
 

@@ -4,8 +4,9 @@
  * KV cache among them (a 135M model with 2,048 positions: 100 MB a token), and converts each of some 120
  * tensors anew; the C interface binds memory once.
  */
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import koffi from 'koffi';
 import { FoldgateError } from '../errors.ts';
 
@@ -114,12 +115,25 @@ function bind(pointer: unknown, result: string, parameters: string[]): (...args:
 
 function libraryPath(): string {
   const { platform, arch } = process;
-  const file = {
+  const names: Partial<Record<typeof platform, string>> = {
     linux: 'libonnxruntime.so.1',
-    darwin: 'libonnxruntime.1.30.0.dylib',
+    darwin: 'libonnxruntime.1.dylib',
     win32: 'onnxruntime.dll',
-  }[platform as string];
-  const root = join(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'), '..');
-  if (file === undefined) throw new FoldgateError(`ONNX Runtime is not built for ${platform} on ${arch}.`);
-  return join(root, 'bin', 'napi-v6', platform, arch, file);
+  };
+  const require = createRequire(import.meta.url);
+  const folder = join(
+    dirname(require.resolve('onnxruntime-node/package.json')),
+    'bin',
+    'napi-v6',
+    platform,
+    arch,
+  );
+  const path = join(folder, names[platform] ?? '');
+  if (names[platform] === undefined || !existsSync(path)) {
+    throw new FoldgateError(
+      `ONNX Runtime for ${platform} on ${arch} was expected in ${folder}, and is not there. ` +
+        'It is built for Linux (glibc) and Windows on x64 and arm64, and for macOS on arm64.',
+    );
+  }
+  return path;
 }

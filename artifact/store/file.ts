@@ -1,5 +1,6 @@
 import { open, readdir, rm, rmdir, utimes } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { withResource } from '../dispose.ts';
 import { InvalidDataError, NotFoundError } from '../errors.ts';
 import { isMissing, statIfThere, temporaryPrefix, writeAtomically } from './atomic-file.ts';
 import { checkDigest, digestOf, fileChunks } from './digest.ts';
@@ -42,12 +43,14 @@ export class FileStore implements Store {
     { signal, maxBytes = Infinity }: CallOptions & { maxBytes?: number } = {},
   ): Promise<Uint8Array> {
     signal?.throwIfAborted();
-    await using file = await open(this.localPath(key)).catch((error) => this.#fail(key, error));
-    const { size } = await file.stat();
-    if (size > maxBytes) {
-      throw new InvalidDataError(`${this.localPath(key)} has ${size} bytes, more than ${maxBytes}.`);
-    }
-    return await file.readFile();
+    const file = await open(this.localPath(key)).catch((error) => this.#fail(key, error));
+    return await withResource(file, async () => {
+      const { size } = await file.stat();
+      if (size > maxBytes) {
+        throw new InvalidDataError(`${this.localPath(key)} has ${size} bytes, more than ${maxBytes}.`);
+      }
+      return await file.readFile();
+    });
   }
 
   async digest(key: string, options: TransferOptions = {}): Promise<Digest> {

@@ -1,11 +1,17 @@
 import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { mapConcurrently } from '../concurrency.ts';
+import { withResource } from '../dispose.ts';
 import { checkDigest } from './digest.ts';
 import type { Digest, TransferOptions } from './store.ts';
 
 /** S3 numbers the parts of an upload from 1 to this. */
 const maxParts = 10_000;
+
+interface SendOptions extends TransferOptions {
+  partBytes: number;
+  parallel: number;
+}
 
 /**
  * Sends a file in numbered parts, several at a time. They are read and hashed in order, so that at the end
@@ -17,9 +23,19 @@ export async function sendParts<Part>(
   path: string,
   expected: Digest,
   send: (number: number, bytes: Buffer, signal: AbortSignal) => Promise<Part>,
-  { partBytes, parallel, signal, onProgress }: TransferOptions & { partBytes: number; parallel: number },
+  options: SendOptions,
 ): Promise<Part[]> {
-  await using file = await open(path);
+  const file = await open(path);
+  return await withResource(file, () => sendPartsOf(file, path, expected, send, options));
+}
+
+async function sendPartsOf<Part>(
+  file: FileHandle,
+  path: string,
+  expected: Digest,
+  send: (number: number, bytes: Buffer, signal: AbortSignal) => Promise<Part>,
+  { partBytes, parallel, signal, onProgress }: SendOptions,
+): Promise<Part[]> {
   const size = partSize(expected.bytes, partBytes);
   const count = Math.max(1, Math.ceil(expected.bytes / size));
   const hash = createHash('sha256');

@@ -49,7 +49,7 @@ export async function retrying<Result>(
 }
 
 /** A failure of the network or the server's moment, as opposed to an answer. */
-export function isTransient(error: unknown): boolean {
+function isTransient(error: unknown): boolean {
   if (error instanceof FoldgateError) return false;
   const { name, code, $metadata } = error as {
     name?: string;

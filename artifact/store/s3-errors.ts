@@ -5,7 +5,7 @@ interface S3Error extends Error {
   $metadata?: { httpStatusCode?: number };
 }
 
-export function statusOf(error: unknown): number | undefined {
+function statusOf(error: unknown): number | undefined {
   return (error as S3Error | undefined)?.$metadata?.httpStatusCode;
 }
 

@@ -8,7 +8,7 @@ import type { Digest, TransferOptions } from './store.ts';
 const parallelParts = 4;
 
 /** How often an upload is aborted before the rest is left to `abortOrphans`, and the time in between. */
-const maxAborts = 5;
+const maxAborts = 6;
 const abortDelayMs = 200;
 
 /**
@@ -60,12 +60,13 @@ export async function abortUpload(
 }
 
 /**
- * A part that the server was still taking in can bring an aborted upload back: looks until it is gone.
- * Takes no signal, since a signal may be what stopped the upload.
+ * A part that the server was still taking in can bring an aborted upload back: looks until it was gone twice
+ * in a row. Takes no signal, since a signal may be what stopped the upload.
  */
 async function abortForGood(bucket: S3Bucket, key: string, id: string): Promise<void> {
-  for (let attempt = 1; await abortUpload(bucket, key, id, undefined); attempt++) {
-    if (attempt === maxAborts) return;
-    await sleep(abortDelayMs);
+  let gone = 0;
+  for (let attempt = 1; attempt <= maxAborts && gone < 2; attempt++) {
+    if (attempt > 1) await sleep(abortDelayMs);
+    gone = (await abortUpload(bucket, key, id, undefined)) ? 0 : gone + 1;
   }
 }

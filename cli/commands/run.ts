@@ -1,6 +1,8 @@
 import { text as readAll } from 'node:stream/consumers';
 import { Command, InvalidArgumentError } from 'commander';
+import { withResource } from '../../artifact/dispose.ts';
 import { UsageError } from '../../artifact/errors.ts';
+import type { LoadedModel } from '../../functions/gateway/model.ts';
 import { parseInteger, parseNumber } from '../fold-options.ts';
 import { formatBytes, progress } from '../progress.ts';
 import { interruptSignal } from '../signal.ts';
@@ -50,8 +52,6 @@ async function run(url: string, prompt: string, flags: Flags): Promise<void> {
   if (flags.chat && flags.raw) throw new UsageError('--chat and --raw exclude each other.');
   const { openModelUrl } = await import('../../artifact/store/open.ts');
   const { loadModel } = await import('../../functions/gateway/load-model.ts');
-  const { generateText } = await import('../../functions/gateway/generate.ts');
-  const { encodeChat, encodePrompt } = await import('../../functions/gateway/prompt.ts');
   const signal = interruptSignal();
   const { store, name } = await openModelUrl(url);
   const given = prompt === '-' ? await readAll(process.stdin) : prompt;
@@ -63,11 +63,15 @@ async function run(url: string, prompt: string, flags: Flags): Promise<void> {
   const { threads, cache: cacheFolder } = flags;
   const options = { ...(threads && { threads }), cacheFolder, signal, onProgress, slots: 1 };
   const model = await loadModel(store, name, options).finally(show.finish);
-  await using _engine = model.engine;
+  await withResource(model.engine, () => write(model, given, flags, signal));
+}
 
+async function write(model: LoadedModel, given: string, flags: Flags, signal: AbortSignal): Promise<void> {
+  const { generateText } = await import('../../functions/gateway/generate.ts');
+  const { encodeChat, encodePrompt } = await import('../../functions/gateway/prompt.ts');
   const chat = flags.raw ? false : (flags.chat ?? model.chatTemplate !== undefined);
   if (chat && !model.chatTemplate)
-    throw new UsageError(`${name} has no chat template: it was never taught to chat. Use --raw.`);
+    throw new UsageError(`${model.name} has no chat template: it was never taught to chat. Use --raw.`);
   const tokens = chat
     ? encodeChat(model, [{ role: 'user', content: given }])
     : encodePrompt(model, given, { param: 'prompt', addSpecialTokens: true });

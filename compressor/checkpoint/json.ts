@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { withResource } from '../../artifact/dispose.ts';
 import { InvalidDataError, NotFoundError } from '../../artifact/errors.ts';
 import { RangeFile } from './range-file.ts';
 
@@ -25,8 +26,7 @@ export async function readOptional(
 
 /** @throws InvalidDataError where the file has more bytes than `limit` */
 export async function readAll(path: string, limit: number): Promise<Uint8Array> {
-  await using file = await RangeFile.open(path);
-  return file.readAll(limit);
+  return withResource(await RangeFile.open(path), (file) => file.readAll(limit));
 }
 
 /** @throws InvalidDataError where the bytes are no UTF-8 or no JSON object */

@@ -1,3 +1,5 @@
+import { FoldgateError } from '../../artifact/errors.ts';
+
 /**
  * Generates tokens with one loaded model. Knows token ids only: text, templates and stop strings belong
  * to the gateway. The implementation runs in a worker thread; every method here is cheap for the caller.
@@ -54,6 +56,6 @@ export interface GenerationChunk {
 }
 
 /** The model or its worker failed; the request may be sent again. */
-export class EngineError extends Error {
+export class EngineError extends FoldgateError {
   override name = 'EngineError';
 }

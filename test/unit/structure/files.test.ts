@@ -31,3 +31,10 @@ describe('source files', () => {
     expect(bare).toEqual([]);
   });
 });
+
+describe('syntax', () => {
+  it('is what Node 22.18 parses: `using` came with Node 24', () => {
+    const declaration = /^\s*(await )?using \w+ =/m;
+    expect(sources.filter((path) => !path.startsWith('test/') && declaration.test(read(path)))).toEqual([]);
+  });
+});

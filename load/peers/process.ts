@@ -1,0 +1,55 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+
+const execute = promisify(execFile);
+
+/** Runs a program to its end. @returns what it wrote to stdout */
+export async function run(program: string, args: string[]): Promise<string> {
+  const { stdout } = await execute(program, args, { maxBuffer: 2 ** 26 });
+  return stdout;
+}
+
+/** How a process uses memory, in MB: all resident pages, and of them those that no file backs. */
+export async function memoryOf(pid: number): Promise<{ resident: number; anonymous: number }> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  const megabytes = (field: string) =>
+    Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) / 1024;
+  return { resident: megabytes('VmRSS'), anonymous: megabytes('RssAnon') };
+}
+
+/** Starts a server, waits until `path` answers 200, uses it and stops it. */
+export async function withServer<T>(
+  program: string,
+  args: string[],
+  { url, path }: { url: string; path: string },
+  use: (server: ChildProcess) => Promise<T>,
+): Promise<T> {
+  const server = spawn(program, args, { stdio: 'ignore' });
+  const exited = once(server, 'exit');
+  try {
+    const ready = async () => (await fetch(url + path).catch(() => undefined))?.ok ?? false;
+    for (let tries = 0; !(await ready()); tries++) {
+      if (server.exitCode !== null || tries > 600)
+        throw new Error(`${program} ${args.join(' ')} did not get ready.`);
+      await sleep(100);
+    }
+    return await use(server);
+  } finally {
+    server.kill();
+    await exited;
+  }
+}
+
+/** One completion, not streamed. */
+export async function complete(url: string, body: Record<string, unknown>) {
+  const response = await fetch(`${url}/v1/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  if (!response.ok) throw new Error(`${url}: ${await response.text()}`);
+  return (await response.json()) as { usage: { prompt_tokens: number; completion_tokens: number } };
+}
