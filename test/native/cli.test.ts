@@ -159,6 +159,12 @@ describe('a wrong call', () => {
     expect(await readdir(join(store, 'models'))).not.toContain('x');
   });
 
+  it('ends the process so too', async () => {
+    const { code, stdout, stderr } = await foldgate('plan', pico, '--remove', '2');
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toBe('foldgate: --remove takes a share from 0 to below 1, not 2.\n');
+  });
+
   it.each(['plan', 'fold', 'eval'])(
     '%s --help shows the options and an example on stdout',
     async (command) => {
