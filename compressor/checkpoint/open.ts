@@ -2,6 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NotFoundError, UsageError } from '../../artifact/errors.ts';
 import type { Checkpoint } from './checkpoint.ts';
+import { padHeads } from './pad-heads.ts';
 
 /**
  * Opens a model: a Hugging Face folder, a GGUF file, or a folder with one GGUF file.
@@ -10,6 +11,10 @@ import type { Checkpoint } from './checkpoint.ts';
  * @throws UsageError where it is not clear what to open
  */
 export async function openCheckpoint(path: string): Promise<Checkpoint> {
+  return padHeads(await openFiles(path));
+}
+
+async function openFiles(path: string): Promise<Checkpoint> {
   const found = await stat(path).catch((cause: Error) => {
     throw new NotFoundError(`There is no checkpoint at ${path}. \`foldgate pull hf:ORG/NAME\` fetches one.`, {
       cause,

@@ -20,7 +20,7 @@ export async function openHuggingFace(folder: string): Promise<Checkpoint> {
   const tokens = await tokensOf(folder, config);
   const weights = await openWeights(folder);
   try {
-    await refuseOutputBias(weights, family, architecture.layers.length, folder);
+    await dropZeroOutputBias(weights, family, architecture.layers.length, folder);
     const root = rootOf(weights, family);
     const { normOffset, tensors: names } = family.huggingFace;
     return new ModelCheckpoint({
@@ -50,8 +50,8 @@ function rootOf(weights: Weights, family: Family): string {
   return roots.find((root) => weights.tensors.has(tensors.embedding.replace('{root}', root))) ?? roots[0]!;
 }
 
-/** With `attention_bias`, transformers adds one to the output matrix too. Foldgate computes without, right only if it is zero. */
-async function refuseOutputBias(
+/** With `attention_bias`, transformers adds one to the output matrix too. Foldgate computes without: right only if it is zero. */
+async function dropZeroOutputBias(
   weights: Weights,
   family: Family,
   layers: number,
@@ -71,6 +71,7 @@ async function refuseOutputBias(
         `${folder} has a bias on attention's output (${bias.name}), which Foldgate cannot fold. Use a model without.`,
       );
     }
+    weights.tensors.delete(bias.name);
   }
 }
 
