@@ -42,8 +42,11 @@ const parallelRanges = 8;
 const maxRestarts = 3;
 const restartDelayMs = 200;
 
-/** For small objects: enough for a broken answer, without letting people wait for a server that is not there. */
-const readAttempts = 2;
+/**
+ * For a server that never answered, which is likelier misnamed than restarting: enough for a stumble, without
+ * letting people wait.
+ */
+const firstAttempts = 2;
 
 /** S3 copies no larger object in one request. */
 const maxCopyBytes = 5 * 1024 ** 3;
@@ -66,6 +69,8 @@ class S3Store implements Store {
   readonly #options: Required<S3Options>;
   /** Until the server says that it has no conditional writes. */
   #conditional = true;
+  /** The server has answered before: should it go away now, it is worth waiting for. */
+  #reached = false;
 
   constructor(bucket: S3Bucket, location: StoreLocation & { kind: 's3' }, options: Required<S3Options>) {
     this.url = formatStoreUrl(location);
@@ -93,7 +98,7 @@ class S3Store implements Store {
       body.destroy?.();
       throw new InvalidDataError(`${this.#where(key)} has ${bytes} bytes, more than ${maxBytes}.`);
     };
-    return await this.#call(key, signal, () => retrying(get, signal, readAttempts));
+    return await this.#call(key, signal, get);
   }
 
   async download(key: string, path: string, expected: Digest, options: TransferOptions = {}): Promise<void> {
@@ -158,23 +163,26 @@ class S3Store implements Store {
   async touch(key: string, { signal }: CallOptions = {}): Promise<boolean> {
     const info = await this.head(key, { signal });
     if (info === undefined || info.bytes > maxCopyBytes) return false;
-    try {
-      await retrying(() => this.#bucket.touch(this.#at(key), signal), signal);
-      return true;
-    } catch (error) {
-      if (isMissingObject(error)) return false;
-      return explain(error, this.#where(key), signal);
-    }
+    return await this.#call(key, signal, async () => {
+      try {
+        await this.#bucket.touch(this.#at(key), signal);
+        return true;
+      } catch (error) {
+        if (isMissingObject(error)) return false;
+        throw error;
+      }
+    });
   }
 
   async *list(prefix: string, { signal }: CallOptions = {}): AsyncIterable<ObjectInfo> {
-    try {
-      for await (const { key, ...info } of this.#bucket.list(this.#prefix + prefix, signal)) {
-        yield { key: key.slice(this.#prefix.length), ...info };
-      }
-    } catch (error) {
-      explain(error, this.url, signal);
-    }
+    const pageFrom = (token: string | undefined) =>
+      this.#patiently(() => this.#bucket.list(this.#prefix + prefix, token, signal), signal);
+    let token: string | undefined;
+    do {
+      const page = await pageFrom(token).catch((error: unknown) => explain(error, this.url, signal));
+      for (const { key, ...info } of page.objects) yield { key: key.slice(this.#prefix.length), ...info };
+      token = page.next;
+    } while (token !== undefined);
   }
 
   async remove(key: string, { signal }: CallOptions = {}): Promise<void> {
@@ -269,7 +277,7 @@ class S3Store implements Store {
   }
 
   async #headOf(key: string, signal: AbortSignal | undefined): Promise<S3Head> {
-    const info = await retrying(() => this.#headIfThere(key, signal), signal);
+    const info = await this.#patiently(() => this.#headIfThere(key, signal), signal);
     if (info === undefined) throw new NotFoundError(`There is no ${this.#where(key)}.`);
     return info;
   }
@@ -289,10 +297,16 @@ class S3Store implements Store {
     work: () => Promise<Result>,
   ): Promise<Result> {
     try {
-      return await work();
+      return await this.#patiently(work, signal);
     } catch (error) {
       return explain(error, this.#where(key), signal);
     }
+  }
+
+  async #patiently<Result>(work: () => Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
+    const result = await retrying(work, signal, this.#reached ? undefined : firstAttempts);
+    this.#reached = true;
+    return result;
   }
 
   #at(key: string): string {

@@ -11,7 +11,6 @@ import {
   ListMultipartUploadsCommand,
   type ListMultipartUploadsCommandOutput,
   ListObjectsV2Command,
-  type ListObjectsV2CommandOutput,
   PutObjectCommand,
   S3Client,
   type S3ClientConfig,
@@ -139,21 +138,22 @@ export class S3Bucket {
     await this.#client.send(new DeleteObjectCommand({ Bucket: this.#name, Key: key }), abortable(signal));
   }
 
-  async *list(
+  /** One page of the objects below `prefix`; `next` asks for the following one. */
+  async list(
     prefix: string,
+    token: string | undefined,
     signal: Signal,
-  ): AsyncGenerator<{ key: string; bytes: number; modified: Date }> {
-    let token: string | undefined;
-    do {
-      const page: ListObjectsV2CommandOutput = await this.#client.send(
-        new ListObjectsV2Command({ Bucket: this.#name, Prefix: prefix, ContinuationToken: token }),
-        abortable(signal),
-      );
-      for (const { Key, Size, LastModified } of page.Contents ?? []) {
-        if (Key !== undefined) yield { key: Key, bytes: Size ?? 0, modified: LastModified ?? new Date(0) };
-      }
-      token = page.IsTruncated ? page.NextContinuationToken : undefined;
-    } while (token !== undefined);
+  ): Promise<{ objects: { key: string; bytes: number; modified: Date }[]; next: string | undefined }> {
+    const command = new ListObjectsV2Command({
+      Bucket: this.#name,
+      Prefix: prefix,
+      ...(token !== undefined && { ContinuationToken: token }),
+    });
+    const page = await this.#client.send(command, abortable(signal));
+    const objects = (page.Contents ?? []).flatMap(({ Key, Size, LastModified }) =>
+      Key === undefined ? [] : [{ key: Key, bytes: Size ?? 0, modified: LastModified ?? new Date(0) }],
+    );
+    return { objects, next: page.IsTruncated ? page.NextContinuationToken : undefined };
   }
 
   /** Begins a multipart upload. @returns its id. */
