@@ -6,14 +6,16 @@ const half = size / 2;
 
 const halfAt = (bytes: Uint8Array, at: number) => fromHalf(bytes[at]! | (bytes[at + 1]! << 8));
 
+/** Without a minimum: adding -0 changes nothing, where adding 0 would make -0 positive. */
+const noMinimum = -0;
+
 /**
- * The forms whose blocks begin with a float16 scale d: w = d * (q - offset), or w = d * q + m with a float16
- * minimum m. Low nibbles are the first 16 weights of a block, high ones the others; a fifth bit lies apart.
+ * w = d * (q - 8), or w = d * q + m with a float16 minimum m. Low nibbles are the first 16 weights of a block, high
+ * ones the others.
  */
-function nibbleForm(name: string, options: { fifthBit: boolean; minimum: boolean }): BlockForm {
-  const { fifthBit, minimum } = options;
-  const quants = 2 + (minimum ? 2 : 0) + (fifthBit ? 4 : 0);
-  const offset = minimum ? 0 : fifthBit ? 16 : 8;
+function fourBits(name: string, minimum: boolean): BlockForm {
+  const quants = minimum ? 4 : 2;
+  const offset = minimum ? 0 : 8;
   const blockBytes = quants + half;
   return {
     name,
@@ -22,25 +24,50 @@ function nibbleForm(name: string, options: { fifthBit: boolean; minimum: boolean
     dequantize(bytes, out) {
       for (let at = 0, to = 0; to < out.length; at += blockBytes, to += size) {
         const d = halfAt(bytes, at);
-        const m = minimum ? halfAt(bytes, at + 2) : -0; // adding -0 changes nothing, adding 0 makes -0 positive
-        let high = 0;
-        if (fifthBit) for (let i = 0; i < 4; i++) high |= bytes[at + quants - 4 + i]! << (8 * i);
+        const m = minimum ? halfAt(bytes, at + 2) : noMinimum;
         for (let i = 0; i < half; i++) {
           const byte = bytes[at + quants + i]!;
-          const low = (byte & 15) | (((high >>> i) & 1) << 4);
-          const upper = (byte >> 4) | (((high >>> (i + half)) & 1) << 4);
-          out[to + i] = Math.fround(d * (low - offset)) + m;
-          out[to + half + i] = Math.fround(d * (upper - offset)) + m;
+          out[to + i] = Math.fround(d * ((byte & 15) - offset)) + m;
+          out[to + half + i] = Math.fround(d * ((byte >> 4) - offset)) + m;
         }
       }
     },
   };
 }
 
-export const q4_0 = nibbleForm('Q4_0', { fifthBit: false, minimum: false });
-export const q4_1 = nibbleForm('Q4_1', { fifthBit: false, minimum: true });
-export const q5_0 = nibbleForm('Q5_0', { fifthBit: true, minimum: false });
-export const q5_1 = nibbleForm('Q5_1', { fifthBit: true, minimum: true });
+export const q4_0 = fourBits('Q4_0', false);
+export const q4_1 = fourBits('Q4_1', true);
+
+/** As four bits, with the fifth bits of all 32 weights in a word before the nibbles. */
+function fiveBits(name: string, minimum: boolean): BlockForm {
+  const quants = minimum ? 8 : 6;
+  const offset = minimum ? 0 : 16;
+  const blockBytes = quants + half;
+  return {
+    name,
+    blockSize: size,
+    blockBytes,
+    dequantize(bytes, out) {
+      for (let at = 0, to = 0; to < out.length; at += blockBytes, to += size) {
+        const d = halfAt(bytes, at);
+        const m = minimum ? halfAt(bytes, at + 2) : noMinimum;
+        const word = at + quants - 4;
+        const fifthOfLow = bytes[word]! | (bytes[word + 1]! << 8);
+        const fifthOfHigh = bytes[word + 2]! | (bytes[word + 3]! << 8);
+        for (let i = 0; i < half; i++) {
+          const byte = bytes[at + quants + i]!;
+          const low = (byte & 15) | (((fifthOfLow >> i) & 1) << 4);
+          const high = (byte >> 4) | (((fifthOfHigh >> i) & 1) << 4);
+          out[to + i] = Math.fround(d * (low - offset)) + m;
+          out[to + half + i] = Math.fround(d * (high - offset)) + m;
+        }
+      }
+    },
+  };
+}
+
+export const q5_0 = fiveBits('Q5_0', false);
+export const q5_1 = fiveBits('Q5_1', true);
 
 /** A float16 scale and 32 signed bytes. */
 export const q8_0: BlockForm = {

@@ -19,8 +19,8 @@ function minimumOf(bytes: Uint8Array, at: number, i: number): number {
  * for Q5_K 32 bytes of fifth bits (bit g of byte i for weight i of group g), 128 bytes of nibbles in which
  * 32 bytes hold the low nibbles of one group and the high ones of the next.
  */
-function groupsOf32(name: string, fifthBit: boolean): BlockForm {
-  const quants = 16 + (fifthBit ? 32 : 0);
+function groupsOf32(name: string, fifthBits: boolean): BlockForm {
+  const quants = 16 + (fifthBits ? 32 : 0);
   const blockBytes = quants + size / 2;
   return {
     name,
@@ -35,10 +35,15 @@ function groupsOf32(name: string, fifthBit: boolean): BlockForm {
           const minimum = round(dmin * minimumOf(bytes, at + 4, group));
           const from = at + quants + (group >> 1) * 32;
           const shift = (group & 1) * 4;
-          for (let i = 0; i < 32; i++) {
-            let q = (bytes[from + i]! >> shift) & 15;
-            if (fifthBit) q |= ((bytes[at + 16 + i]! >> group) & 1) << 4;
-            out[to + group * 32 + i] = round(scale * q) - minimum;
+          const start = to + group * 32;
+          if (fifthBits) {
+            for (let i = 0; i < 32; i++) {
+              const q = ((bytes[from + i]! >> shift) & 15) | (((bytes[at + 16 + i]! >> group) & 1) << 4);
+              out[start + i] = round(scale * q) - minimum;
+            }
+          } else {
+            for (let i = 0; i < 32; i++)
+              out[start + i] = round(scale * ((bytes[from + i]! >> shift) & 15)) - minimum;
           }
         }
       }
@@ -51,7 +56,7 @@ export const q5_k = groupsOf32('Q5_K', true);
 
 /**
  * 16 groups of 16 weights, w = (d * scale) * (q - 32). Layout: 128 bytes of low nibbles, 64 bytes of two upper bits,
- * 16 signed scales, d. Each half of the block takes 64 and 32 bytes, read in four runs of 32 weights.
+ * 16 signed scales, d. Each half of the block takes 64 and 32 bytes, read in four runs of 32 weights, two groups each.
  */
 export const q6_k: BlockForm = {
   name: 'Q6_K',
@@ -60,15 +65,17 @@ export const q6_k: BlockForm = {
   dequantize(bytes, out) {
     for (let at = 0, to = 0; to < out.length; at += 210, to += size) {
       const d = halfAt(bytes, at + 208);
-      for (let run = 0; run < 8; run++) {
-        const inHalf = run & 3;
-        const low = at + (run >> 2) * 64 + (inHalf & 1) * 32;
-        const upper = at + 128 + (run >> 2) * 32;
-        for (let i = 0; i < 32; i++) {
-          const nibble = (bytes[low + i]! >> ((inHalf >> 1) * 4)) & 15;
-          const q = nibble | (((bytes[upper + i]! >> (inHalf * 2)) & 3) << 4);
-          const scale = (bytes[at + 192 + run * 2 + (i >> 4)]! << 24) >> 24;
-          out[to + run * 32 + i] = round(d * scale) * (q - 32);
+      for (let group = 0; group < 16; group++) {
+        const run = group >> 1;
+        const inRun = (group & 1) * 16;
+        const low = at + (run >> 2) * 64 + (run & 1) * 32 + inRun;
+        const upper = at + 128 + (run >> 2) * 32 + inRun;
+        const lowShift = ((run >> 1) & 1) * 4;
+        const upperShift = (run & 3) * 2;
+        const scale = round(d * ((bytes[at + 192 + group]! << 24) >> 24));
+        for (let i = 0; i < 16; i++) {
+          const q = ((bytes[low + i]! >> lowShift) & 15) | (((bytes[upper + i]! >> upperShift) & 3) << 4);
+          out[to + group * 16 + i] = scale * (q - 32);
         }
       }
     }
