@@ -124,8 +124,8 @@ async function isThere(path: string, blob: Blob): Promise<boolean> {
 async function checkSpace(folder: string, missing: Blob[]): Promise<void> {
   const needed = missing.reduce((sum, blob) => sum + blob.bytes, 0);
   if (needed === 0) return;
-  const { bavail, bsize } = await statfs(folder);
-  if (bavail * bsize >= needed) return;
+  const { bavail, bsize, blocks } = await statfs(folder);
+  if (blocks === 0 || bavail * bsize >= needed) return; // Some network file systems tell nothing.
   const megabytes = (bytes: number) => `${Math.ceil(bytes / 1e6)} MB`;
   throw new FoldgateError(
     `The model needs ${megabytes(needed)} in ${folder}, where ${megabytes(bavail * bsize)} are free. ` +
