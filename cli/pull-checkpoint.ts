@@ -8,7 +8,8 @@ export async function pullWithProgress(
   const { pullCheckpoint } = await import('../compressor/checkpoint/pull/pull.ts');
   const show = progress({ format: (done, total) => `${formatBytes(done)} of ${formatBytes(total)}` });
   try {
-    return await pullCheckpoint(spec, { ...options, onProgress: show.update });
+    const onNotice = (message: string) => process.stderr.write(`${message}\n`);
+    return await pullCheckpoint(spec, { ...options, onProgress: show.update, onNotice });
   } finally {
     show.finish();
   }

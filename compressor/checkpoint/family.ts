@@ -57,9 +57,7 @@ const familySchema = z.strictObject({
 export type Family = z.infer<typeof familySchema>;
 export type TensorNames = z.infer<typeof tensorNames>;
 
-export const families: Family[] = [llama, mistral, qwen2, qwen3, gemma3].map((json) =>
-  familySchema.parse(json),
-);
+const families: Family[] = [llama, mistral, qwen2, qwen3, gemma3].map((json) => familySchema.parse(json));
 
 /**
  * @param config the outer config.json: multimodal ones name their architecture there

@@ -7,7 +7,8 @@ import { readAll } from '../json.ts';
 import { limits } from '../limits.ts';
 import { chooseFiles, chooseGguf, chooseShards, indexName } from './choose.ts';
 import { digestOf, download, sizeOf } from './download.ts';
-import { connectHub, type Hub, type HubFile } from './hub.ts';
+import { connectHub, type Hub, type HubFile, TransientHubError } from './hub.ts';
+import { isMarked, removeMark, setMark } from './mark.ts';
 import { parsePullSpec, pullFolder } from './spec.ts';
 
 export interface PullOptions {
@@ -17,6 +18,8 @@ export interface PullOptions {
   gguf?: string | undefined;
   /** Bytes that are there of bytes to come; `label` says what for. */
   onProgress?: ((label: string, done: number, total: number) => void) | undefined;
+  /** Something worth a line: the hub is away, what was pulled before is used. */
+  onNotice?: ((message: string) => void) | undefined;
   signal?: AbortSignal | undefined;
   /** Wait before a failed download is taken up again, doubled each time. @default 500 */
   firstWaitMs?: number | undefined;
@@ -37,20 +40,39 @@ export async function pullCheckpoint(spec: string, options: PullOptions = {}): P
 }
 
 async function pullInto(folder: string, hub: Hub, spec: string, options: PullOptions): Promise<string> {
-  const files = await hub.list();
-  if (options.gguf !== undefined) {
-    const file = chooseGguf(files, options.gguf, spec);
-    await fetchAll(folder, hub, [file], spec, options);
-    return join(folder, basename(file.path));
+  const mark = { spec, gguf: options.gguf };
+  const path = options.gguf === undefined ? folder : join(folder, basename(options.gguf));
+  let files: HubFile[];
+  try {
+    files = await hub.list();
+  } catch (error) {
+    // A model that is here can be folded and served without the network.
+    if (!(error instanceof TransientHubError && (await isMarked(folder, mark)))) throw error;
+    options.onNotice?.(`${error.message} Using what was pulled before: ${path}`);
+    return path;
   }
+  if (options.gguf !== undefined) {
+    await fetchAll(folder, hub, [chooseGguf(files, options.gguf, spec)], spec, options);
+  } else {
+    await fetchFolder(folder, hub, files, spec, options);
+  }
+  await setMark(folder, mark);
+  return path;
+}
+
+async function fetchFolder(
+  folder: string,
+  hub: Hub,
+  files: HubFile[],
+  spec: string,
+  options: PullOptions,
+): Promise<void> {
   const chosen = chooseFiles(files, spec);
   await fetchAll(folder, hub, chosen, spec, options);
-  if (chosen.some(({ path }) => path === indexName)) {
-    const index = join(folder, indexName);
-    const names = shardNames(await readAll(index, limits.indexBytes), index);
-    await fetchAll(folder, hub, chooseShards(files, names, spec), spec, options);
-  }
-  return folder;
+  if (!chosen.some(({ path }) => path === indexName)) return;
+  const index = join(folder, indexName);
+  const names = shardNames(await readAll(index, limits.indexBytes), index);
+  await fetchAll(folder, hub, chooseShards(files, names, spec), spec, options);
 }
 
 async function fetchAll(
@@ -68,6 +90,7 @@ async function fetchAll(
     const there =
       (await sizeOf(path)) === file.bytes && (await digestOf(path, file).catch(() => '')) === file.digest.hex;
     if (!there) {
+      await removeMark(folder);
       await download(hub, file, path, {
         onProgress,
         signal: options.signal,

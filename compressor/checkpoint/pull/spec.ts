@@ -10,11 +10,6 @@ export interface PullSpec {
 
 const format = 'hf:ORG/NAME or hf:ORG/NAME@REVISION';
 
-/** Whether a checkpoint is named by its place on the hub, not by a path. */
-export function isPullSpec(text: string): boolean {
-  return text.startsWith('hf:');
-}
-
 /** @throws UsageError */
 export function parsePullSpec(text: string): PullSpec {
   const part = '[A-Za-z0-9][A-Za-z0-9._-]{0,95}';

@@ -16,7 +16,7 @@ let sharded: Record<string, Uint8Array>;
 let single: Record<string, Uint8Array>;
 
 async function filesOf(folder: string): Promise<Record<string, Uint8Array>> {
-  const names = (await readdir(folder)).filter((name) => name !== 'golden.json');
+  const names = (await readdir(folder)).filter((name) => name !== 'golden.json' && !name.startsWith('.'));
   return Object.fromEntries(
     await Promise.all(names.map(async (name) => [name, await readFile(join(folder, name))])),
   );
@@ -164,6 +164,26 @@ describe('pulling a checkpoint', () => {
     await expect(pullCheckpoint(spec, { to })).rejects.toThrow(/connection to the hub failed/);
   });
 
+  it('does without the hub where everything was pulled before, and says so', async () => {
+    const hub = await hubOf(single);
+    const to = await temporaryFolder();
+    await pullCheckpoint(spec, { to });
+    hub.failures.push(503, 503, 503);
+    const notices: string[] = [];
+    const onNotice = (message: string) => notices.push(message);
+    expect(await pullCheckpoint(spec, { to, onNotice })).toBe(to);
+    expect(notices).toEqual([expect.stringContaining('Using what was pulled before')]);
+    await expect(pullCheckpoint(`${spec}@v2`, { to, onNotice })).rejects.toThrow(NotFoundError);
+    await expect(pullCheckpoint(spec, { to, gguf: 'x.gguf', onNotice })).rejects.toThrow(/503/);
+    // A pull that fails midway is no whole checkpoint, whatever was there before.
+    hub.failures.length = 0;
+    await writeFile(join(to, 'model.safetensors'), 'damaged');
+    hub.forged.set('model.safetensors', new Uint8Array(10_000));
+    await expect(pullCheckpoint(spec, { to, firstWaitMs: 1 })).rejects.toThrow();
+    hub.failures.push(503);
+    await expect(pullCheckpoint(spec, { to })).rejects.toThrow(/503/);
+  });
+
   it('stops on its signal, keeping what came for the next time', async () => {
     await hubOf(single);
     const to = await temporaryFolder();
@@ -197,7 +217,7 @@ describe('pulling GGUF files', () => {
     await hubOf({ 'q8/pico.gguf': bytes, 'pico-q4.gguf': new Uint8Array(9) });
     const to = await temporaryFolder();
     expect(await pullCheckpoint(spec, { to, gguf: 'q8/pico.gguf' })).toBe(join(to, 'pico.gguf'));
-    expect(await readdir(to)).toEqual(['pico.gguf']);
+    expect(Object.keys(await filesOf(to))).toEqual(['pico.gguf']);
     const checkpoint = await openCheckpoint(to);
     await checkpoint.close();
   });
