@@ -1,4 +1,4 @@
-import { fork } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readdir, readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
@@ -173,7 +173,7 @@ describe('fetchModel', () => {
     const folder = join(cacheFolder, 'blobs');
     await mkdir(folder, { recursive: true });
     // A process that has ended: its number is free, or at least was a moment ago.
-    const child = fork(join(import.meta.dirname, '../../fixtures/nothing.ts'));
+    const child = spawn(process.execPath, ['--version']);
     await once(child, 'exit');
     const lock = JSON.stringify({ pid: child.pid, host: hostname(), id: 'x' });
     await writeFile(join(folder, `${manifest.graph.sha256}.lock`), lock);
