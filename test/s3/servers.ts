@@ -19,7 +19,7 @@ const programs: Record<ServerKind, string> = {
   moto: join(cache, 'moto/bin/moto_server'),
 };
 
-export const credentials = { accessKeyId: 'foldgate', secretAccessKey: 'foldgate-secret' };
+const credentials = { accessKeyId: 'foldgate', secretAccessKey: 'foldgate-secret' };
 
 /** Says loudly what is skipped for want of a server. With CI set, missing servers are failures instead. */
 export function isInstalled(kind: ServerKind): boolean {

@@ -282,7 +282,11 @@ export function storeContract(
           expect(left).toEqual(outcome === 'done' ? ['m'] : []);
         }
       }
-      expect(await store.abortOrphans(0)).toBe(0); // It cleaned up after itself.
+      // It cleaned up after itself, as far as it could: a server may still be taking in a part when it is told
+      // to forget the upload. What is left then is an orphan like any other.
+      const left = await store.abortOrphans(-1000);
+      if (!store.url.startsWith('s3:')) expect(left).toBe(0);
+      expect(await store.abortOrphans(-1000)).toBe(0);
     });
   });
 }
