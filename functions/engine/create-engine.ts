@@ -53,6 +53,7 @@ class WorkerEngine implements Engine {
   readonly limits: EngineLimits;
   readonly ready: Promise<void>;
   readonly #worker: Worker;
+  readonly #exited: Promise<void>;
   readonly #streams = new Map<number, ChunkStream>();
   #nextId = 0;
   #failure: EngineError | undefined;
@@ -62,6 +63,7 @@ class WorkerEngine implements Engine {
     // The published package holds JavaScript, a checkout TypeScript.
     const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
     this.#worker = new Worker(new URL(file, import.meta.url), { workerData: options });
+    this.#exited = new Promise((resolve) => this.#worker.on('exit', () => resolve()));
     this.ready = new Promise((resolve, reject) => {
       this.#worker.on('message', (message: FromWorker) => {
         if (message.type === 'ready') resolve();
@@ -128,7 +130,8 @@ class WorkerEngine implements Engine {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#fail('The engine was closed.');
-    await this.#worker.terminate();
+    this.#post({ type: 'close' });
+    await this.#exited;
   }
 }
 

@@ -18,7 +18,12 @@ try {
   port.on('message', (message: ToWorker) => {
     if (message.type === 'generate') scheduler.add(message.id, message.request);
     else if (message.type === 'cancel') scheduler.cancel(message.id);
-    else port.close();
+    else {
+      // Messages are read between two steps, so the model is idle. Its memory is the process's, not the
+      // thread's: it has to be given back here.
+      decoder[Symbol.dispose]();
+      process.exit();
+    }
   });
   send({ type: 'ready' });
 } catch (error) {

@@ -12,6 +12,7 @@ import {
 } from '../../functions/engine/engine.ts';
 import { type FoldedPico, foldInto, withDecoder } from '../fixtures/fold-into.ts';
 import { golden, picoPath } from '../fixtures/pico.ts';
+import { picoArchitecture, randomCheckpoint } from '../fixtures/random-checkpoint.ts';
 
 /** Of the pico checkpoints; also the length of their context. */
 const contextLength = 128;
@@ -232,5 +233,34 @@ describe('an engine that fails', () => {
     await expect(running).rejects.toThrow('closed');
     await expect(chunksOf(engine.generate(request()))).rejects.toThrow('closed');
     await engine[Symbol.asyncDispose](); // twice does no harm
+  });
+});
+
+describe('engines that come and go', () => {
+  it('run beside each other', async () => {
+    const { manifest, graphPath } = folded;
+    const engines = await Promise.all([1, 2].map(() => createEngine({ manifest, graphPath, threads: 1 })));
+    const answers = await Promise.all(engines.map((engine) => tokensOf(engine.generate(request()))));
+    const wanted = await greedyTokens(prompt, 12);
+    expect(answers).toEqual([wanted, wanted]);
+    await Promise.all(engines.map((engine) => engine[Symbol.asyncDispose]()));
+  });
+
+  it('give their memory back, in the middle of an answer too', async () => {
+    const large = { ...picoArchitecture, width: 512, intermediateSize: 4096 };
+    const { manifest, graphPath } = await foldInto(folder, randomCheckpoint(large), {
+      name: 'large',
+      quantize: 'int8',
+      share: 4,
+    });
+    const rounds: number[] = [];
+    for (let round = 0; round < 8; round++) {
+      const engine = await createEngine({ manifest, graphPath, threads: 1 });
+      for await (const _ of engine.generate(request({ maxTokens: 100, prompt: [1, 2, 3] }))) break;
+      await engine[Symbol.asyncDispose]();
+      rounds.push(process.memoryUsage.rss() / 1e6);
+    }
+    // A model is 8 MB and as much again packed for its kernels.
+    expect(rounds.at(-1)! - rounds[2]!, rounds.map(Math.round).join(', ')).toBeLessThan(50);
   });
 });
