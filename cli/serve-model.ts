@@ -20,6 +20,8 @@ export async function serveModel(
   stopped: AbortSignal,
   onReady?: (url: string) => void,
 ): Promise<void> {
+  const { keepHeapSmall } = await import('../functions/small-heap.ts');
+  keepHeapSmall();
   const { openStore } = await import('../artifact/store/open.ts');
   const { loadModel } = await import('../functions/gateway/load-model.ts');
   const { createModelService } = await import('../functions/gateway/model-service.ts');
