@@ -42,6 +42,7 @@ export function parseTokenizer(files: TokenizerFiles, where: string): Tokenizer 
   } catch (cause) {
     throw new InvalidDataError(`${where}: tokenizer.json is of a kind that cannot be read here.`, { cause });
   }
+  forgetSource(hub, json);
   const added = hub.get_added_tokens_decoder();
   return {
     size: vocabularySize(hub),
@@ -66,12 +67,24 @@ function parseObject(bytes: Uint8Array, where: string): Record<string, unknown> 
   try {
     json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch (cause) {
-    throw new InvalidDataError(`${where} is no JSON. Publish the model again.`, { cause });
+    throw new InvalidDataError(`${where} is no JSON: the file is damaged. Get it anew.`, { cause });
   }
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-    throw new InvalidDataError(`${where} should hold an object. Publish the model again.`);
+    throw new InvalidDataError(`${where} should hold an object: the file is damaged. Get it anew.`);
   }
   return json as Record<string, unknown>;
+}
+
+/**
+ * The library keeps the JSON it was given, though all of the vocabulary and the merges has gone into maps of
+ * its own: 10 MB and more for the life of a server.
+ */
+function forgetSource(hub: HubTokenizer, json: Record<string, unknown>): void {
+  const model = json.model as { vocab?: unknown; merges?: unknown };
+  delete model.vocab;
+  delete model.merges;
+  const read = hub.model as { merges?: unknown } | null;
+  if (read) delete read.merges;
 }
 
 function vocabularySize(hub: HubTokenizer): number {

@@ -31,7 +31,7 @@ export class Decoder implements Disposable {
   readonly #lastToken = new Tensor(new Int32Array(1), [1]);
   readonly #totalLength = new Tensor(new Int32Array(1), []);
   /** The bindings of a decoding step, by cache. */
-  readonly #steps = new WeakMap<KvCache, Binding>();
+  readonly #steps = new Map<KvCache, Binding>();
 
   /** @throws FoldgateError where the graph cannot be opened */
   constructor(options: DecoderOptions) {
@@ -42,6 +42,13 @@ export class Decoder implements Disposable {
 
   newCache(): KvCache {
     return new KvCache(this.#cacheShape);
+  }
+
+  /** Gives a cache's memory back at once; it serves no sequence any more. */
+  release(cache: KvCache): void {
+    this.#steps.get(cache)?.[Symbol.dispose]();
+    this.#steps.delete(cache);
+    cache[Symbol.dispose]();
   }
 
   /**
@@ -113,6 +120,8 @@ export class Decoder implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    for (const binding of this.#steps.values()) binding[Symbol.dispose]();
+    this.#steps.clear();
     this.#session[Symbol.dispose]();
   }
 }

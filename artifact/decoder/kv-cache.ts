@@ -15,7 +15,7 @@ export interface CacheShape {
  * The buffers have their full length from the start, yet memory follows the tokens in use: fresh pages
  * come from the system untouched, and each head's rows fill from the front.
  */
-export class KvCache {
+export class KvCache implements Disposable {
   /** Bindings by input name and by output name. */
   readonly past: Record<string, Tensor> = {};
   readonly present: Record<string, Tensor> = {};
@@ -31,5 +31,16 @@ export class KvCache {
         this.present[`present.${layer}.${part}`] = tensor;
       }
     }
+  }
+
+  /** Gives the memory back without waiting for the garbage collector, which an idle process does not run. */
+  [Symbol.dispose](): void {
+    for (const [name, { data }] of Object.entries(this.past)) {
+      delete this.past[name];
+      const { buffer } = data;
+      if (buffer instanceof ArrayBuffer) buffer.transfer(0);
+    }
+    for (const name of Object.keys(this.present)) delete this.present[name];
+    this.length = 0;
   }
 }

@@ -85,8 +85,13 @@ export class Binding implements Disposable {
     const { call } = library();
     this.#session = session;
     this.#handle = created((out) => call.CreateIoBinding(session, out));
-    for (const [name, tensor] of Object.entries(inputs)) this.input(name, tensor);
-    for (const [name, tensor] of Object.entries(outputs)) this.output(name, tensor);
+    try {
+      for (const [name, tensor] of Object.entries(inputs)) this.input(name, tensor);
+      for (const [name, tensor] of Object.entries(outputs)) this.output(name, tensor);
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** Ties an input to other memory. */

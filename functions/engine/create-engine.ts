@@ -49,6 +49,12 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   return engine;
 }
 
+/** The thread's own objects are a few arrays a step; V8 would let 48 MB of garbage gather. */
+const maxYoungGenerationSizeMb = 2;
+
+/** Milliseconds in which the thread should see that it is to end: longer than a chunk of a prompt takes. */
+const closeDeadlineMs = 10_000;
+
 class WorkerEngine implements Engine {
   readonly limits: EngineLimits;
   readonly ready: Promise<void>;
@@ -62,7 +68,10 @@ class WorkerEngine implements Engine {
     this.limits = limits;
     // The published package holds JavaScript, a checkout TypeScript.
     const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
-    this.#worker = new Worker(new URL(file, import.meta.url), { workerData: options });
+    this.#worker = new Worker(new URL(file, import.meta.url), {
+      workerData: options,
+      resourceLimits: { maxYoungGenerationSizeMb },
+    });
     this.#exited = new Promise((resolve) => this.#worker.on('exit', () => resolve()));
     this.ready = new Promise((resolve, reject) => {
       this.#worker.on('message', (message: FromWorker) => {
@@ -131,7 +140,11 @@ class WorkerEngine implements Engine {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#fail('The engine was closed.');
     this.#post({ type: 'close' });
-    await this.#exited;
+    const deadline = Promise.withResolvers<void>();
+    const timer = setTimeout(deadline.resolve, closeDeadlineMs);
+    await Promise.race([this.#exited, deadline.promise]);
+    clearTimeout(timer);
+    void this.#worker.terminate(); // where it did not hear: it is gone as soon as the runtime returns
   }
 }
 

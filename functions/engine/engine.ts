@@ -36,7 +36,7 @@ export interface GenerationRequest {
 }
 
 export interface Sampling {
-  /** 0 is greedy. @default 1 */
+  /** 0 (and whatever is below 1e-5) is greedy. @default 1 */
   temperature: number;
   /** Smallest set of tokens whose probabilities sum to this. @default 1 */
   topP: number;

@@ -2,6 +2,9 @@ import type { Sampling } from './engine.ts';
 import { fastExp } from './fast-exp.ts';
 import { randomSource } from './random.ts';
 
+/** Below this, only exact ties with the likeliest token have any chance, and 1/temperature may overflow. */
+const leastTemperature = 1e-5;
+
 /**
  * Picks a sequence's next token. Filters act on the probabilities at the given temperature in the order
  * top-k, top-p, min-p, as Transformers' and llama.cpp's do. Cost matters: this runs between any two steps
@@ -9,14 +12,16 @@ import { randomSource } from './random.ts';
  */
 export class Sampler {
   readonly #sampling: Sampling;
+  readonly #greedy: boolean;
   readonly #random: () => number;
   /** Unnormalized probabilities, the likeliest is 1. Reused from step to step. */
   readonly #weights: Float32Array;
 
   constructor(sampling: Sampling, vocabularySize: number) {
     this.#sampling = sampling;
+    this.#greedy = sampling.temperature < leastTemperature || sampling.topK === 1;
     this.#random = randomSource(sampling.seed);
-    this.#weights = new Float32Array(sampling.temperature > 0 ? vocabularySize : 0);
+    this.#weights = new Float32Array(this.#greedy ? 0 : vocabularySize);
   }
 
   /**
@@ -29,7 +34,7 @@ export class Sampler {
       throw new Error(`Its logits are no numbers: the largest is ${logits[best]}.`);
     }
     const { temperature, topK, topP, minP } = this.#sampling;
-    if (temperature === 0 || topK === 1) return best;
+    if (this.#greedy) return best;
 
     const weights = this.#weights;
     const highest = logits[best]!;

@@ -7,13 +7,16 @@ import { Sampler } from './sampler.ts';
 /** Prompt tokens between two turns of other sequences: bounds how long a long prompt stalls them. */
 const prefillChunk = 256;
 
+/** Tokens up to which a finished sequence's cache serves the next one; a longer one's memory is given back. */
+const spareCacheTokens = 2048;
+
 export interface SchedulerCallbacks {
   onChunk(id: number, chunk: GenerationChunk): void;
   onError(id: number, error: Error): void;
 }
 
 /** What the scheduler needs of the model. */
-export type SequenceDecoder = Pick<Decoder, 'newCache' | 'run'>;
+export type SequenceDecoder = Pick<Decoder, 'newCache' | 'run' | 'release'>;
 
 /** Runs sequences in turns: each gets one decoding step, or one chunk of its prompt, at a time. */
 export class Scheduler {
@@ -21,7 +24,7 @@ export class Scheduler {
   readonly #vocabularySize: number;
   readonly #slots: number;
   readonly #callbacks: SchedulerCallbacks;
-  readonly #waiting: Sequence[] = [];
+  readonly #waiting: Waiting[] = [];
   readonly #running: Sequence[] = [];
   /** Caches of finished sequences, for the next ones. */
   readonly #spareCaches: KvCache[] = [];
@@ -40,16 +43,20 @@ export class Scheduler {
   }
 
   add(id: number, request: GenerationRequest): void {
-    const sampler = new Sampler(request.sampling, this.#vocabularySize);
-    this.#waiting.push(new Sequence(id, request, sampler));
+    this.#waiting.push({ id, request, queuedAt: performance.now() });
     if (!this.#busy) void this.#run();
   }
 
-  /** The sequence leaves before its next step. */
+  /** A waiting sequence leaves at once, with its prompt's memory; a running one before its next step. */
   cancel(id: number): void {
-    for (const sequences of [this.#waiting, this.#running]) {
-      for (const sequence of sequences) if (sequence.id === id) sequence.cancelled = true;
-    }
+    const place = this.#waiting.findIndex((waiting) => waiting.id === id);
+    if (place >= 0) this.#waiting.splice(place, 1);
+    for (const sequence of this.#running) if (sequence.id === id) sequence.cancelled = true;
+  }
+
+  /** Sequences that have no slot yet. */
+  get waiting(): number {
+    return this.#waiting.length;
   }
 
   async #run(): Promise<void> {
@@ -66,8 +73,14 @@ export class Scheduler {
 
   #admit(): boolean {
     while (this.#running.length < this.#slots && this.#waiting.length > 0) {
-      const sequence = this.#waiting.shift()!;
-      if (!sequence.cancelled) this.#running.push(sequence);
+      const waiting = this.#waiting.shift()!;
+      try {
+        // Its sampler's memory is a vocabulary's: taken only now that there is a slot.
+        const sampler = new Sampler(waiting.request.sampling, this.#vocabularySize);
+        this.#running.push(new Sequence(waiting, sampler));
+      } catch (error) {
+        this.#callbacks.onError(waiting.id, error as Error);
+      }
     }
     return this.#running.length > 0;
   }
@@ -90,10 +103,21 @@ export class Scheduler {
 
   #leave(sequence: Sequence): void {
     this.#running.splice(this.#running.indexOf(sequence), 1);
-    if (!sequence.cache) return;
-    sequence.cache.length = 0;
-    this.#spareCaches.push(sequence.cache);
+    const { cache } = sequence;
+    if (!cache) return;
+    if (cache.length > spareCacheTokens) {
+      this.#decoder.release(cache);
+    } else {
+      cache.length = 0;
+      this.#spareCaches.push(cache);
+    }
   }
+}
+
+interface Waiting {
+  id: number;
+  request: GenerationRequest;
+  queuedAt: number;
 }
 
 /** One request's tokens and how far it has come. */
@@ -108,12 +132,13 @@ class Sequence {
   #pending: number[];
   #made: number[] = [];
   #count = 0;
-  readonly #queuedAt = performance.now();
+  readonly #queuedAt: number;
   #startedAt: number | undefined;
   #prefilledAt: number | undefined;
 
-  constructor(id: number, request: GenerationRequest, sampler: Sampler) {
+  constructor({ id, request, queuedAt }: Waiting, sampler: Sampler) {
     this.id = id;
+    this.#queuedAt = queuedAt;
     this.#request = request;
     this.#sampler = sampler;
     this.#stopTokens = new Set(request.stopTokens);

@@ -11,6 +11,9 @@ const send = (message: FromWorker) => port.postMessage(message);
 
 try {
   const decoder = new Decoder(options.decoder);
+  // The model's memory is the process's, not the thread's: it has to be given back, also where the thread
+  // ends by an error.
+  process.once('exit', () => decoder[Symbol.dispose]());
   const scheduler = new Scheduler(decoder, options.decoder.vocabularySize, options.slots, {
     onChunk: (id, chunk) => send({ type: 'chunk', id, chunk }),
     onError: (id, error) => send({ type: 'error', id, message: error.message }),
@@ -18,12 +21,7 @@ try {
   port.on('message', (message: ToWorker) => {
     if (message.type === 'generate') scheduler.add(message.id, message.request);
     else if (message.type === 'cancel') scheduler.cancel(message.id);
-    else {
-      // Messages are read between two steps, so the model is idle. Its memory is the process's, not the
-      // thread's: it has to be given back here.
-      decoder[Symbol.dispose]();
-      process.exit();
-    }
+    else process.exit(); // messages are read between two steps, so the model is idle
   });
   send({ type: 'ready' });
 } catch (error) {

@@ -236,6 +236,27 @@ describe('an engine that fails', () => {
   });
 });
 
+describe('a cache that is released', () => {
+  it('has no memory any more, and others answer as before', async () => {
+    await withDecoder(folded, contextLength, async (decoder) => {
+      const [first, second] = [decoder.newCache(), decoder.newCache()];
+      const parts = Object.values(first.past).map((tensor) => tensor.data);
+      expect(parts[0]!.byteLength).toBeGreaterThan(0);
+      for (const cache of [first, second]) {
+        decoder.run(cache, prompt);
+        decoder.run(cache, [5]); // binds the cache for single steps
+      }
+      decoder.release(first);
+      expect(parts.map((part) => part.byteLength)).toEqual(parts.map(() => 0));
+      const third = decoder.newCache();
+      decoder.run(third, prompt);
+      decoder.run(third, [5]);
+      const logits = decoder.run(third, [6]).slice();
+      expect(decoder.run(second, [6])).toEqual(logits);
+    });
+  });
+});
+
 describe('engines that come and go', () => {
   it('run beside each other', async () => {
     const { manifest, graphPath } = folded;

@@ -48,6 +48,11 @@ function randomLogits(size: number, seed: number, spread = 4): Float32Array {
 }
 
 describe('greedy sampling', () => {
+  it.each([1e-310, Number.MIN_VALUE, 9e-6])('is what a temperature of %d means', (temperature) => {
+    const sampler = new Sampler({ ...everything, temperature }, 4);
+    for (let i = 0; i < 20; i++) expect(sampler.next(Float32Array.of(1, 3, 8, 8 - 1e-6))).toBe(2);
+  });
+
   it('takes the largest logit, the first of equals', () => {
     const sampler = new Sampler({ ...everything, temperature: 0 }, 4);
     expect(sampler.next(Float32Array.of(-1, 3, 2, 3))).toBe(1);

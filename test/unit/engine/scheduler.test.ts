@@ -187,6 +187,33 @@ describe('several sequences', () => {
     expect(tokens(2)).toEqual([8, 9, 10]);
   });
 
+  it('give the memory of long ones back, and take the caches of short ones over', async () => {
+    const { scheduler, decoder, ended } = start(1);
+    scheduler.add(1, request(range(0, 2045)));
+    scheduler.add(2, request(range(0, 2049)));
+    scheduler.add(3, request([7]));
+    await ended(1, 2, 3);
+    expect(decoder.released).toEqual([0]);
+    expect(decoder.calls.at(-1)).toMatchObject({ cache: 1, length: 2 });
+  });
+
+  it('take memory for their sampling only when they have a slot', async () => {
+    const tooMany = 2 ** 41; // numbers: no array can be that long
+    const decoder = new ScriptedDecoder(8);
+    const errors: number[] = [];
+    const done = Promise.withResolvers<void>();
+    const scheduler = new Scheduler(decoder, tooMany, 1, {
+      onChunk: (_, { finish }) => finish && done.resolve(),
+      onError: (id) => errors.push(id),
+    });
+    scheduler.add(1, request([1]));
+    scheduler.add(2, request([1], { sampling: { ...greedy, temperature: 1 } }));
+    scheduler.add(3, request([1], { maxTokens: 1 }));
+    expect(errors).toEqual([]);
+    await done.promise;
+    await expect.poll(() => errors).toEqual([2]);
+  });
+
   it('may follow each other without a pause', async () => {
     const { scheduler, ended, tokens } = start(1);
     for (let id = 0; id < 50; id++) {
@@ -241,6 +268,15 @@ describe('a cancelled sequence', () => {
     await ended(1, 3);
     expect(decoder.calls.flatMap((call) => call.tokens)).toEqual([100, 101, 102, 300, 301, 302]);
     expect(of(2).chunks).toEqual([]);
+  });
+
+  it('is forgotten at once where it waits, however long the others take', async () => {
+    const { scheduler, ended } = start(1);
+    scheduler.add(0, request([100]));
+    for (let id = 1; id <= 100; id++) scheduler.add(id, request([200]));
+    for (let id = 1; id <= 99; id++) scheduler.cancel(id);
+    expect(scheduler.waiting).toBe(1);
+    await ended(0, 100);
   });
 
   it('gives its cache to the next', async () => {
