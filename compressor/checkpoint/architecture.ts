@@ -11,6 +11,8 @@ export interface Architecture {
   heads: number;
   kvHeads: number;
   headSize: number;
+  /** The checkpoint's own, where its heads are padded to `headSize` with zeros, which are no parameters. */
+  storedHeadSize?: number;
   intermediateSize: number;
   contextLength: number;
   normEpsilon: number;

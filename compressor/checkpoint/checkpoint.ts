@@ -8,6 +8,8 @@ export interface Checkpoint {
   /** For messages and the manifest: the folder's or file's name. */
   readonly name: string;
   readonly path: string;
+  /** Paths of all files that decide what it is, those it could have but lacks included. */
+  readonly files: readonly string[];
   readonly architecture: Architecture;
   readonly tokens: {
     bos: number | undefined;

@@ -1,27 +1,22 @@
-import { join } from 'node:path';
 import { withResource } from '../../artifact/dispose.ts';
-import { InvalidDataError, NotFoundError } from '../../artifact/errors.ts';
+import { InvalidDataError } from '../../artifact/errors.ts';
+import { pathInside } from './inside.ts';
 import { RangeFile } from './range-file.ts';
 
-/** Bytes of a file of the folder, undefined where there is none. */
+/**
+ * Bytes of a file of the folder, undefined where there is none.
+ * @throws InvalidDataError for a link out of the folder, or a file of more bytes than `limit`
+ */
 export async function readOptional(
   folder: string,
   name: string,
   limit: number,
 ): Promise<Uint8Array | undefined> {
-  let file: RangeFile;
-  try {
-    file = await RangeFile.open(join(folder, name));
-  } catch (error) {
-    const missing = error instanceof NotFoundError && (error.cause as { code?: string }).code === 'ENOENT';
-    if (missing) return undefined;
+  const path = await pathInside(folder, name).catch((error: { code?: string }) => {
+    if (error.code === 'ENOENT') return undefined;
     throw error;
-  }
-  try {
-    return await file.readAll(limit);
-  } finally {
-    await file.close();
-  }
+  });
+  return path === undefined ? undefined : readAll(path, limit);
 }
 
 /** @throws InvalidDataError where the file has more bytes than `limit` */

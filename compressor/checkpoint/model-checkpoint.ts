@@ -8,6 +8,7 @@ import { shapeOf } from './shapes.ts';
 export interface Opened {
   name: string;
   path: string;
+  files: Checkpoint['files'];
   architecture: Architecture;
   tokens: Checkpoint['tokens'];
   tokenizerFiles: Checkpoint['tokenizerFiles'];
@@ -24,6 +25,7 @@ export interface Opened {
 export class ModelCheckpoint implements Checkpoint {
   readonly name: string;
   readonly path: string;
+  readonly files: Checkpoint['files'];
   readonly architecture: Architecture;
   readonly tokens: Checkpoint['tokens'];
   readonly tokenizerFiles: Checkpoint['tokenizerFiles'];
@@ -34,6 +36,7 @@ export class ModelCheckpoint implements Checkpoint {
     this.#opened = opened;
     this.name = opened.name;
     this.path = opened.path;
+    this.files = opened.files;
     this.architecture = opened.architecture;
     this.tokens = opened.tokens;
     this.tokenizerFiles = opened.tokenizerFiles;

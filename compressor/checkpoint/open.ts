@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NotFoundError, UsageError } from '../../artifact/errors.ts';
+import { checkTokens } from './check-tokens.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { padHeads } from './pad-heads.ts';
 
@@ -11,7 +12,14 @@ import { padHeads } from './pad-heads.ts';
  * @throws UsageError where it is not clear what to open
  */
 export async function openCheckpoint(path: string): Promise<Checkpoint> {
-  return padHeads(await openFiles(path));
+  const checkpoint = await openFiles(path);
+  try {
+    await checkTokens(checkpoint);
+    return padHeads(checkpoint);
+  } catch (error) {
+    await checkpoint.close();
+    throw error;
+  }
 }
 
 async function openFiles(path: string): Promise<Checkpoint> {

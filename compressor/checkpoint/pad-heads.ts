@@ -18,9 +18,11 @@ export function padHeads(checkpoint: Checkpoint): Checkpoint {
   return {
     name: checkpoint.name,
     path: checkpoint.path,
+    files: checkpoint.files,
     architecture: {
       ...architecture,
       headSize: padded,
+      storedHeadSize: headSize,
       rotaries: architecture.rotaries.map((rotary) => ({
         ...rotary,
         inverseFrequencies: Array.from(

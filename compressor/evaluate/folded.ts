@@ -1,7 +1,7 @@
 import { Decoder, decoderOptions } from '../../artifact/decoder/decoder.ts';
 import type { Manifest } from '../../artifact/manifest.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
-import { type Pieces, type Quality, qualityOf } from './pieces.ts';
+import { longestOf, type Pieces, type Quality, qualityOf } from './pieces.ts';
 import type { EvaluateOptions } from './planned.ts';
 
 /** Logits in memory at a time, in numbers: 64 MB. */
@@ -14,7 +14,7 @@ export async function evaluateFolded(
   { pieces, targets, tokens }: Pieces,
   options: EvaluateOptions = {},
 ): Promise<Quality> {
-  const longest = Math.max(...pieces.map((piece) => piece.length));
+  const longest = longestOf(pieces);
   const decoder = new Decoder(decoderOptions(manifest, graphPath, longest));
   const { vocabularySize } = manifest.dimensions;
   const step = Math.max(1, Math.floor(maxLogits / vocabularySize));

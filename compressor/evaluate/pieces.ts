@@ -17,8 +17,8 @@ export interface Pieces {
  * @throws UsageError for a text of less than two tokens
  */
 export function cutPieces(tokenizer: Tokenizer, text: string, window: number, maxTokens = Infinity): Pieces {
-  const beginning = tokenizer.encode('');
-  const ids = tokenizer.encode(text, { addSpecialTokens: false });
+  const beginning = beginningOf(tokenizer, text.slice(0, probeLength));
+  const ids = firstTokens(tokenizer, text, maxTokens + window);
   const pieces: Int32Array[] = [];
   const targets: Int32Array[] = [];
   let tokens = 0;
@@ -34,6 +34,33 @@ export function cutPieces(tokenizer: Tokenizer, text: string, window: number, ma
   }
   if (tokens === 0) throw new UsageError('The text has fewer than two tokens: there is nothing to predict.');
   return { pieces, targets, tokens };
+}
+
+/** Tokens of the longest window. A loop: a call takes no more arguments than the stack holds. */
+export function longestOf(pieces: Int32Array[]): number {
+  return pieces.reduce((longest, piece) => Math.max(longest, piece.length), 0);
+}
+
+/** Characters that show what a tokenizer puts before a text. */
+const probeLength = 64;
+
+/** What comes before a text; some tokenizers put an end after it as well, which no window is about. */
+function beginningOf(tokenizer: Tokenizer, probe: string): number[] {
+  const bare = tokenizer.encode(probe, { addSpecialTokens: false });
+  const whole = tokenizer.encode(probe);
+  const start = whole.findIndex((_, i) => bare.every((id, j) => whole[i + j] === id));
+  return whole.slice(0, Math.max(start, 0));
+}
+
+/** Characters a token, at most, in all but odd texts; those are read in further attempts. */
+const tokenLength = 16;
+
+/** At least `count` tokens from the text's start, where it has as many, without reading all of a long text. */
+function firstTokens(tokenizer: Tokenizer, text: string, count: number): number[] {
+  for (let length = count * tokenLength; ; length *= 2) {
+    const ids = tokenizer.encode(text.slice(0, length), { addSpecialTokens: false });
+    if (ids.length > count || length >= text.length) return ids;
+  }
 }
 
 /** Mean negative log-likelihood in nats a token, and its exponential. */

@@ -7,7 +7,7 @@ import { LayerRunner } from '../forward/layer-runner.ts';
 import { type FoldPlan, groupsOf } from '../plan/plan.ts';
 import { readBlock, readNorms } from '../weights/block.ts';
 import { mixtureOf } from '../weights/mixture.ts';
-import { type Pieces, type Quality, qualityOf } from './pieces.ts';
+import { longestOf, type Pieces, type Quality, qualityOf } from './pieces.ts';
 
 export interface EvaluateOptions {
   onProgress?: (done: number, total: number) => void;
@@ -22,24 +22,38 @@ export function identityPlan(layers: number): LayerPlan {
   return { layers: Array.from({ length: layers }, (_, i) => ({ source: i, block: i })), weights: 'first' };
 }
 
+/** Hidden states in memory at a time, in numbers: 256 MB, twice that while a layer runs. */
+const maxStates = 64 * 2 ** 20;
+
 /**
  * The quality of a checkpoint folded by a plan, in float32, before anything is written: layer by layer,
- * so that memory holds one block and the texts' hidden states.
+ * so that memory holds one block and the hidden states of so many windows as `maxStates` allows. A text of
+ * more windows goes through the model in several passes.
  */
 export async function evaluatePlan(
   checkpoint: Checkpoint,
   plan: LayerPlan,
   { pieces, targets, tokens }: Pieces,
-  options: EvaluateOptions = {},
+  { signal, onProgress, statesAtATime = maxStates }: EvaluateOptions & { statesAtATime?: number } = {},
 ): Promise<Quality> {
-  const states = await runPlan(checkpoint, plan, pieces, options);
-  const losses = await withResource(new HeadRunner(checkpoint), (head) =>
-    head.losses(states, targets, options.signal),
-  );
-  return qualityOf(
-    losses.flatMap((piece) => [...piece]).reduce((sum, loss) => sum + loss, 0),
-    tokens,
-  );
+  const size = longestOf(pieces) * checkpoint.architecture.width;
+  const step = Math.max(1, Math.floor(statesAtATime / size));
+  const passes = Math.ceil(pieces.length / step);
+  const layers = plan.layers.length;
+  let total = 0;
+  await withResource(new HeadRunner(checkpoint), async (head) => {
+    for (let pass = 0; pass < passes; pass++) {
+      const part = <Item>(all: Item[]) => all.slice(pass * step, (pass + 1) * step);
+      const states = await runPlan(checkpoint, plan, part(pieces), {
+        onProgress: (done) => onProgress?.(pass * layers + done, passes * layers),
+        ...(signal && { signal }),
+      });
+      for (const losses of await head.losses(states, part(targets), signal)) {
+        for (const loss of losses) total += loss;
+      }
+    }
+  });
+  return qualityOf(total, tokens);
 }
 
 /** Hidden states after the last layer, per piece [tokens, width]. */
@@ -49,7 +63,7 @@ export async function runPlan(
   pieces: Int32Array[],
   options: EvaluateOptions = {},
 ): Promise<Float32Array[]> {
-  const longest = Math.max(...pieces.map((piece) => piece.length));
+  const longest = longestOf(pieces);
   const runner = new LayerRunner(checkpoint.architecture, longest);
   return withResource(runner, () => runLayers(runner, checkpoint, plan, pieces, options));
 }

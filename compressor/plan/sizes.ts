@@ -22,9 +22,10 @@ export function foldedSizes(
   precision: Record<MatrixKind, Precision>,
 ): FoldedSizes {
   const blocks = groupsOf(plan).length;
-  const shared = sharedParameters(a);
-  const norms = plan.layers.length * normParameters(a);
-  const original = shared + a.layers.length * (blockParameters(a) + normParameters(a));
+  const stored = { ...a, headSize: a.storedHeadSize ?? a.headSize };
+  const shared = sharedParameters(stored);
+  const norms = plan.layers.length * normParameters(stored);
+  const original = shared + a.layers.length * (blockParameters(stored) + normParameters(stored));
   const blockBytes = blockMatrices.reduce(
     (sum, kind) => sum + matrixBytes(matrixShape(a, kind), precision[kind]),
     0,
@@ -33,7 +34,7 @@ export function foldedSizes(
   const vocabulary = matrixBytes([a.vocabularySize, a.width], precision.embedding) * (a.tiedHead ? 1 : 2);
   return {
     original,
-    folded: shared + blocks * blockParameters(a) + norms,
+    folded: shared + blocks * blockParameters(stored) + norms,
     originalBytes: 2 * original,
     bytes: blocks * (blockBytes + bias) + vocabulary + 4 * (norms + a.width),
   };

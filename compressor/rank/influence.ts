@@ -1,5 +1,6 @@
 import { withResource } from '../../artifact/dispose.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { longestOf } from '../evaluate/pieces.ts';
 import type { EvaluateOptions } from '../evaluate/planned.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
@@ -12,7 +13,7 @@ import type { Ranker } from './ranker.ts';
  * output over all tokens. One pass through the model.
  */
 export const influence: Ranker = async (checkpoint, { pieces }, options = {}) => {
-  const longest = Math.max(...pieces.map((piece) => piece.length));
+  const longest = longestOf(pieces);
   const runner = new LayerRunner(checkpoint.architecture, longest);
   return withResource(runner, () => influences(runner, checkpoint, pieces, options));
 };

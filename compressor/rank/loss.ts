@@ -1,5 +1,6 @@
 import { withResource } from '../../artifact/dispose.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { longestOf } from '../evaluate/pieces.ts';
 import type { EvaluateOptions } from '../evaluate/planned.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
@@ -16,7 +17,7 @@ import type { Ranker } from './ranker.ts';
  * layer l starts from the whole model's states before it. Costs layers / 2 passes through the model.
  */
 export const loss: Ranker = async (checkpoint, { pieces, targets, tokens }, options = {}) => {
-  const longest = Math.max(...pieces.map((piece) => piece.length));
+  const longest = longestOf(pieces);
   const runner = new LayerRunner(checkpoint.architecture, longest);
   const all = await withResource(runner, () => runVariants(runner, checkpoint, pieces, options));
   const losses = await withResource(new HeadRunner(checkpoint), (head) =>

@@ -47,6 +47,24 @@ describe.each(picoForms)('the loss of %s', (form) => {
   });
 });
 
+it('the loss of more windows than are held at a time is that of all', async () => {
+  const checkpoint = randomCheckpoint();
+  const random = seeded(7);
+  const windows = [9, 16, 16, 5, 12].map((length) =>
+    Array.from({ length }, () => Math.floor(random() * picoArchitecture.vocabularySize)),
+  );
+  const text = textOf(windows);
+  const whole = await evaluatePlan(checkpoint, identity(checkpoint), text);
+  const steps: [number, number][] = [];
+  const parts = await evaluatePlan(checkpoint, identity(checkpoint), text, {
+    statesAtATime: 2 * 16 * picoArchitecture.width,
+    onProgress: (done, total) => steps.push([done, total]),
+  });
+  expect(parts.nll).toBeCloseTo(whole.nll, 10);
+  expect(parts.tokens).toBe(whole.tokens);
+  expect(steps).toEqual(Array.from({ length: 12 }, (_, i) => [i + 1, 12])); // three passes of four layers
+});
+
 describe('a measured fold', () => {
   const text = textOf([1, 2, 3].map((seed) => tokensOf(30 + seed, picoArchitecture.vocabularySize, seed)));
   const stagesOf = async (options: Parameters<typeof foldInto>[2]) => {

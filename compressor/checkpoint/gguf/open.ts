@@ -21,13 +21,19 @@ export async function openGguf(path: string): Promise<Checkpoint> {
     if (name === undefined) throw new InvalidDataError(`${path} lacks the key general.architecture.`);
     const family = familyOfGguf(name, path);
     const tensors = storedTensors(file, header.tensors);
+    // Merges of a large vocabulary take seconds to derive, and are asked for more than once.
+    let built: ReturnType<Checkpoint['tokenizerFiles']> | undefined;
     const architecture = await architectureOf(metadata, tensors, family, path);
     return new ModelCheckpoint({
       name: basename(path).replace(/\.gguf$/, ''),
       path,
+      files: [path],
       architecture,
       tokens: tokensOf(metadata, path),
-      tokenizerFiles: async () => tokenizerFiles(metadata, path),
+      tokenizerFiles() {
+        built ??= Promise.resolve().then(() => tokenizerFiles(metadata, path));
+        return built;
+      },
       names: () => tensors.keys(),
       layerPrefix: 'blk.',
       find(role) {

@@ -9,6 +9,15 @@ import { architectureOf } from './config.ts';
 import { openWeights, type Weights } from './shards.ts';
 import { tokensOf } from './tokens.ts';
 
+/** What may lie beside the weights. */
+const sideFiles = [
+  'config.json',
+  'generation_config.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'chat_template.jinja',
+];
+
 /** Opens a folder with config.json, tokenizer.json and safetensors. */
 export async function openHuggingFace(folder: string): Promise<Checkpoint> {
   const where = join(folder, 'config.json');
@@ -17,7 +26,7 @@ export async function openHuggingFace(folder: string): Promise<Checkpoint> {
   const config = parseObject(bytes, where);
   const family = familyOfConfig(config, where);
   const architecture = architectureOf(config, family, where);
-  const tokens = await tokensOf(folder, config);
+  const tokens = await tokensOf(folder, config, family);
   const weights = await openWeights(folder);
   try {
     await dropZeroOutputBias(weights, family, architecture.layers.length, folder);
@@ -26,6 +35,7 @@ export async function openHuggingFace(folder: string): Promise<Checkpoint> {
     return new ModelCheckpoint({
       name: basename(resolve(folder)),
       path: folder,
+      files: [...sideFiles.map((name) => join(folder, name)), ...weights.paths],
       architecture,
       tokens,
       tokenizerFiles: () => tokenizerFiles(folder),

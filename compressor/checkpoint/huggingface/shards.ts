@@ -1,8 +1,9 @@
-import { readdir, realpath } from 'node:fs/promises';
-import { basename, dirname, join, sep } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { InvalidDataError, NotFoundError } from '../../../artifact/errors.ts';
 import type { StoredTensor } from '../canonical.ts';
+import { pathInside } from '../inside.ts';
 import { parseObject, readOptional } from '../json.ts';
 import { limits } from '../limits.ts';
 import { RangeFile } from '../range-file.ts';
@@ -15,6 +16,8 @@ const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) });
 /** The tensors of a folder, whether in one file or sharded. */
 export interface Weights {
   tensors: Map<string, StoredTensor>;
+  /** The files' paths, the index included. */
+  paths: string[];
   close(): Promise<void>;
 }
 
@@ -43,7 +46,8 @@ export async function openWeights(folder: string): Promise<Weights> {
         `${join(folder, indexName)} places ${lost} in ${weightMap?.[lost]}, which does not hold it. Fetch the checkpoint again.`,
       );
     }
-    return { tensors, close };
+    const paths = [...(index ? [indexName] : []), ...names].map((name) => join(folder, name));
+    return { tensors, paths, close };
   } catch (error) {
     await close();
     throw error;
@@ -78,24 +82,12 @@ function checkName(name: string, where: string): void {
 }
 
 async function openInside(folder: string, name: string): Promise<RangeFile> {
-  const path = join(folder, name);
-  const [home, target] = await Promise.all([realpath(folder), realpath(path)]).catch(async (cause: Error) => {
-    throw new NotFoundError(`${path} does not exist. ${await otherFiles(folder)}`, { cause });
-  });
-  if (isWithin(target, home) || isWithin(target, hubBlobs(home))) return RangeFile.open(target);
-  throw new InvalidDataError(
-    `${path} is a link to ${target}, outside the checkpoint's folder. Copy the file there instead.`,
-  );
-}
-
-/** The hub's own cache keeps files as `snapshots/REVISION/name -> ../../blobs/HASH`. */
-function hubBlobs(home: string): string | undefined {
-  const snapshots = dirname(home);
-  return basename(snapshots) === 'snapshots' ? join(dirname(snapshots), 'blobs') : undefined;
-}
-
-function isWithin(path: string, folder: string | undefined): boolean {
-  return folder !== undefined && path.startsWith(folder + sep);
+  try {
+    return await RangeFile.open(await pathInside(folder, name));
+  } catch (cause) {
+    if ((cause as { code?: string }).code !== 'ENOENT') throw cause;
+    throw new NotFoundError(`${join(folder, name)} does not exist. ${await otherFiles(folder)}`, { cause });
+  }
 }
 
 async function otherFiles(folder: string): Promise<string> {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { InvalidDataError } from '../../../artifact/errors.ts';
 import type { Checkpoint } from '../checkpoint.ts';
+import type { Family } from '../family.ts';
 import { isObject, parseObject, readOptional } from '../json.ts';
 import { limits } from '../limits.ts';
 
@@ -14,6 +15,7 @@ const idsSchema = z.object({
 export async function tokensOf(
   folder: string,
   config: Record<string, unknown>,
+  family: Family,
 ): Promise<Checkpoint['tokens']> {
   const read = async (name: string) => {
     const bytes = await readOptional(folder, name, limits.configBytes);
@@ -23,10 +25,15 @@ export async function tokensOf(
   const text = isObject(config.text_config) ? config.text_config : {};
   // Each may hold one that the others lack: a chat model's end of turn, the base model's end of text.
   const sources = [generation, config, text].map((source) => parseIds(source, folder));
-  const eos = new Set(sources.flatMap(({ eos_token_id }) => eos_token_id ?? []));
+  /** A field that no file has means the family's token, as in transformers; null means that there is none. */
+  const idsOf = (field: keyof z.infer<typeof idsSchema>) => {
+    const given = sources.map((source) => source[field]).filter((ids) => ids !== undefined);
+    const all = given.length > 0 ? given : [parseIds(family.huggingFace.defaults, folder)[field]];
+    return all.flatMap((ids) => ids ?? []);
+  };
   return {
-    bos: sources.flatMap(({ bos_token_id }) => bos_token_id ?? [])[0],
-    eos: [...eos],
+    bos: idsOf('bos_token_id')[0],
+    eos: [...new Set(idsOf('eos_token_id'))],
     chatTemplate: await chatTemplateOf(folder, await read('tokenizer_config.json')),
   };
 }

@@ -6,6 +6,14 @@ const single = 'model.safetensors';
 const required = ['config.json', 'tokenizer.json'];
 const optional = ['tokenizer_config.json', 'generation_config.json', 'chat_template.jinja'];
 
+/** Files that a reader of the folder would take for the checkpoint's, whichever pull brought them. */
+export function isCheckpointFile(name: string): boolean {
+  return (
+    [...required, ...optional, single, indexName].includes(name) ||
+    /^model-\d+-of-\d+\.safetensors$/.test(name)
+  );
+}
+
 /** The files of a checkpoint besides the shards its index names, the small ones first. */
 export function chooseFiles(files: HubFile[], where: string): HubFile[] {
   const byPath = new Map(files.map((file) => [file.path, file]));

@@ -1,11 +1,11 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { defaultCacheFolder } from '../../../artifact/cache.ts';
 import { withFileLock } from '../../../artifact/file-lock.ts';
 import { shardNames } from '../huggingface/shards.ts';
 import { readAll } from '../json.ts';
 import { limits } from '../limits.ts';
-import { chooseFiles, chooseGguf, chooseShards, indexName } from './choose.ts';
+import { chooseFiles, chooseGguf, chooseShards, indexName, isCheckpointFile } from './choose.ts';
 import { digestOf, download, sizeOf } from './download.ts';
 import { connectHub, type Hub, type HubFile, TransientHubError } from './hub.ts';
 import { isMarked, removeMark, setMark } from './mark.ts';
@@ -69,10 +69,24 @@ async function fetchFolder(
 ): Promise<void> {
   const chosen = chooseFiles(files, spec);
   await fetchAll(folder, hub, chosen, spec, options);
-  if (!chosen.some(({ path }) => path === indexName)) return;
-  const index = join(folder, indexName);
-  const names = shardNames(await readAll(index, limits.indexBytes), index);
-  await fetchAll(folder, hub, chooseShards(files, names, spec), spec, options);
+  if (chosen.some(({ path }) => path === indexName)) {
+    const index = join(folder, indexName);
+    const names = shardNames(await readAll(index, limits.indexBytes), index);
+    const shards = chooseShards(files, names, spec);
+    await fetchAll(folder, hub, shards, spec, options);
+    chosen.push(...shards);
+  }
+  await removeOthers(folder, chosen);
+}
+
+/** An index or a chat template that an earlier revision had would be read along with this one's files. */
+async function removeOthers(folder: string, chosen: HubFile[]): Promise<void> {
+  const wanted = new Set(chosen.map(({ path }) => path));
+  for (const name of await readdir(folder)) {
+    if (!isCheckpointFile(name) || wanted.has(name)) continue;
+    await removeMark(folder);
+    await rm(join(folder, name), { force: true });
+  }
 }
 
 async function fetchAll(

@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { InvalidDataError, NotFoundError, UsageError } from '../../../artifact/errors.ts';
@@ -164,6 +164,46 @@ describe('a checkpoint is refused', () => {
   });
 });
 
+describe('a file that is a link out of the folder', () => {
+  it.each(['chat_template.jinja', 'tokenizer_config.json', 'generation_config.json', 'config.json'])(
+    'is refused as %s',
+    async (name) => {
+      const outside = await writeFiles(await temporaryFolder(), { secret: '{"aws_secret": 1}' });
+      const folder = await changedLlama({}, [name]);
+      await symlink(join(outside, 'secret'), join(folder, name));
+      await expect(openCheckpoint(folder)).rejects.toThrow(/is a link to .*secret, outside/);
+    },
+  );
+});
+
+const tokenizer = JSON.parse(await readFile(join(picoPath('llama'), 'tokenizer.json'), 'utf8'));
+
+describe('tokens that the embedding has no row for', () => {
+  const rows = 288;
+  const opened = async (change: Record<string, string | object>) =>
+    (await openCheckpoint(await changedLlama(change))).close();
+  const added = (id: number, special: boolean) => ({
+    ...tokenizer,
+    added_tokens: [...tokenizer.added_tokens, { id, content: '<image>', special }],
+  });
+
+  it('are refused by name', async () => {
+    const { model } = tokenizer;
+    const long = { ...tokenizer, model: { ...model, vocab: { ...model.vocab, beyond: rows } } };
+    await expect(opened({ 'tokenizer.json': long })).rejects.toThrow(/"beyond" has the id 288.*288 rows/);
+    await expect(opened({ 'tokenizer.json': added(rows, false) })).rejects.toThrow(/"<image>"/);
+    const ids = { bos_token_id: rows, eos_token_id: 2 };
+    await expect(opened({ 'generation_config.json': ids })).rejects.toThrow(/beginning-of-text .* 288/);
+    const ends = { eos_token_id: [2, 999] };
+    await expect(opened({ 'generation_config.json': ends })).rejects.toThrow(/end-of-text .* 999/);
+  });
+
+  it("pass where no text holds them, as Gemma's image token, and the last row is one too", async () => {
+    await opened({ 'tokenizer.json': added(rows, true) });
+    await opened({ 'tokenizer.json': added(rows - 1, false) });
+  });
+});
+
 describe('tokens of a Hugging Face folder', () => {
   const tokensOf = async (change: Record<string, object | string>, without: string[] = []) => {
     const checkpoint = await openCheckpoint(await changedLlama(change, without));
@@ -178,6 +218,19 @@ describe('tokens of a Hugging Face folder', () => {
     await expect(tokensOf({ 'generation_config.json': { eos_token_id: -1 } })).rejects.toThrow(
       /wrong token ids/,
     );
+  });
+
+  it('are those of the family where no config says any', async () => {
+    const config = JSON.parse(await readFile(join(picoPath('llama'), 'config.json'), 'utf8'));
+    const { bos_token_id, eos_token_id, ...silent } = config;
+    const none = { ...config, bos_token_id: null, eos_token_id: null };
+    const read = async (config: object) => {
+      const { bos, eos } = await tokensOf({ 'config.json': config }, ['generation_config.json']);
+      return { bos, eos };
+    };
+    expect(await read(silent)).toEqual({ bos: 1, eos: [2] });
+    expect(await read(none)).toEqual({ bos: undefined, eos: [] });
+    expect(await read(config)).toEqual({ bos: bos_token_id, eos: [eos_token_id] });
   });
 
   it('take their chat template from a file, a text or a list', async () => {

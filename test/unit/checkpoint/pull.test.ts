@@ -66,6 +66,22 @@ describe('pulling a checkpoint', () => {
     await checkpoint.close();
   });
 
+  it('leaves nothing of an earlier revision that would be read', async () => {
+    const to = await temporaryFolder();
+    const first = await hubOf({ ...sharded, 'chat_template.jinja': new TextEncoder().encode('old') });
+    await pullCheckpoint(spec, { to });
+    await first.close();
+    await writeFile(join(to, 'notes.txt'), 'mine');
+    const { 'generation_config.json': _, ...second } = single;
+    await hubOf(second);
+    await pullCheckpoint(spec, { to });
+    const names = (await readdir(to)).filter((name) => !name.startsWith('.'));
+    expect(names.sort()).toEqual([...Object.keys(second), 'notes.txt'].sort());
+    const checkpoint = await openCheckpoint(to);
+    expect(checkpoint.tokens.chatTemplate).not.toBe('old');
+    await checkpoint.close();
+  });
+
   it('puts it into the cache under its name', async () => {
     await hubOf(single);
     const cache = await temporaryFolder();

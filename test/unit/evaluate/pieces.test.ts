@@ -53,6 +53,30 @@ describe('cutPieces', () => {
     });
   });
 
+  it('leaves out what the tokenizer puts after a text', () => {
+    const plain = tokenizer(1);
+    const encode: Tokenizer['encode'] = (text, { addSpecialTokens = true } = {}) => [
+      ...plain.encode(text, { addSpecialTokens }),
+      ...(addSpecialTokens ? [2] : []),
+    ];
+    expect(cut({ ...plain, encode }, 5, 4)).toEqual(cut(plain, 5, 4));
+  });
+
+  it('reads no more of a long text than it needs, and all of one with long tokens', () => {
+    const plain = tokenizer(1);
+    let longest = 0;
+    const encode: Tokenizer['encode'] = (text, options) => {
+      longest = Math.max(longest, text.length);
+      return plain.encode(text, options);
+    };
+    const few = cut({ ...plain, encode }, 100_000, 16, 40);
+    expect(few).toEqual(cut(plain, 200, 16, 40));
+    expect(longest).toBeLessThan(2000);
+    const spread = numbers(200).join(' '.repeat(100));
+    const cuts = cutPieces(plain, spread, 16, 40);
+    expect(cuts.pieces.map((piece) => [...piece])).toEqual(few.pieces);
+  });
+
   it('leaves out a rest with nothing to predict', () => {
     expect(cut(tokenizer(), 4, 3).pieces).toEqual([[100, 101, 102]]);
     expect(cut(tokenizer(1), 4, 4).pieces).toHaveLength(2); // here the beginning predicts it

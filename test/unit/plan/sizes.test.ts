@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { type MatrixKind, matrixKinds, type Precision } from '../../../artifact/manifest.ts';
 import type { Architecture } from '../../../compressor/checkpoint/architecture.ts';
 import { type LayerRole, layerRoles, type TensorRole } from '../../../compressor/checkpoint/checkpoint.ts';
 import type { WrittenBlob } from '../../../compressor/export/blob-writer.ts';
@@ -54,6 +55,19 @@ describe.each(Object.entries(architectures))('the sizes of a model %s', (_name, 
 
     expect(manifest.parameters).toEqual({ original: sizes.original, folded: sizes.folded });
     if (plan.quantize === 'none') expect(sizes.bytes).toBe(4 * sizes.folded);
+  });
+
+  it('count no zeros that heads were padded with', () => {
+    const plan = { layers: architecture.layers.map((_, i) => ({ source: i, block: 0 })) };
+    const precision = Object.fromEntries(matrixKinds.map((kind) => [kind, { bits: 32 as const }])) as Record<
+      MatrixKind,
+      Precision
+    >;
+    const own = foldedSizes(architecture, plan, precision);
+    const padded = { ...architecture, headSize: 32, storedHeadSize: architecture.headSize };
+    const sizes = foldedSizes(padded, plan, precision);
+    expect(sizes).toMatchObject({ original: own.original, folded: own.folded });
+    expect(sizes.bytes).toBeGreaterThan(own.bytes); // they are stored, though
   });
 
   it('count every parameter of the checkpoint', () => {
