@@ -44,7 +44,7 @@ export async function serveModel(
       }
     },
     onFailure(error) {
-      if (wasReady) log(`The model failed: ${error.message}`);
+      if (wasReady) log(`Model ${flags.model}: ${error.message}`);
     },
   });
   const server = await gateway.serve(service, {

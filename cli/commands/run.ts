@@ -71,7 +71,9 @@ async function write(model: LoadedModel, given: string, flags: Flags, signal: Ab
   const { encodeChat, encodePrompt } = await import('../../functions/gateway/prompt.ts');
   const chat = flags.raw ? false : (flags.chat ?? model.chatTemplate !== undefined);
   if (chat && !model.chatTemplate)
-    throw new UsageError(`${model.name} has no chat template: it was never taught to chat. Use --raw.`);
+    throw new UsageError(
+      `${model.chatTemplateProblem ?? `${model.name} has no chat template: it was never taught to chat.`} Use --raw.`,
+    );
   const tokens = chat
     ? encodeChat(model, [{ role: 'user', content: given }])
     : encodePrompt(model, given, { param: 'prompt', addSpecialTokens: true });
@@ -88,6 +90,7 @@ async function write(model: LoadedModel, given: string, flags: Flags, signal: Ab
       ...(flags.seed !== undefined && { seed: flags.seed }),
     },
     stop: [],
+    ignoreEos: false,
     continues: !chat && given !== '',
     stream: true,
   };

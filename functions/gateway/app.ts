@@ -13,14 +13,14 @@ import { getModel, listModels } from './routes/models.ts';
 /** Bytes. Room for a context of 256k tokens as ids; more is no prompt, and would hold up the others. */
 const defaultMaxBodyBytes = 4 * 1024 * 1024;
 
-/** Requests at once. Each holds a socket and up to a body's memory; those without a slot wait for one. */
-const defaultMaxRequests = 256;
+/** Completions at once, over all requests. Those without a slot wait for one, each with its prompt in memory. */
+const defaultMaxCompletions = 256;
 
 export interface AppOptions {
   /** @default 4 MiB */
   maxBodyBytes?: number;
-  /** Requests answered or waiting at once; further ones get 503. @default 256 */
-  maxRequests?: number;
+  /** Completions made or waiting at once, a request's `n` of each prompt; further ones get 503. @default 256 */
+  maxCompletions?: number;
   /** Told of every error that is the server's own fault. @default nothing */
   onError?: (error: unknown) => void;
 }
@@ -30,12 +30,13 @@ export function createApp(
   service: ModelService,
   options: AppOptions = {},
 ): { app: Hono; inFlight: InFlight } {
-  const { maxBodyBytes = defaultMaxBodyBytes, maxRequests = defaultMaxRequests } = options;
+  const { maxBodyBytes = defaultMaxBodyBytes, maxCompletions = defaultMaxCompletions } = options;
   const onError = (error: unknown) => {
     const isOurs = !(error instanceof RequestCancelled) && toApiError(error).status >= 500;
     if (isOurs) options.onError?.(error);
   };
-  const gateway: Gateway = { service, inFlight: new InFlight(), maxRequests, onError };
+  const gateway: Gateway = { service, inFlight: new InFlight(), maxCompletions, onError };
+  const { closing } = gateway.inFlight;
   const limit = bodyLimit({
     maxSize: maxBodyBytes,
     onError: () => {
@@ -44,8 +45,13 @@ export function createApp(
   });
 
   const app = new Hono();
+  app.use(async (c, next) => {
+    await next();
+    // Clients that keep connections should go elsewhere with their next request.
+    if (closing.aborted) c.header('connection', 'close');
+  });
   app.get('/healthz', healthz);
-  app.get('/readyz', readyz(service));
+  app.get('/readyz', readyz(service, closing));
   app.get('/v1/models', listModels(service));
   app.get('/v1/models/:id', getModel(service));
   app.post('/v1/completions', limit, generation(completions, gateway));

@@ -47,7 +47,7 @@ export function toApiError(error: unknown): ApiError {
     return new ApiError(503, error.message, { code: 'model_unavailable', cause: error });
   }
   if (error instanceof EngineError) {
-    return new ApiError(500, `The model failed: ${error.message} Send the request again.`, {
+    return new ApiError(500, `${error.message} Send the request again.`, {
       code: 'engine_error',
       cause: error,
     });
@@ -56,9 +56,9 @@ export function toApiError(error: unknown): ApiError {
   return new ApiError(500, 'The server failed on this request.', { code: 'internal_error', cause: error });
 }
 
-/** More requests at once than the server holds: their sender, or a load balancer, may try elsewhere or later. */
-export function overloaded(requests: number): ApiError {
-  return new ApiError(503, `The server has ${requests} requests already. Try again later.`, {
+/** More at once than the server holds: the sender, or a load balancer, may try elsewhere or later. */
+export function overloaded(completions: number): ApiError {
+  return new ApiError(503, `The server has ${completions} completions to make already. Try again later.`, {
     code: 'overloaded',
   });
 }

@@ -5,8 +5,8 @@ import type { ModelService } from './model.ts';
 export interface Gateway {
   service: ModelService;
   inFlight: InFlight;
-  /** Requests answered or waiting at once; further ones are turned away. */
-  maxRequests: number;
+  /** Completions made or waiting at once; further ones are turned away. */
+  maxCompletions: number;
   /** Told of errors that nobody else will hear of: the answer had begun. */
   onError: (error: unknown) => void;
 }

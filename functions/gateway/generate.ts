@@ -13,6 +13,8 @@ export interface TextRequest {
   maxTokens: number;
   sampling: Sampling;
   stop: readonly string[];
+  /** Goes on where the model would end its text. */
+  ignoreEos: boolean;
   /** The text goes on from the prompt's, rather than being one of its own. */
   continues: boolean;
   stream: boolean;
@@ -79,7 +81,7 @@ function engineRequest(model: LoadedModel, request: TextRequest): GenerationRequ
     prompt: request.prompt,
     maxTokens: request.maxTokens,
     sampling: request.sampling,
-    stopTokens: [...model.eos],
+    stopTokens: request.ignoreEos ? [] : [...model.eos],
     delivery: request.stream || request.stop.length > 0 ? 'each' : 'end',
   };
 }

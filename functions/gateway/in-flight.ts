@@ -1,16 +1,30 @@
 /** The requests being answered: how many, and a way to stop one or all. */
 export class InFlight {
-  readonly #open = new Set<AbortController>();
+  readonly #open = new Map<AbortController, number>();
+  readonly #closing = new AbortController();
   #idle: PromiseWithResolvers<void> | undefined;
 
+  /** Requests. */
   get size(): number {
     return this.#open.size;
   }
 
+  /** Completions that the requests ask for. */
+  get completions(): number {
+    let sum = 0;
+    for (const completions of this.#open.values()) sum += completions;
+    return sum;
+  }
+
+  /** Aborts when the server is told to stop, with the error for requests that have not begun. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
   /** @param client aborts when the client closes its connection. */
-  begin(client: AbortSignal): AbortController {
+  begin(client: AbortSignal, completions: number): AbortController {
     const controller = new AbortController();
-    this.#open.add(controller);
+    this.#open.set(controller, completions);
     const abort = () => controller.abort(new RequestCancelled());
     if (client.aborted) abort();
     else client.addEventListener('abort', abort, { once: true });
@@ -22,8 +36,13 @@ export class InFlight {
     if (this.#open.size === 0) this.#idle?.resolve();
   }
 
+  /** Takes no further requests; those that run go on. */
+  close(reason: Error): void {
+    this.#closing.abort(reason);
+  }
+
   abortAll(reason: Error): void {
-    for (const controller of this.#open) controller.abort(reason);
+    for (const controller of this.#open.keys()) controller.abort(reason);
   }
 
   /** Resolves when no request is being answered. */
@@ -31,6 +50,21 @@ export class InFlight {
     if (this.#open.size === 0) return;
     this.#idle ??= Promise.withResolvers();
     await this.#idle.promise;
+  }
+}
+
+/** Waits for `work`, or until one of the signals aborts. @throws the signal's reason */
+export async function unlessAborted<T>(work: Promise<T>, ...signals: AbortSignal[]): Promise<T> {
+  const stopped = Promise.withResolvers<never>();
+  const stop = (event: Event) => stopped.reject((event.target as AbortSignal).reason);
+  for (const signal of signals) {
+    if (signal.aborted) stopped.reject(signal.reason);
+    else signal.addEventListener('abort', stop, { once: true });
+  }
+  try {
+    return await Promise.race([stopped.promise, work]);
+  } finally {
+    for (const signal of signals) signal.removeEventListener('abort', stop);
   }
 }
 

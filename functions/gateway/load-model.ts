@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { fetchModel, type LocalModel } from '../../artifact/cache.ts';
+import { InvalidDataError } from '../../artifact/errors.ts';
 import { blobsOf, type Manifest } from '../../artifact/manifest.ts';
 import { readManifest } from '../../artifact/models/read.ts';
 import type { Store } from '../../artifact/store/store.ts';
@@ -65,11 +66,26 @@ function textParts(manifest: Manifest, tokenizer: Tokenizer) {
   return {
     pieces: tokenPieces(tokenizer),
     longestToken: longestToken(tokenizer),
-    chatTemplate: source === undefined ? undefined : chatTemplate(source, named),
+    ...compiled(source, named),
     // Models that have no token for the beginning of a text begin where another one ended.
     bos: bos ?? eos[0],
     eos,
   };
+}
+
+/** A template that does not compile is no obstacle to completions: chat requests are told of it. */
+function compiled(
+  source: string | undefined,
+  named: Record<string, string>,
+): Pick<LoadedModel, 'chatTemplate' | 'chatTemplateProblem'> {
+  if (source === undefined) return { chatTemplate: undefined };
+  try {
+    return { chatTemplate: chatTemplate(source, named) };
+  } catch (error) {
+    if (!(error instanceof InvalidDataError)) throw error;
+    const cause = error.cause instanceof Error ? ` (${error.cause.message})` : '';
+    return { chatTemplate: undefined, chatTemplateProblem: `${error.message}${cause}` };
+  }
 }
 
 function counted(manifest: Manifest, onProgress: LoadOptions['onProgress']): (bytes: number) => void {

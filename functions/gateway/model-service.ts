@@ -6,12 +6,14 @@ export interface ModelServiceOptions {
   name: string;
   /** Loads the model; `signal` aborts when the service closes. */
   load(signal: AbortSignal): Promise<LoadedModel>;
-  /** Told of every failed load and every failed model. */
+  /** Told of every failed load and every failed model, with what clients are not told. */
   onFailure?: (error: Error) => void;
 }
 
 export function createModelService({ name, load, onFailure }: ModelServiceOptions): ModelService {
   const closing = new AbortController();
+  // What failed may tell paths and addresses of the inside: that is for `onFailure`, not for clients.
+  const unavailable = `Model ${name} could not be loaded; the server's log says why.`;
   let loading: Promise<LoadedModel> | undefined;
   let current: LoadedModel | undefined;
   let state: ModelState = { state: 'loading' };
@@ -20,7 +22,7 @@ export function createModelService({ name, load, onFailure }: ModelServiceOption
     loading = undefined;
     current = undefined;
     if (closing.signal.aborted) return;
-    state = { state: 'failed', reason: error.message };
+    state = { state: 'failed', reason: unavailable };
     onFailure?.(error);
   }
 
@@ -37,9 +39,9 @@ export function createModelService({ name, load, onFailure }: ModelServiceOption
       return model;
     } catch (error) {
       fail(error as Error);
-      throw new ModelUnavailableError(`Model ${name} could not be loaded: ${(error as Error).message}`, {
-        cause: error,
-      });
+      throw error instanceof ModelUnavailableError
+        ? error
+        : new ModelUnavailableError(unavailable, { cause: error });
     }
   }
 

@@ -13,6 +13,8 @@ export interface LoadedModel {
   readonly pieces: TokenPieces;
   /** Undefined for models that were never taught to chat. */
   readonly chatTemplate: ChatTemplate | undefined;
+  /** Why there is none although the checkpoint has one. */
+  readonly chatTemplateProblem?: string | undefined;
   /** Characters of the longest token: with it a text's length bounds its tokens from below. */
   readonly longestToken: number;
   /** Begins a text, for prompts without a token. */

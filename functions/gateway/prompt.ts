@@ -59,12 +59,13 @@ export function encodeChat(model: LoadedModel, messages: readonly ChatMessage[])
 
 function renderChat(model: LoadedModel, messages: readonly ChatMessage[]): string {
   if (!model.chatTemplate) {
-    throw new ApiError(
-      400,
-      `Model ${model.name} has no chat template: it continues texts and was never taught to chat. ` +
-        'Use POST /v1/completions.',
-      { param: 'model', code: 'chat_not_supported' },
-    );
+    const problem =
+      model.chatTemplateProblem ??
+      `Model ${model.name} has no chat template: it continues texts and was never taught to chat.`;
+    throw new ApiError(400, `${problem} Use POST /v1/completions.`, {
+      param: 'model',
+      code: 'chat_not_supported',
+    });
   }
   try {
     return model.chatTemplate.render(messages);

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createAdaptorServer } from '@hono/node-server';
+import { FoldgateError } from '../../artifact/errors.ts';
 import { type AppOptions, createApp } from './app.ts';
 import { ModelUnavailableError } from './errors.ts';
 import type { ModelService } from './model.ts';
@@ -32,19 +33,23 @@ export interface RunningServer {
   close(deadlineMs?: number): Promise<void>;
 }
 
-/** Listens. Loading the model is the service's business. @throws the system's error where the port is taken */
+/** Listens. Loading the model is the service's business. @throws FoldgateError where it may not */
 export async function serve(service: ModelService, options: ServeOptions): Promise<RunningServer> {
   const { app, inFlight } = createApp(service, options);
   const server = createAdaptorServer({ fetch: app.fetch }) as Server;
   server.listen(options.port, options.host);
-  await once(server, 'listening');
+  await once(server, 'listening').catch((error) => {
+    throw listenError(error, options);
+  });
   const { port } = server.address() as AddressInfo;
 
   async function close(deadlineMs = drainDeadlineMs): Promise<void> {
+    const stopping = new ModelUnavailableError('The server is shutting down.');
+    inFlight.close(stopping);
     const closed = once(server, 'close');
     server.close(); // closes idle connections too
     await within(deadlineMs, inFlight.whenIdle());
-    inFlight.abortAll(new ModelUnavailableError('The server is shutting down.'));
+    inFlight.abortAll(stopping);
     // A connection counts as idle only when the last bytes of its answer have left.
     const sweep = setInterval(() => server.closeIdleConnections(), sweepMs);
     await within(flushDeadlineMs, closed);
@@ -63,6 +68,17 @@ export async function serve(service: ModelService, options: ServeOptions): Promi
     },
     close,
   };
+}
+
+function listenError(cause: NodeJS.ErrnoException, { port, host }: ServeOptions): unknown {
+  const problems: Record<string, string> = {
+    EADDRINUSE: `Port ${port} on ${host} is taken: stop what listens there, or choose another --port; 0 picks a free one.`,
+    EACCES: `Port ${port} is for privileged processes alone: choose a --port from 1024 on.`,
+    EADDRNOTAVAIL: `${host} is no address of this machine: choose another --host, such as 127.0.0.1 or 0.0.0.0.`,
+    ENOTFOUND: `The host ${host} is unknown: choose another --host, such as 127.0.0.1 or 0.0.0.0.`,
+  };
+  const problem = problems[cause.code ?? ''];
+  return problem === undefined ? cause : new FoldgateError(problem, { cause });
 }
 
 /** Waits for `promise`, but no longer than `ms`. */

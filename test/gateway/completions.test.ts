@@ -42,6 +42,17 @@ describe('POST /v1/completions', () => {
     expect(engine.calls[1]!.request.sampling).toEqual({ temperature: 1, topP: 1, topK: 0, minP: 0 });
   });
 
+  it.each([
+    ['/v1/completions', { prompt: 'a' }],
+    ['/v1/chat/completions', { messages: [{ role: 'user', content: 'a' }] }],
+  ])('goes on past the end of the text where %s is told to', async (path, fields) => {
+    const { post, engine } = await startGateway(() => () => [1]);
+    const body = { model: 'tales', ...fields };
+    for (const choice of [{ ignore_eos: true }, { ignore_eos: false }, {}])
+      await post(path, { ...body, ...choice });
+    expect(engine.calls.map(({ request }) => request.stopTokens)).toEqual([[], [0], [0]]);
+  });
+
   it('says when the limit ended it', async () => {
     const { client } = await startGateway((model) => () => model.tokens(' one two three four'));
     const answer = await client.completions.create({ model: 'tales', prompt: 'a', max_tokens: 2 });

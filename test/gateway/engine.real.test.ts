@@ -8,8 +8,8 @@ import { clientOf } from '../fixtures/gateway.ts';
 import { golden } from '../fixtures/pico.ts';
 import { storedPico } from '../fixtures/served-pico.ts';
 
-async function servePico(slots = 2) {
-  const { storeUrl } = await storedPico('llama');
+async function servePico(slots = 2, tokens: { chatTemplate?: string } = {}) {
+  const { storeUrl } = await storedPico('llama', tokens);
   const store = await openStore(storeUrl);
   const service = createModelService({
     name: 'pico',
@@ -80,4 +80,13 @@ it('chats through the checkpoint’s own template and fills the context', async 
   else expect(finish_reason).toBe('stop');
   const { timings } = answer as unknown as { timings: Record<string, number> };
   expect(timings.prefill_ms).toBeGreaterThan(0);
+});
+
+it('completes with a model whose chat template is broken, and tells those who chat', async () => {
+  const { client } = await servePico(1, { chatTemplate: '{% if %}' });
+  const { choices } = await client.completions.create({ model: 'pico', prompt: 'Once', max_tokens: 2 });
+  expect(choices).toHaveLength(1);
+  const chat = client.chat.completions.create({ model: 'pico', messages: [{ role: 'user', content: 'Hi' }] });
+  await expect(chat).rejects.toMatchObject({ status: 400, code: 'chat_not_supported' });
+  await expect(chat).rejects.toThrow(/cannot be compiled/);
 });

@@ -38,6 +38,7 @@ describe('wrong requests', () => {
     [{ ...valid, stop: ['1', '2', '3', '4', '5'] }, 'stop'],
     [{ ...valid, stop: 'x'.repeat(257) }, 'stop'],
     [{ ...valid, stop: '\ud83d' }, 'stop'],
+    [{ ...valid, ignore_eos: 1 }, 'ignore_eos'],
     [{ ...valid, stream: 'yes' }, 'stream'],
     [{ ...valid, stream_options: { include_usage: true } }, 'stream_options'],
   ])('%j: 400 names the field', async (body, param) => {
@@ -160,9 +161,10 @@ describe("OpenAI's client", () => {
       onError: (error) => errors.push(error),
     });
     const request = client.completions.create({ model: 'tales', prompt: 'x' });
-    const failure = new EngineError('It broke.');
+    const failure = new EngineError('The model failed: it broke.');
     (await engine.nextCall()).fail(failure);
     await expect(request).rejects.toThrow(InternalServerError);
+    await expect(request).rejects.toThrow('500 The model failed: it broke. Send the request again.');
     await expect(request).rejects.toMatchObject({ status: 500, code: 'engine_error', type: 'server_error' });
     expect(errors).toEqual([failure]);
   });
@@ -181,7 +183,7 @@ describe("OpenAI's client", () => {
   });
 
   it('is turned away where too many are waiting, until some are done', async () => {
-    const { client, engine } = await startGateway(() => () => undefined, { maxRequests: 2 });
+    const { client, engine } = await startGateway(() => () => undefined, { maxCompletions: 2 });
     const ask = () => client.completions.create({ model: 'tales', prompt: 'x' });
     const waiting = [ask(), ask()];
     const calls = [await engine.nextCall(), await engine.nextCall()];
@@ -191,6 +193,25 @@ describe("OpenAI's client", () => {
     const next = ask();
     (await engine.nextCall()).finish('stop');
     await next;
+  });
+
+  it('is turned away by the completions it asks for, unless it comes alone', async () => {
+    const { client, engine } = await startGateway(() => () => undefined, { maxCompletions: 4 });
+    const ask = (n: number, prompt: string[] = ['x']) =>
+      client.completions.create({ model: 'tales', prompt, n });
+    const finish = async (calls: number) => {
+      while (calls-- > 0) (await engine.nextCall()).finish('stop');
+    };
+    const first = ask(3);
+    await expect.poll(() => engine.calls.length).toBe(3);
+    await expect(ask(2)).rejects.toMatchObject({ status: 503, code: 'overloaded' });
+    await expect(ask(1, ['x', 'y'])).rejects.toMatchObject({ status: 503 });
+    const second = ask(1);
+    await finish(4);
+    await Promise.all([first, second]);
+    const large = ask(8);
+    await finish(8);
+    expect((await large).choices).toHaveLength(8);
   });
 
   it('lists the model', async () => {

@@ -43,7 +43,7 @@ describe('the model service', () => {
 
   it('counts requests that wait for the load, and stops waiting for clients that left', async () => {
     const { service, loads } = byHand();
-    const { app, inFlight } = createApp(service, { maxRequests: 1 });
+    const { app, inFlight } = createApp(service, { maxCompletions: 1 });
     const left = new AbortController();
     const ask = (signal?: AbortSignal) =>
       app.request('/v1/completions', {
@@ -67,17 +67,18 @@ describe('the model service', () => {
     const { loads, complete, app, failures } = byHand();
     const first = complete();
     await expect.poll(() => loads.length).toBe(1);
-    loads[0]!.reject(new Error('The store is away.'));
+    loads[0]!.reject(new Error('/srv/secret: The store is away.'));
     const answer = await first;
     expect(answer.status).toBe(503);
     expect(await answer.json()).toMatchObject({
       error: {
         type: 'server_error',
         code: 'model_unavailable',
-        message: expect.stringContaining('The store is away.'),
+        message: "Model tales could not be loaded; the server's log says why.",
       },
     });
-    expect(failures).toHaveLength(1);
+    // Paths of the inside are for the log alone.
+    expect(failures.map(({ message }) => message)).toEqual(['/srv/secret: The store is away.']);
     const second = complete();
     await expect.poll(() => loads.length).toBe(2);
     loads[1]!.resolve((await answering()).model);
@@ -88,11 +89,15 @@ describe('the model service', () => {
   it('says why it is not ready, and lets the probe try again', async () => {
     const { service, loads, app } = byHand();
     const load = service.load();
-    loads[0]!.reject(new Error('The store is away.'));
-    await expect(load).rejects.toThrow(/The store is away/);
+    const failure = new Error('The store is away.');
+    loads[0]!.reject(failure);
+    await expect(load).rejects.toMatchObject({ cause: failure });
     const probe = await app.request('/readyz');
     expect(probe.status).toBe(503);
-    expect(await probe.json()).toEqual({ status: 'failed', reason: 'The store is away.' });
+    expect(await probe.json()).toEqual({
+      status: 'failed',
+      reason: "Model tales could not be loaded; the server's log says why.",
+    });
     expect(loads).toHaveLength(2); // by the probe
     expect(await (await app.request('/readyz')).json()).toEqual({ status: 'loading' });
     loads[1]!.resolve((await answering()).model);

@@ -10,6 +10,7 @@ import type { Endpoint } from './generation.ts';
 export const chat: Endpoint<ChatBody> = {
   schema: chatSchema,
   refusals: refusedInChat,
+  completions: ({ n }) => n,
   prepare(body, model) {
     const prompt = encodeChat(model, body.messages);
     const maxTokens = body.max_completion_tokens ?? body.max_tokens ?? model.engine.limits.contextLength;
@@ -22,6 +23,7 @@ export const chat: Endpoint<ChatBody> = {
         maxTokens,
         sampling: samplingOf(body, choice),
         stop: body.stop,
+        ignoreEos: body.ignore_eos,
         continues: false, // an answer is a text of its own
         stream: body.stream,
       }),

@@ -13,6 +13,7 @@ import type { Endpoint } from './generation.ts';
 export const completions: Endpoint<CompletionBody> = {
   schema: completionSchema,
   refusals: refusedInCompletions,
+  completions: ({ n, prompt }) => n * prompt.length,
   prepare(body, model) {
     const prompts = body.prompt.map((prompt) => promptOf(model, prompt));
     const requests = prompts.flatMap((prompt) =>
@@ -25,6 +26,7 @@ export const completions: Endpoint<CompletionBody> = {
           maxTokens: body.max_tokens,
           sampling: samplingOf(body, choice),
           stop: body.stop,
+          ignoreEos: body.ignore_eos,
           continues: prompt.hasText,
           stream: body.stream,
         }),

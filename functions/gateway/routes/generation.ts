@@ -4,6 +4,7 @@ import { sendAnswer } from '../answer.ts';
 import { ApiError, overloaded } from '../errors.ts';
 import type { Gateway } from '../gateway.ts';
 import type { TextRequest } from '../generate.ts';
+import { unlessAborted } from '../in-flight.ts';
 import type { LoadedModel } from '../model.ts';
 import { refuseUnsupported } from '../schemas/refused.ts';
 import type { Shape, ShapeOptions } from '../shapes.ts';
@@ -12,6 +13,8 @@ import type { Shape, ShapeOptions } from '../shapes.ts';
 export interface Endpoint<Body> {
   schema: z.ZodType<Body>;
   refusals: Readonly<Record<string, (value: unknown) => boolean>>;
+  /** Completions that a valid body asks for. */
+  completions(body: Body): number;
   /** From a valid body to what the engine and the answer need. @throws ApiError */
   prepare(body: Body, model: LoadedModel): Prepared;
 }
@@ -35,12 +38,16 @@ export function generation<Body extends CommonFields>(endpoint: Endpoint<Body>, 
     refuseUnsupported(raw, endpoint.refusals);
     const body = endpoint.schema.parse(raw);
     requireModel(gateway.service.name, body.model);
-    const { service, inFlight, maxRequests, onError } = gateway;
-    if (inFlight.size >= maxRequests) throw overloaded(inFlight.size);
+    const { service, inFlight, maxCompletions, onError } = gateway;
+    inFlight.closing.throwIfAborted();
+    const completions = endpoint.completions(body);
+    // A server without any other work takes whatever a single request may ask for.
+    if (inFlight.size > 0 && inFlight.completions + completions > maxCompletions)
+      throw overloaded(inFlight.completions);
     // Counted from here on: waiting for the model to load is a part of being answered.
-    const controller = inFlight.begin(c.req.raw.signal);
+    const controller = inFlight.begin(c.req.raw.signal, completions);
     try {
-      const model = await service.load();
+      const model = await unlessAborted(service.load(), controller.signal, inFlight.closing);
       const { requests, prompts, shape } = endpoint.prepare(body, model);
       const includeUsage = body.stream_options?.include_usage ?? false;
       return await sendAnswer(c, {

@@ -33,6 +33,8 @@ export const sharedFields = {
   min_p: orDefault(z.number().min(0).max(1), 0),
   seed: orDefault(z.int(), undefined),
   stop: orDefault(stop, []),
+  /** vLLM's and llama.cpp's, for measuring: the text goes on to its limit. */
+  ignore_eos: orDefault(z.boolean(), false),
   n: orDefault(z.int().min(1).max(maxChoices), 1),
   stream: orDefault(z.boolean(), false),
   stream_options: orDefault(z.object({ include_usage: orDefault(z.boolean(), false) }), undefined),
