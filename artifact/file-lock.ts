@@ -15,6 +15,8 @@ const pollMs = 50;
  * Runs `work` while holding the lock file `path`, so that processes sharing a folder take turns. The lock
  * of a process that died is taken over: at once on the same machine, else when its heartbeat is old.
  *
+ * `onWait` is called once where another process holds it.
+ *
  * It saves double work and is no mutual exclusion to rely on (two can take over a dead lock in the same
  * instant): what `work` writes must be whole at every moment, as with `writeAtomically`.
  */
@@ -22,12 +24,19 @@ export async function withFileLock<Result>(
   path: string,
   work: () => Promise<Result>,
   signal?: AbortSignal,
+  onWait?: () => void,
 ): Promise<Result> {
   const owner = JSON.stringify({ pid: process.pid, host: hostname(), id: randomUUID() });
+  let told = false;
   while (!(await take(path, owner))) {
     signal?.throwIfAborted();
-    if (await isStale(path)) await rm(path, { force: true });
-    else await sleep(pollMs, undefined, signal ? { signal } : {});
+    if (await isStale(path)) {
+      await rm(path, { force: true });
+      continue;
+    }
+    if (!told) onWait?.();
+    told = true;
+    await sleep(pollMs, undefined, signal ? { signal } : {});
   }
   const heartbeat = setInterval(() => void beat(path), heartbeatMs);
   heartbeat.unref();

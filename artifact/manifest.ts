@@ -126,6 +126,11 @@ export function blobsOf(manifest: Manifest): Blob[] {
   return [...new Map(blobs.map((blob) => [blob.sha256, blob])).values()];
 }
 
+/** Bytes of all of them together: what the model takes on a disk. */
+export function bytesOf(manifest: Manifest): number {
+  return blobsOf(manifest).reduce((sum, blob) => sum + blob.bytes, 0);
+}
+
 /** Number of blocks stored, however many layers run them. */
 export function distinctBlocks(manifest: Manifest): number {
   return new Set(manifest.layers.map((layer) => layer.block)).size;

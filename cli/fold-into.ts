@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { InvalidDataError } from '../artifact/errors.ts';
 import type { Store } from '../artifact/store/store.ts';
 import type { FoldResult } from '../compressor/fold.ts';
 import packageJson from '../package.json' with { type: 'json' };
@@ -21,6 +22,7 @@ export async function foldInto(
   { options, quality, signal }: FoldIntoOptions,
 ): Promise<FoldResult> {
   const { defaultCacheFolder } = await import('../artifact/cache.ts');
+  const { bytesOf } = await import('../artifact/manifest.ts');
   const { openCheckpoint } = await import('../compressor/checkpoint/open.ts');
   const { fold } = await import('../compressor/fold.ts');
   const { planTable } = await import('./plan-table.ts');
@@ -28,8 +30,15 @@ export async function foldInto(
     format: (done, total) =>
       total > 1e5 ? `${formatBytes(done)} of ${formatBytes(total)}` : `${done}/${total}`,
   });
+  await touchStore(store, name, signal);
   const checkpoint = await openCheckpoint(path);
   try {
+    if (checkpoint.tokens.eos.length === 0) {
+      process.stderr.write(
+        `${checkpoint.name} names no end-of-text token: what it writes ends only at its token limit. ` +
+          'Set eos_token_id in its generation_config.json.\n',
+      );
+    }
     const calibration = await calibrationText(checkpoint, flags);
     const plan = await planOf(checkpoint, flags, calibration.text, show, signal);
     process.stderr.write(`${planTable(checkpoint, plan)}\n\n`);
@@ -43,13 +52,13 @@ export async function foldInto(
       options: { ...options, plan },
       ...(quality && { quality: calibration }),
       onProgress: show.update,
+      onNotice: (message) => process.stderr.write(`${message}\n`),
       signal,
     });
     show.finish();
     if (result.resumedSteps > 0) {
       process.stderr.write(`Took up an interrupted fold: ${result.resumedSteps} steps were done already.\n`);
     }
-    const bytes = result.manifest.weights.reduce((sum, blob) => sum + blob.bytes, 0);
     if (result.quality.length > 0) {
       process.stderr.write(`Perplexity on ${calibration.description} (${calibration.text.tokens} tokens)\n`);
       for (const { stage, perplexity } of result.quality) {
@@ -59,10 +68,18 @@ export async function foldInto(
         );
       }
     }
-    process.stderr.write(`Published ${name} into ${store.url}, ${formatBytes(bytes)} of weights.\n`);
+    process.stderr.write(`Published ${name} into ${store.url}, ${formatBytes(bytesOf(result.manifest))}.\n`);
     return result;
   } finally {
     show.finish();
     await checkpoint.close();
   }
+}
+
+/** Tells of a wrong bucket or wrong credentials now, not after an hour of folding. */
+async function touchStore(store: Store, name: string, signal: AbortSignal): Promise<void> {
+  const { readPointer } = await import('../artifact/models/read.ts');
+  await readPointer(store, name, { signal }).catch((error: unknown) => {
+    if (!(error instanceof InvalidDataError)) throw error; // a broken one is replaced
+  });
 }

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../artifact/errors.ts';
 import { parseTokenizer } from '../artifact/tokenizer.ts';
@@ -51,6 +52,30 @@ export function addFoldOptions(command: Command): Command {
     .option('--calibration-tokens <count>', 'tokens of it to use', parseCount, 2048);
 }
 
+/** What a plan decides; with a plan of one's own, these have no say. */
+const planned = ['remove', 'share', 'rank', 'weights', 'keep', 'quantize'] as const;
+
+/** @throws UsageError where options were given that the plan of --plan decides */
+export function refuseBesidePlan(command: Command): void {
+  if (command.getOptionValue('plan') === undefined) return;
+  const given = planned.filter((option) => command.getOptionValueSource(option) === 'cli');
+  if (given.length === 0) return;
+  const names = given.map((option) => `--${option}`).join(', ');
+  throw new UsageError(
+    `${names} cannot be used with --plan, whose file decides it. Leave out either, or edit the file.`,
+  );
+}
+
+/** The options that had a say, for the manifest that others read: without the folders of this machine. */
+export function recordedOptions(flags: FoldFlags): Record<string, unknown> {
+  const names = flags.plan === undefined ? planned : [];
+  return {
+    ...Object.fromEntries(names.map((name) => [name, flags[name]])),
+    ...(flags.calibration !== undefined && { calibration: basename(flags.calibration) }),
+    calibrationTokens: flags.calibrationTokens,
+  };
+}
+
 /** Tokens of a calibration window. */
 const calibrationWindow = 256;
 
@@ -66,7 +91,7 @@ export async function calibrationText(
   const window = Math.min(calibrationWindow, checkpoint.architecture.contextLength);
   return {
     text: cutPieces(tokenizer, text, window, flags.calibrationTokens),
-    description: flags.calibration ?? 'built-in text',
+    description: flags.calibration === undefined ? 'built-in text' : basename(flags.calibration),
   };
 }
 

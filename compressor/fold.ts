@@ -1,16 +1,17 @@
-import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import type { Manifest, MatrixKind, Precision } from '../artifact/manifest.ts';
+import { InvalidDataError } from '../artifact/errors.ts';
+import { bytesOf, type Manifest, type MatrixKind, type Precision } from '../artifact/manifest.ts';
 import { publish } from '../artifact/models/publish.ts';
 import type { Store } from '../artifact/store/store.ts';
 import type { Checkpoint } from './checkpoint/checkpoint.ts';
+import { fingerprint } from './checkpoint/fingerprint.ts';
 import { evaluateFolded } from './evaluate/folded.ts';
 import type { Pieces, Quality } from './evaluate/pieces.ts';
 import { evaluatePlan, identityPlan } from './evaluate/planned.ts';
 import { exportModel } from './export/export.ts';
 import { WorkFolder } from './export/work-folder.ts';
-import type { FoldPlan } from './plan/plan.ts';
+import { type FoldPlan, groupsOf } from './plan/plan.ts';
 import { parsePrecision, resolvePrecision } from './quantize/precision.ts';
+import { mixtureOf } from './weights/mixture.ts';
 
 export interface FoldOptions {
   checkpoint: Checkpoint;
@@ -26,6 +27,8 @@ export interface FoldOptions {
   quality?: { text: Pieces; description: string };
   /** Called through each step of the work. */
   onProgress?: (step: string, done: number, total: number) => void;
+  /** Something worth a line: another process is at the same fold. */
+  onNotice?: (message: string) => void;
   signal?: AbortSignal;
 }
 
@@ -39,10 +42,24 @@ export interface FoldResult {
 
 /** Folds a checkpoint by a plan and publishes the result: nothing of it is visible before all of it is there. */
 export async function fold(options: FoldOptions): Promise<FoldResult> {
-  const { checkpoint, plan, store, name, signal } = options;
+  const { checkpoint, plan, signal } = options;
   const precision = resolvePrecision(checkpoint, plan, parsePrecision(plan.quantize));
-  const identity = [options.version, await fingerprint(checkpoint), plan, precision];
-  const work = await WorkFolder.open(options.workFolder, identity);
+  // What the written blobs depend on; how the layers were ranked, say, is not among it.
+  const mixtures = groupsOf(plan).map((group) => mixtureOf(group, plan.weights, plan.scores));
+  const { version, workFolder } = options;
+  const identity = [version, await fingerprint(checkpoint), plan.layers, mixtures, precision];
+  const onWait = () =>
+    options.onNotice?.('Another process is folding the same. Waiting until it has published its result.');
+  const how = { onWait, ...(signal && { signal }) };
+  return WorkFolder.use(workFolder, identity, (work) => foldIn(work, precision, options), how);
+}
+
+async function foldIn(
+  work: WorkFolder,
+  precision: Record<MatrixKind, Precision>,
+  options: FoldOptions,
+): Promise<FoldResult> {
+  const { checkpoint, plan, store, name, signal } = options;
   const resumedSteps = work.resumedSteps;
   const report = (step: string) => (done: number, total: number) => options.onProgress?.(step, done, total);
   const { manifest, files } = await exportModel({
@@ -68,10 +85,12 @@ export async function fold(options: FoldOptions): Promise<FoldResult> {
       const run =
         measure ??
         ((pieces, how) => evaluateFolded(files.get(manifest.graph.sha256)!, manifest, pieces, how));
-      quality.push({
-        stage,
-        ...(await run(text, { onProgress: report(`Measuring: ${stage}`), ...(signal && { signal }) })),
+      const measured = await run(text, {
+        onProgress: report(`Measuring: ${stage}`),
+        ...(signal && { signal }),
       });
+      checkFinite(measured, stage);
+      quality.push({ stage, ...measured });
     }
     manifest.quality = quality.map(({ stage, tokens, perplexity }) => ({
       stage,
@@ -80,10 +99,7 @@ export async function fold(options: FoldOptions): Promise<FoldResult> {
       perplexity,
     }));
   }
-  const total = [...manifest.weights, manifest.graph, ...Object.values(manifest.tokenizer)].reduce(
-    (sum, blob) => sum + (blob?.bytes ?? 0),
-    0,
-  );
+  const total = bytesOf(manifest);
   let published = 0;
   const version = await publish(store, name, manifest, files, {
     onProgress: (bytes) => {
@@ -94,6 +110,18 @@ export async function fold(options: FoldOptions): Promise<FoldResult> {
   });
   await work.remove();
   return { manifest, version, quality, resumedSteps };
+}
+
+/** A model that computes no numbers would fail later, where nobody could tell why. */
+function checkFinite({ perplexity }: Quality, stage: string): void {
+  if (Number.isFinite(perplexity)) return;
+  const hint =
+    stage === 'checkpoint'
+      ? 'The checkpoint itself is broken, or too large in its numbers for float32: fetch it again.'
+      : 'This step ruins the model: fold with less --remove or --share, or more bits in --quantize.';
+  throw new InvalidDataError(
+    `Measured after the step "${stage}", the perplexity is ${perplexity}, not a number one can use. ${hint}`,
+  );
 }
 
 type Measure = (
@@ -125,13 +153,4 @@ function stages(checkpoint: Checkpoint, plan: FoldPlan, precision: Record<Matrix
   }
   list.push({ stage: quantized ? 'quantized' : shares ? 'blocks shared' : 'exported' });
   return list;
-}
-
-/** Changes when the checkpoint's files do. */
-async function fingerprint(checkpoint: Checkpoint): Promise<unknown> {
-  const files = ['', 'config.json', 'model.safetensors', 'model.safetensors.index.json', 'tokenizer.json'];
-  const stats = await Promise.all(
-    files.map((file) => stat(join(checkpoint.path, file)).catch(() => undefined)),
-  );
-  return [checkpoint.path, ...stats.map((file) => (file?.isFile() ? [file.size, file.mtimeMs] : undefined))];
 }

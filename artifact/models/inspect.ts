@@ -1,6 +1,6 @@
 import { mapConcurrently } from '../concurrency.ts';
 import { FoldgateError } from '../errors.ts';
-import { blobsOf, distinctBlocks, type Manifest } from '../manifest.ts';
+import { bytesOf, distinctBlocks, type Manifest } from '../manifest.ts';
 import type { CallOptions, Store } from '../store/store.ts';
 import { listNames, type PublishedModel, readManifest } from './read.ts';
 
@@ -42,7 +42,7 @@ function summarize(name: string, { manifest, digest, publishedAt }: PublishedMod
     architecture: manifest.architecture,
     layers: manifest.layers,
     distinctBlocks: distinctBlocks(manifest),
-    bytes: blobsOf(manifest).reduce((sum, blob) => sum + blob.bytes, 0),
+    bytes: bytesOf(manifest),
     parameters: manifest.parameters.folded,
     originalParameters: manifest.parameters.original,
     quantization: manifest.quantization,

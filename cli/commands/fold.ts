@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { foldInto } from '../fold-into.ts';
-import { addFoldOptions, type FoldFlags } from '../fold-options.ts';
+import { addFoldOptions, type FoldFlags, recordedOptions, refuseBesidePlan } from '../fold-options.ts';
 import { interruptSignal } from '../signal.ts';
 
 interface Flags extends FoldFlags {
@@ -25,11 +25,14 @@ Examples:
   foldgate fold model.gguf --share 2 --quantize int8 --out s3://models/tiny
   foldgate fold model.gguf --plan plan.json --out file:./models/tiny
 
-An interrupted fold leaves nothing in the store; running it again takes it up where it stopped.`,
+An interrupted fold leaves no model in the store; running it again takes it up where it stopped.`,
     )
-    .action(async (path: string, flags: Flags) => {
+    .action(async (path: string, flags: Flags, command: Command) => {
+      refuseBesidePlan(command);
+      const { bytesOf } = await import('../../artifact/manifest.ts');
       const { openModelUrl } = await import('../../artifact/store/open.ts');
-      const { out, json, quality, ...options } = flags;
+      const { out, json, quality } = flags;
+      const options = recordedOptions(flags);
       const target = await openModelUrl(out);
       const result = await foldInto(path, target, flags, { options, quality, signal: interruptSignal() });
       if (!json) {
@@ -37,7 +40,7 @@ An interrupted fold leaves nothing in the store; running it again takes it up wh
         return;
       }
       const { manifest, version } = result;
-      const bytes = manifest.weights.reduce((sum, blob) => sum + blob.bytes, 0);
+      const bytes = bytesOf(manifest);
       const summary = { url: out, version, bytes, parameters: manifest.parameters, quality: result.quality };
       process.stdout.write(`${JSON.stringify(summary, undefined, 2)}\n`);
     });

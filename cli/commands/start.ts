@@ -1,9 +1,10 @@
 import { basename, join, resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { Command } from 'commander';
-import { NotFoundError } from '../../artifact/errors.ts';
+import { InvalidDataError, NotFoundError } from '../../artifact/errors.ts';
 import packageJson from '../../package.json' with { type: 'json' };
 import { foldInto } from '../fold-into.ts';
-import { addFoldOptions, type FoldFlags, parseInteger } from '../fold-options.ts';
+import { addFoldOptions, type FoldFlags, parseInteger, recordedOptions } from '../fold-options.ts';
 import { packageRoot } from '../package-root.ts';
 import { pullWithProgress } from '../pull-checkpoint.ts';
 import { serveModel } from '../serve-model.ts';
@@ -57,7 +58,7 @@ Examples:
       const signal = interruptSignal();
       const given = (option: string) => command.getOptionValueSource(option) !== 'default';
       const own = flags.checkpoint === undefined;
-      if (!given('remove') && !given('share') && flags.plan === undefined) {
+      if (!given('remove') && !given('share')) {
         Object.assign(flags, own ? { share: bundled.share } : foreign);
       }
       if (own && !given('quantize')) flags.quantize = bundled.quantize;
@@ -89,22 +90,29 @@ async function foldOnce(path: string, name: string, flags: Flags, signal: AbortS
   const { openStore } = await import('../../artifact/store/open.ts');
   const { readManifest } = await import('../../artifact/models/read.ts');
   const store = await openStore(flags.store);
-  const { checkpoint: _, store: __, name: ___, host: ____, port: _____, ...options } = flags;
-  const wanted = { ...options, path };
-  const published = await readManifest(store, name).catch((error) => {
+  const wanted = { ...recordedOptions(flags), fingerprint: await fingerprintOf(path) };
+  const published = await readManifest(store, name, { signal }).catch((error: unknown) => {
     if (error instanceof NotFoundError) return undefined;
-    throw error;
+    if (!(error instanceof InvalidDataError)) throw error;
+    process.stderr.write(`${error.message}\nFolding ${name} again.\n`);
+    return undefined;
   });
-  const { plan: _plan, ...folded } = published?.manifest.folding.options ?? {};
-  if (
-    published &&
-    JSON.stringify(folded) === JSON.stringify(wanted) &&
-    published.manifest.folding.version === packageJson.version
-  ) {
+  const { version, options } = published?.manifest.folding ?? {};
+  const { plan: _, ...folded } = options ?? {};
+  if (version === packageJson.version && isDeepStrictEqual(folded, wanted)) {
     process.stderr.write(`${name} is folded already, in ${flags.store}.\n`);
     return;
   }
-  await foldInto(path, { store, name }, options, { options: wanted, quality: true, signal });
+  await foldInto(path, { store, name }, flags, { options: wanted, quality: true, signal });
+}
+
+/** Tells whether the checkpoint is still the one that was folded. */
+async function fingerprintOf(path: string): Promise<string> {
+  const { openCheckpoint } = await import('../../compressor/checkpoint/open.ts');
+  const { fingerprint } = await import('../../compressor/checkpoint/fingerprint.ts');
+  const checkpoint = await openCheckpoint(path);
+  await checkpoint.close();
+  return await fingerprint(checkpoint);
 }
 
 function greet(url: string, name: string, story: boolean): void {

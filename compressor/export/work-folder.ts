@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { withFileLock } from '../../artifact/file-lock.ts';
 import type { WrittenBlob } from './blob-writer.ts';
 
 /** An interrupted fold that nobody took up again for this long is swept away. */
@@ -14,12 +15,28 @@ export class WorkFolder {
   readonly path: string;
   #done: Record<string, WrittenBlob>;
 
+  /**
+   * Opens the folder for `work` alone: another process that folds the same takes its turn, so that neither
+   * removes what the other is publishing.
+   * @param identity as for `open`
+   * @param options.onWait called where another process has the folder
+   */
+  static use<Result>(
+    parent: string,
+    identity: unknown,
+    work: (folder: WorkFolder) => Promise<Result>,
+    { onWait, signal }: { onWait?: () => void; signal?: AbortSignal } = {},
+  ): Promise<Result> {
+    const path = join(parent, nameOf(identity));
+    const turn = async () => work(await WorkFolder.open(parent, identity));
+    return withFileLock(`${path}.lock`, turn, signal, onWait);
+  }
+
   /** @param identity everything the result depends on, as JSON values */
   static async open(parent: string, identity: unknown): Promise<WorkFolder> {
     await mkdir(parent, { recursive: true });
     await sweep(parent);
-    const digest = createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 32);
-    const path = join(parent, digest);
+    const path = join(parent, nameOf(identity));
     await mkdir(path, { recursive: true });
     return new WorkFolder(path, await readState(join(path, 'state.json')));
   }
@@ -52,6 +69,10 @@ export class WorkFolder {
   async remove(): Promise<void> {
     await rm(this.path, { recursive: true, force: true });
   }
+}
+
+function nameOf(identity: unknown): string {
+  return createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 32);
 }
 
 async function readState(path: string): Promise<Record<string, WrittenBlob>> {

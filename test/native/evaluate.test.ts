@@ -1,4 +1,7 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { InvalidDataError } from '../../artifact/errors.ts';
 import type { Checkpoint } from '../../compressor/checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
 import { evaluateFolded } from '../../compressor/evaluate/folded.ts';
@@ -66,6 +69,24 @@ it('the loss of more windows than are held at a time is that of all', async () =
 });
 
 describe('a measured fold', () => {
+  it('ends at once, naming the step, where a model computes no numbers', async () => {
+    const whole = randomCheckpoint();
+    const broken: Checkpoint = {
+      ...whole,
+      tensor(role) {
+        const tensor = whole.tensor(role);
+        if (role !== 'layers.2.mlp.norm') return tensor;
+        return { ...tensor, read: async () => (await tensor.read()).fill(Number.NaN) };
+      },
+    };
+    const text = textOf([[1, 2, 3, 4]]);
+    const folder = await temporaryFolder();
+    const folding = foldInto(folder, broken, { text });
+    await expect(folding).rejects.toThrow(/the step "checkpoint", the perplexity is NaN.*fetch it again/);
+    await expect(folding).rejects.toThrow(InvalidDataError);
+    expect(await readdir(join(folder, 'store')).catch(() => [])).not.toContain('models');
+  });
+
   const text = textOf([1, 2, 3].map((seed) => tokensOf(30 + seed, picoArchitecture.vocabularySize, seed)));
   const stagesOf = async (options: Parameters<typeof foldInto>[2]) => {
     const checkpoint = randomCheckpoint();

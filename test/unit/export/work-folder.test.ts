@@ -94,6 +94,35 @@ describe('a work folder', () => {
     expect((await readdir(parent)).sort()).toEqual(names.sort());
   });
 
+  it('is used by one at a time', async () => {
+    const parent = await temporaryFolder();
+    const events: string[] = [];
+    let second: Promise<void> | undefined;
+    await WorkFolder.use(parent, 1, async (work) => {
+      await work.once('a', step(work, 'a', 'alpha'));
+      await new Promise<void>((waits) => {
+        const onWait = () => {
+          events.push('second waits');
+          waits();
+        };
+        const take = async ({ resumedSteps }: WorkFolder) =>
+          void events.push(`second finds ${resumedSteps} steps`);
+        second = WorkFolder.use(parent, 1, take, { onWait });
+      });
+      await WorkFolder.use(parent, 2, async () => void events.push('another fold does not wait'));
+      events.push('first removes');
+      await work.remove();
+    });
+    await second;
+    expect(events).toEqual([
+      'second waits',
+      'another fold does not wait',
+      'first removes',
+      'second finds 0 steps',
+    ]);
+    expect((await readdir(parent)).filter((name) => name.endsWith('.lock'))).toEqual([]);
+  });
+
   it('is gone after removal', async () => {
     const parent = await temporaryFolder();
     const work = await WorkFolder.open(parent, 1);
