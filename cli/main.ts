@@ -14,6 +14,12 @@ export async function main(argv: string[]): Promise<number> {
     .exitOverride();
   const { commands } = await import('./commands/index.ts');
   for (const command of commands()) program.addCommand(command.exitOverride());
+  // A reader that has enough (`| head`) is no error; what is left to print goes nowhere.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
+  }
   try {
     await program.parseAsync(argv, { from: 'user' });
     return Number(process.exitCode ?? 0);
@@ -28,12 +34,37 @@ function exitCodeOf(error: unknown): number {
     process.stderr.write('\nInterrupted.\n');
     return 130;
   }
-  const expected = error instanceof FoldgateError;
-  process.stderr.write(`foldgate: ${expected ? describe(error) : ((error as Error)?.stack ?? error)}\n`);
+  process.stderr.write(`foldgate: ${describe(error)}\n`);
   return error instanceof UsageError ? 2 : 1;
 }
 
-function describe(error: Error): string {
-  const cause = error.cause instanceof Error ? ` (${error.cause.message})` : '';
-  return error.message + cause;
+/** What was foreseen in one line; what was not, with the place in the code. */
+function describe(error: unknown): string {
+  if (error instanceof FoldgateError) {
+    const cause = error.cause instanceof Error ? ` (${error.cause.message})` : '';
+    return error.message + cause;
+  }
+  if (!(error instanceof Error)) return String(error);
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (code === undefined || syscall === undefined) return error.stack ?? error.message;
+  // The machine's fault, not the program's.
+  return advice[code] === undefined ? error.message : `${error.message}. ${advice[code]}`;
 }
+
+/** By the system's error codes. */
+const advice: Record<string, string> = {
+  ENOSPC: 'The disk is full: free some space, or name another folder (--cache, $FOLDGATE_CACHE, --store).',
+  EDQUOT:
+    'Your quota is used up: free some space, or name another folder (--cache, $FOLDGATE_CACHE, --store).',
+  EACCES: 'You may not do that there: check the permissions, or name another folder.',
+  EPERM: 'You may not do that there: check the permissions, or name another folder.',
+  EROFS: 'That file system can only be read: name another folder (--cache, $FOLDGATE_CACHE, --store).',
+  ENOENT: 'It is not there: check the path.',
+  ENOTDIR: 'A folder is expected where a file is: check the path.',
+  EEXIST: 'A folder is expected where a file is: check the path.',
+  EISDIR: 'A file is expected where a folder is: check the path.',
+  EMFILE: 'Too many files are open: raise the limit (ulimit -n).',
+  ENOMEM: 'There is not enough memory.',
+  ECONNREFUSED: 'Nothing answers at that address: check it, and that the server runs.',
+  ENOTFOUND: 'That host is unknown: check the name and the network.',
+};

@@ -49,6 +49,11 @@ export function progress(options: ProgressOptions = {}): Progress {
   };
 }
 
+/** Progress whose numbers are bytes: `1.50 MB of 3.00 GB`. */
+export function byteProgress(): Progress {
+  return progress({ format: (done, total) => `${formatBytes(done)} of ${formatBytes(total)}` });
+}
+
 function timeLeft(startedAt: number, done: number, total: number): string {
   const elapsed = (performance.now() - startedAt) / 1000;
   if (done === 0 || done >= total || elapsed < 1) return '';

@@ -1,14 +1,9 @@
-import { formatBytes, progress } from './progress.ts';
+import { byteProgress } from './progress.ts';
+import { engineOptions, type ListenFlags } from './serve-options.ts';
 
-export interface ServeFlags {
+export interface ServeFlags extends ListenFlags {
   store: string;
   model: string;
-  host: string;
-  port: number;
-  slots: number;
-  threads?: number;
-  context?: number;
-  cache?: string;
 }
 
 /**
@@ -27,18 +22,18 @@ export async function serveModel(
   const { createModelService } = await import('../functions/gateway/model-service.ts');
   const gateway = await import('../functions/gateway/serve.ts');
 
-  const { slots, threads, context: contextLength, cache: cacheFolder } = flags;
-  const engine = { slots, ...(threads && { threads }), ...(contextLength && { contextLength }) };
+  const { slots, context: contextLength } = flags;
+  const engine = { ...engineOptions(flags), slots, ...(contextLength && { contextLength }) };
   const store = await openStore(flags.store);
   let wasReady = false;
   const log = (line: string) => process.stderr.write(`${line}\n`);
   const service = createModelService({
     name: flags.model,
     async load(signal) {
-      const show = progress({ format: (done, total) => `${formatBytes(done)} of ${formatBytes(total)}` });
+      const show = byteProgress();
       const onProgress = (done: number, total: number) => show.update('Fetching the model', done, total);
       try {
-        return await loadModel(store, flags.model, { ...engine, cacheFolder, signal, onProgress });
+        return await loadModel(store, flags.model, { ...engine, signal, onProgress });
       } finally {
         show.finish();
       }

@@ -1,4 +1,4 @@
-import { formatBytes, progress } from './progress.ts';
+import { byteProgress } from './progress.ts';
 
 /** Runs a transfer of `total` bytes and shows how far it is. `work` reports the bytes since its last call. */
 export async function withTransfer<Result>(
@@ -6,7 +6,7 @@ export async function withTransfer<Result>(
   total: number,
   work: (onProgress: (bytes: number) => void) => Promise<Result>,
 ): Promise<Result> {
-  const show = progress({ format: (done, total) => `${formatBytes(done)} of ${formatBytes(total)}` });
+  const show = byteProgress();
   let done = 0;
   try {
     return await work((bytes) => {

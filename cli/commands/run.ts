@@ -3,11 +3,12 @@ import { Command, InvalidArgumentError } from 'commander';
 import { withResource } from '../../artifact/dispose.ts';
 import { UsageError } from '../../artifact/errors.ts';
 import type { LoadedModel } from '../../functions/gateway/model.ts';
-import { parseInteger, parseNumber } from '../fold-options.ts';
-import { formatBytes, progress } from '../progress.ts';
+import { parseCount, parseInteger, parseNumber } from '../fold-options.ts';
+import { byteProgress } from '../progress.ts';
+import { addEngineOptions, type EngineFlags, engineOptions } from '../serve-options.ts';
 import { interruptSignal } from '../signal.ts';
 
-interface Flags {
+interface Flags extends EngineFlags {
   maxTokens: number;
   temperature: number;
   topP: number;
@@ -16,27 +17,24 @@ interface Flags {
   seed?: number;
   chat?: boolean;
   raw?: boolean;
-  threads?: number;
-  cache?: string;
   stats?: boolean;
 }
 
 export function runCommand(): Command {
-  return new Command('run')
+  const command = new Command('run')
     .summary('let a model write, here in the terminal')
     .description('Runs a model on one prompt and prints what it writes, as it writes.')
     .argument('<model>', 'STORE/NAME: file:./models/NAME, ./models/NAME or s3://BUCKET/PREFIX/NAME')
     .argument('<prompt>', 'the text to go on from or to answer; - reads it from stdin')
-    .option('--max-tokens <count>', 'stop after so many', parsePositive, 256)
+    .option('--max-tokens <count>', 'stop after so many', parseCount, 256)
     .option('--temperature <number>', '0 always takes the likeliest token', parseShare(0, 2), 1)
     .option('--top-p <share>', 'draw from the likeliest tokens that sum to this', parseShare(0, 1), 1)
     .option('--top-k <count>', 'draw from the k likeliest tokens, 0 for all', parseInteger, 0)
     .option('--min-p <share>', 'draw from tokens this likely, relative to the likeliest', parseShare(0, 1), 0)
     .option('--seed <number>', 'same seed, same text', parseInteger)
     .option('--chat', 'the prompt is a message to answer (default where the model has a chat template)')
-    .option('--raw', 'the prompt is a text to go on from')
-    .option('--threads <count>', 'threads of the model (default: the cores there are)', parsePositive)
-    .option('--cache <folder>', 'where blobs are kept (default: $FOLDGATE_CACHE, else ~/.cache/foldgate)')
+    .option('--raw', 'the prompt is a text to go on from');
+  return addEngineOptions(command)
     .option('--stats', 'print tokens and speed to stderr')
     .addHelpText(
       'after',
@@ -52,16 +50,16 @@ async function run(url: string, prompt: string, flags: Flags): Promise<void> {
   if (flags.chat && flags.raw) throw new UsageError('--chat and --raw exclude each other.');
   const { openModelUrl } = await import('../../artifact/store/open.ts');
   const { loadModel } = await import('../../functions/gateway/load-model.ts');
+  // Before Ctrl-C is taken over: whoever waits for input to end should be able to leave.
+  const given = prompt === '-' ? await readAll(process.stdin) : prompt;
   const signal = interruptSignal();
   const { store, name } = await openModelUrl(url);
-  const given = prompt === '-' ? await readAll(process.stdin) : prompt;
-  const show = progress({ format: (done, total) => `${formatBytes(done)} of ${formatBytes(total)}` });
+  const show = byteProgress();
   // Blobs that are here already are no news.
   const onProgress = (done: number, total: number) => {
     if (process.stderr.isTTY) show.update('Fetching the model', done, total);
   };
-  const { threads, cache: cacheFolder } = flags;
-  const options = { ...(threads && { threads }), cacheFolder, signal, onProgress, slots: 1 };
+  const options = { ...engineOptions(flags), signal, onProgress, slots: 1 };
   const model = await loadModel(store, name, options).finally(show.finish);
   await withResource(model.engine, () => write(model, given, flags, signal));
 }
@@ -119,12 +117,6 @@ function stats(
     `${tokens} tokens in ${ms.toFixed(0)} ms, ${((tokens * 1000) / ms).toFixed(1)} a second`;
   // The first token comes out of the prompt's own pass.
   return `\nprompt: ${speed(prompt, prefill)}\ncompletion: ${speed(Math.max(made - 1, 0), decode)}\n`;
-}
-
-function parsePositive(text: string): number {
-  const value = parseInteger(text);
-  if (value < 1) throw new InvalidArgumentError('1 or more is expected.');
-  return value;
 }
 
 function parseShare(least: number, most: number): (text: string) => number {

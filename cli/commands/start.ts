@@ -4,18 +4,18 @@ import { Command } from 'commander';
 import { InvalidDataError, NotFoundError } from '../../artifact/errors.ts';
 import packageJson from '../../package.json' with { type: 'json' };
 import { foldInto } from '../fold-into.ts';
-import { addFoldOptions, type FoldFlags, parseInteger, recordedOptions } from '../fold-options.ts';
+import { addFoldOptions, type FoldFlags, recordedOptions } from '../fold-options.ts';
 import { packageRoot } from '../package-root.ts';
 import { pullWithProgress } from '../pull-checkpoint.ts';
 import { serveModel } from '../serve-model.ts';
+import { addListenOptions, type ListenFlags, parsePort, portFromEnvironment } from '../serve-options.ts';
 import { interruptSignal } from '../signal.ts';
 
-interface Flags extends FoldFlags {
+interface Flags extends FoldFlags, Omit<ListenFlags, 'port'> {
   checkpoint?: string;
   store: string;
   name?: string;
-  host: string;
-  port: number;
+  port?: number;
 }
 
 /** Trained to run with neighbouring layers' blocks shared, so it needs no cure. */
@@ -28,7 +28,7 @@ const bundled = { path: ['checkpoints', 'tales-5m'], share: 2, quantize: 'int8' 
 const foreign = { remove: 0.1, share: 1 };
 
 export function startCommand(): Command {
-  return addFoldOptions(new Command('start'))
+  const command = addFoldOptions(new Command('start'))
     .description('fold a checkpoint, unless that was done before, and serve it')
     .option(
       '--checkpoint <path>',
@@ -36,13 +36,8 @@ export function startCommand(): Command {
     )
     .option('--store <url>', 'where folded models are kept', './models')
     .option('--name <name>', "the model's name (default: the checkpoint's)")
-    .option('--host <address>', 'address to listen on', '127.0.0.1')
-    .option(
-      '--port <number>',
-      'port to listen on (default: $PORT, else 8080)',
-      parseInteger,
-      Number(process.env.PORT || 8080),
-    )
+    .option('--port <number>', 'port to listen on (default: $PORT, else 8080)', parsePort);
+  return addListenOptions(command)
     .addHelpText(
       'after',
       `
@@ -55,6 +50,7 @@ Examples:
   npm start -- --checkpoint model.gguf --remove 0.2`,
     )
     .action(async (flags: Flags, command: Command) => {
+      const port = flags.port ?? portFromEnvironment();
       const signal = interruptSignal();
       const given = (option: string) => command.getOptionValueSource(option) !== 'default';
       const own = flags.checkpoint === undefined;
@@ -65,11 +61,7 @@ Examples:
       const path = await checkpointPath(flags.checkpoint, signal);
       const name = flags.name ?? nameOf(flags.checkpoint ?? path);
       await foldOnce(path, name, flags, signal);
-      await serveModel(
-        { store: flags.store, model: name, host: flags.host, port: flags.port, slots: 4 },
-        signal,
-        (url) => greet(url, name, own),
-      );
+      await serveModel({ ...flags, model: name, port }, signal, (url) => greet(url, name, own));
     });
 }
 

@@ -1,5 +1,7 @@
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -11,11 +13,12 @@ import { median, type Row, table } from './table.ts';
  * same context in use, perplexity on the same text by the same protocol. llama.cpp runs Q4_0, whose
  * kernels are its fastest; embedding and head have the same bits on both sides of a comparison.
  */
+const programsFolder = '.cache/peers/llama.cpp/build/bin';
 const { values: flags } = parseArgs({
   options: {
     checkpoint: { type: 'string' },
     text: { type: 'string' },
-    programs: { type: 'string', default: '.cache/peers/llama.cpp/build/bin' },
+    programs: { type: 'string', default: programsFolder },
     rounds: { type: 'string', default: '5' },
     threads: { type: 'string', default: '2' },
     'eval-tokens': { type: 'string', default: '4096' },
@@ -26,7 +29,8 @@ const { values: flags } = parseArgs({
 if (flags.help || !flags.checkpoint || !flags.text) {
   process.stdout.write(`Usage: npm run bench:peers -- --checkpoint MODEL.gguf --text TEXT.txt [options]
 
-  --programs DIR      llama.cpp's programs; load/peers/llama-cpp.sh builds them (default: ${'.cache/peers/...'})
+  --programs DIR      llama.cpp's programs; load/peers/llama-cpp.sh builds them (default:
+                      ${programsFolder})
   --rounds N          interleaved rounds (default 5)
   --threads N         of either engine (default 2)
   --eval-tokens N     of the text, for perplexity (default 4096)
@@ -131,7 +135,7 @@ async function speedOf({ file, url }: Contender): Promise<{ prefill: number; dec
 
 /** Memory with the context in use, and tokens/s through HTTP. */
 async function serverOf({ file, url }: Contender) {
-  const port = '18472';
+  const port = String(await freePort());
   const server = { url: `http://127.0.0.1:${port}`, path: file ? '/health' : '/readyz' };
   const [name] = url?.split('/').slice(-1) ?? ['model'];
   const [command, args] = file
@@ -176,6 +180,16 @@ async function serverOf({ file, url }: Contender) {
     const { resident, anonymous } = await memoryOf(pid!);
     return { http, resident, anonymous };
   });
+}
+
+/** A port that nothing listens on, or did not a moment ago: llama-server cannot pick one itself. */
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, 'close');
+  return port;
 }
 
 /** llama.cpp's weights run in float32 by Foldgate's evaluation, Foldgate's own with its own kernels. */

@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { text as readAll } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
+import { startFoldgate } from '../fixtures/command-line.ts';
 import { storedPico } from '../fixtures/served-pico.ts';
 
 const foldgate = fileURLToPath(new URL('../../bin/foldgate.js', import.meta.url));
@@ -52,7 +54,7 @@ const post = (url: string, body: object) =>
 
 it('serve answers on localhost, and run writes the same', async () => {
   const { storeUrl, modelUrl } = await storedPico('llama');
-  const { url, child, exited } = await serving(storeUrl, '--context', '64');
+  const { url, child, exited } = await serving(storeUrl, '--context', '64', '--no-spinning');
   expect(new URL(url).hostname).toBe('127.0.0.1');
   expect((await fetch(`${url}/readyz`)).status).toBe(200);
   const response = await post(url, { prompt: 'Once', max_tokens: 20, seed: 5, temperature: 0.9 });
@@ -91,6 +93,53 @@ it('run ends quietly when its reader has enough', async () => {
   stdout.destroy();
   expect(await readAll(stderr)).toBe('');
   expect(await exited).toBe(0);
+});
+
+it('run can be left while it reads its prompt', async () => {
+  const { modelUrl } = await storedPico('llama');
+  const { child, exited } = start('run', modelUrl, '-', '--raw');
+  // More than a pipe holds: once it has left, it is being read.
+  await new Promise<void>((resolve) => child.stdin.write('x'.repeat(1e6), () => resolve()));
+  child.kill('SIGINT');
+  await exited;
+  expect(child.signalCode).toBe('SIGINT');
+});
+
+it('any command ends quietly where nobody reads what it prints', async () => {
+  const { modelUrl } = await storedPico('llama');
+  const { stdout, stderr, exited } = start('inspect', modelUrl);
+  stdout.destroy();
+  expect(await readAll(stderr)).toBe('');
+  expect(await exited).toBe(0);
+});
+
+it('tells of what the machine refuses in one line', async () => {
+  const { storeUrl, modelUrl } = await storedPico('llama');
+  const inFile = await finish('copy', modelUrl, `file:${foldgate}/store/pico`);
+  expect(inFile.code).toBe(1);
+  expect(inFile.err).toMatch(/^foldgate: E(NOTDIR|EXIST): .*check the path\.$/m);
+  expect(inFile.err).not.toMatch(/^\s+at /m);
+
+  const other = createServer().listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  onTestFinished(() => void other.close());
+  const { port } = other.address() as { port: number };
+  const taken = await finish('serve', '--store', storeUrl, '--model', 'pico', '--port', String(port));
+  expect(taken.code).toBe(1);
+  expect(taken.err).toMatch(/^foldgate: Port \d+ on 127\.0\.0\.1 is taken.*\n$/);
+});
+
+it('start looks at its port before any work', async () => {
+  for (const [env, flags, message] of [
+    [{ PORT: 'abc' }, [], '$PORT is "abc"'],
+    [{ PORT: '65536' }, [], '65535'],
+    [{ PORT: '80' }, ['--port', '70000'], '65535'],
+  ] as const) {
+    const { result } = startFoldgate(['start', ...flags, '--store', '/dev/null/none'], env);
+    const { code, stderr } = await result;
+    expect(code).toBe(2);
+    expect(stderr).toContain(message);
+  }
 });
 
 it('serve lets a running request end when it is told to stop', async () => {

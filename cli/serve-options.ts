@@ -1,0 +1,59 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { UsageError } from '../artifact/errors.ts';
+import { parseCount, parseInteger } from './fold-options.ts';
+
+/** Options of every command that runs a folded model. */
+export interface EngineFlags {
+  threads?: number;
+  spinning: boolean;
+  cache?: string;
+}
+
+/** Options of every command that serves one. */
+export interface ListenFlags extends EngineFlags {
+  host: string;
+  port: number;
+  slots: number;
+  context?: number;
+}
+
+export function addEngineOptions(command: Command): Command {
+  return command
+    .option('--threads <count>', 'threads of the model (default: the cores there are)', parseCount)
+    .option('--no-spinning', 'let idle threads sleep: slower, but leaves the cores to others')
+    .option('--cache <folder>', 'where blobs are kept (default: $FOLDGATE_CACHE, else ~/.cache/foldgate)');
+}
+
+/** All but the port, whose default differs. */
+export function addListenOptions(command: Command): Command {
+  const listening = command
+    .option(
+      '--host <address>',
+      'address to listen on; 0.0.0.0 to be reached from other machines',
+      '127.0.0.1',
+    )
+    .option('--slots <count>', 'sequences that run at once; others wait', parseCount, 4)
+    .option('--context <tokens>', "prompt and completion together (default: the model's own)", parseCount);
+  return addEngineOptions(listening);
+}
+
+/** What the engine takes of the flags, and where blobs are kept. */
+export function engineOptions({ threads, spinning, cache }: EngineFlags) {
+  return { ...(threads && { threads }), spinning, cacheFolder: cache };
+}
+
+export function parsePort(text: string): number {
+  const value = parseInteger(text);
+  if (value < 0 || value > 65_535) throw new InvalidArgumentError('A port from 0 to 65535 is expected.');
+  return value;
+}
+
+/** The port that hosts of containers hand over in $PORT, else the usual one. @throws UsageError */
+export function portFromEnvironment(text = process.env.PORT): number {
+  if (!text) return 8080;
+  try {
+    return parsePort(text);
+  } catch (cause) {
+    throw new UsageError(`$PORT is ${JSON.stringify(text)}.`, { cause });
+  }
+}
