@@ -4,7 +4,7 @@ import type { Store } from '../artifact/store/store.ts';
 import type { FoldResult } from '../compressor/fold.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { calibrationText, type FoldFlags, planOf } from './fold-options.ts';
-import { formatBytes, progress } from './progress.ts';
+import { byteProgress, formatBytes, progress } from './progress.ts';
 
 export interface FoldIntoOptions {
   /** Recorded in the manifest beside the plan. */
@@ -24,12 +24,10 @@ export async function foldInto(
   const { defaultCacheFolder } = await import('../artifact/cache.ts');
   const { bytesOf } = await import('../artifact/manifest.ts');
   const { openCheckpoint } = await import('../compressor/checkpoint/open.ts');
-  const { fold } = await import('../compressor/fold.ts');
+  const { fold, publishingStep } = await import('../compressor/fold.ts');
   const { planTable } = await import('./plan-table.ts');
-  const show = progress({
-    format: (done, total) =>
-      total > 1e5 ? `${formatBytes(done)} of ${formatBytes(total)}` : `${done}/${total}`,
-  });
+  const show = progress();
+  const sending = byteProgress();
   await touchStore(store, name, signal);
   const checkpoint = await openCheckpoint(path);
   try {
@@ -51,11 +49,15 @@ export async function foldInto(
       version: packageJson.version,
       options: { ...options, plan },
       ...(quality && { quality: calibration }),
-      onProgress: show.update,
+      onProgress(step, done, total) {
+        if (step !== publishingStep) return show.update(step, done, total);
+        show.finish();
+        sending.update(step, done, total);
+      },
       onNotice: (message) => process.stderr.write(`${message}\n`),
       signal,
     });
-    show.finish();
+    sending.finish();
     if (result.resumedSteps > 0) {
       process.stderr.write(`Took up an interrupted fold: ${result.resumedSteps} steps were done already.\n`);
     }
@@ -72,6 +74,7 @@ export async function foldInto(
     return result;
   } finally {
     show.finish();
+    sending.finish();
     await checkpoint.close();
   }
 }

@@ -13,6 +13,9 @@ import { type FoldPlan, groupsOf } from './plan/plan.ts';
 import { parsePrecision, resolvePrecision } from './quantize/precision.ts';
 import { mixtureOf } from './weights/mixture.ts';
 
+/** The step whose progress is told in bytes. */
+export const publishingStep = 'Publishing';
+
 export interface FoldOptions {
   checkpoint: Checkpoint;
   plan: FoldPlan;
@@ -104,7 +107,7 @@ async function foldIn(
   const version = await publish(store, name, manifest, files, {
     onProgress: (bytes) => {
       published += bytes;
-      options.onProgress?.('Publishing', published, total);
+      options.onProgress?.(publishingStep, published, total);
     },
     ...(signal && { signal }),
   });
