@@ -121,7 +121,8 @@ async function isThere(path: string, blob: Blob): Promise<boolean> {
   return info?.isFile() === true && Number(info.size) === blob.bytes;
 }
 
-async function checkSpace(folder: string, missing: Blob[]): Promise<void> {
+/** @throws FoldgateError where the folder's disk has no room for the blobs */
+export async function checkSpace(folder: string, missing: Blob[]): Promise<void> {
   const needed = missing.reduce((sum, blob) => sum + blob.bytes, 0);
   if (needed === 0) return;
   const { bavail, bsize, blocks } = await statfs(folder);

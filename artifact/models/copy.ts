@@ -1,10 +1,17 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { defaultCacheFolder } from '../cache.ts';
+import { checkSpace, defaultCacheFolder } from '../cache.ts';
+import { InvalidDataError } from '../errors.ts';
+import { statIfThere } from '../store/atomic-file.ts';
 import type { Store } from '../store/store.ts';
 import { blobKey } from './layout.ts';
 import { type BlobSource, type PublishOptions, publishFrom } from './publish.ts';
 import { readManifest } from './read.ts';
+
+const folderPrefix = 'copy-';
+
+/** Folders of copies whose process was killed, in milliseconds since something last happened in them. */
+const abandonedAfterMs = 24 * 60 * 60 * 1000;
 
 export interface CopyOptions extends PublishOptions {
   /** Blobs on their way between two remote stores lie here for a moment. @default the cache folder */
@@ -30,13 +37,23 @@ export async function copyModel(
 ): Promise<string> {
   const { manifest } = await readManifest(from.store, from.name, options);
   await mkdir(temporaryFolder, { recursive: true });
-  const folder = await mkdtemp(join(temporaryFolder, 'copy-'));
+  await removeAbandoned(temporaryFolder);
+  const folder = await mkdtemp(join(temporaryFolder, folderPrefix));
   const source: BlobSource = {
     async withFile(blob, use, signal) {
       const key = blobKey(blob.sha256);
       const local = from.store.localPath(key);
-      if (local !== undefined) return await use(local);
+      if (local !== undefined) {
+        if ((await statIfThere(local)) === undefined) {
+          throw new InvalidDataError(
+            `Blob ${blob.sha256} of ${from.name} is missing in ${from.store.url}. ` +
+              'Run "foldgate verify" on it and publish it again.',
+          );
+        }
+        return await use(local);
+      }
       const path = join(folder, blob.sha256);
+      await checkSpace(folder, [blob]);
       await from.store.download(key, path, blob, { signal });
       try {
         await use(path);
@@ -49,5 +66,15 @@ export async function copyModel(
     return await publishFrom(to.store, to.name, manifest, source, options);
   } finally {
     await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function removeAbandoned(temporaryFolder: string): Promise<void> {
+  for (const name of await readdir(temporaryFolder)) {
+    if (!name.startsWith(folderPrefix)) continue;
+    const path = join(temporaryFolder, name);
+    const info = await statIfThere(path);
+    if (info === undefined || Date.now() - Number(info.mtimeMs) < abandonedAfterMs) continue;
+    await rm(path, { recursive: true, force: true });
   }
 }

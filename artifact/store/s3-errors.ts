@@ -2,7 +2,18 @@ import { FoldgateError, InvalidDataError, NotFoundError, UsageError } from '../e
 
 interface S3Error extends Error {
   code?: string;
+  syscall?: string;
   $metadata?: { httpStatusCode?: number };
+}
+
+/** What the local disk answers, when a file to send or to receive into fails in the midst of a request. */
+const fileErrors = new Set(
+  'ENOENT ENOSPC EDQUOT EACCES EPERM EROFS EISDIR ENOTDIR EFBIG EIO EMFILE ENFILE'.split(' '),
+);
+
+/** Sockets share some codes with files, but they fail in calls of their own. */
+function isFileError({ code, syscall }: S3Error): boolean {
+  return fileErrors.has(code ?? '') && syscall !== 'connect' && syscall !== 'getaddrinfo';
 }
 
 function statusOf(error: unknown): number | undefined {
@@ -68,6 +79,13 @@ export function explain(error: unknown, where: string, signal?: AbortSignal): ne
   }
   if (status !== undefined)
     throw new FoldgateError(`${where}: the server answered ${status} ${name}.`, cause);
+  if (isFileError(error as S3Error)) {
+    throw new FoldgateError(
+      `${where}: a file on this machine failed, not the server (${(error as Error).message}). ` +
+        'Check the local disk: its free space, and the rights to its folders.',
+      cause,
+    );
+  }
   if (code === 'ENOTFOUND') {
     throw new FoldgateError(
       `${where}: the server's name cannot be resolved. Check the endpoint; servers that want the bucket in ` +

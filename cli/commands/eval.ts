@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { Command } from 'commander';
-import { UsageError } from '../../artifact/errors.ts';
+import { NotFoundError, UsageError } from '../../artifact/errors.ts';
 import type { TokenizerFiles } from '../../artifact/tokenizer.ts';
 import type { Pieces, Quality } from '../../compressor/evaluate/pieces.ts';
 import { parseCount, parseInteger, readText } from '../fold-options.ts';
@@ -93,7 +93,11 @@ async function evaluateModel(
 ): Promise<Quality & { window: number }> {
   const { openLocalModel } = await import('../../artifact/models/open-local.ts');
   const { evaluateFolded } = await import('../../compressor/evaluate/folded.ts');
-  const { manifest, graphPath, tokenizerFiles } = await openLocalModel(url, { signal });
+  const local = await openLocalModel(url, { signal }).catch((error: unknown) => {
+    if (!(error instanceof NotFoundError)) throw error;
+    throw new NotFoundError(`${error.message} There is no checkpoint at that path either.`, { cause: error });
+  });
+  const { manifest, graphPath, tokenizerFiles } = local;
   const window = windowOf(flags, manifest.dimensions.contextLength);
   const pieces = await cut(tokenizerFiles, manifest.name, text, window, flags.tokens);
   const quality = await evaluateFolded(graphPath, manifest, pieces, {

@@ -1,18 +1,14 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { basename } from 'node:path';
 import { InvalidDataError, NotFoundError } from '../../artifact/errors.ts';
 
 /** A file of a checkpoint, read by range. */
 export class RangeFile implements AsyncDisposable {
   readonly path: string;
-  /** The file's name, for messages. */
-  readonly name: string;
   readonly size: number;
   readonly #handle: FileHandle;
 
   private constructor(path: string, handle: FileHandle, size: number) {
     this.path = path;
-    this.name = basename(path);
     this.#handle = handle;
     this.size = size;
   }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { type Manifest, type MatrixKind, type Precision, schemaVersion } from '../../artifact/manifest.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { betweenSteps } from '../forward/between-steps.ts';
 import { type FoldPlan, groupsOf } from '../plan/plan.ts';
 import { foldedSizes } from '../plan/sizes.ts';
 import { mixtureOf } from '../weights/mixture.ts';
@@ -50,6 +51,8 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
     return blob;
   };
 
+  /** A large vocabulary takes minutes: Ctrl-C is heard between its pieces, not only after it. */
+  const onRows = async () => betweenSteps(signal);
   const blocks: WrittenBlob[] = [];
   for (const [block, group] of groups.entries()) {
     const mixture = mixtureOf(group, plan.weights, plan.scores);
@@ -58,8 +61,8 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   const positions = Math.min(a.contextLength, maxPositions);
   const norms = await step('norms', () => writer.norms(plan.layers.map((layer) => layer.source)));
   const rotary = await step('rotary', () => writer.rotary(positions));
-  const embedding = await step('embedding', () => writer.vocabulary('embedding'));
-  const head = a.tiedHead ? undefined : await step('head', () => writer.vocabulary('head'));
+  const embedding = await step('embedding', () => writer.vocabulary('embedding', onRows));
+  const head = a.tiedHead ? undefined : await step('head', () => writer.vocabulary('head', onRows));
   const graph = decoderGraph({
     architecture: a,
     precision,
@@ -128,7 +131,11 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
 
 async function writeBlob(folder: string, bytes: Uint8Array): Promise<WrittenBlob> {
   const blob = await BlobWriter.create(folder, randomUUID());
-  await blob.begin('file', 'uint8', [bytes.length]);
-  await blob.append(bytes);
-  return blob.finish();
+  try {
+    await blob.add('file', 'uint8', [bytes.length], bytes);
+    return await blob.finish();
+  } catch (error) {
+    await blob.abort();
+    throw error;
+  }
 }

@@ -85,8 +85,14 @@ export class WeightWriter {
     });
   }
 
-  /** Embedding or head, some rows at a time. */
-  vocabulary(role: 'embedding' | 'head', onRows?: (rows: number) => void): Promise<WrittenBlob> {
+  /**
+   * Embedding or head, some rows at a time.
+   * @param onRows called after each of them; what it throws ends the work
+   */
+  vocabulary(
+    role: 'embedding' | 'head',
+    onRows?: (rows: number) => void | Promise<void>,
+  ): Promise<WrittenBlob> {
     const { bits, blockSize } = this.#precision.embedding;
     const tensor = this.#checkpoint.tensor(role);
     const [rows, inputs] = tensor.shape as [number, number];
@@ -106,7 +112,7 @@ export class WeightWriter {
           await blob.append(part.values);
           scales.push(part.scales);
         }
-        onRows?.(count);
+        await onRows?.(count);
       }
       if (bits === 32) return;
       await blob.begin(`${role}.scales`, 'float32', [rows, Math.ceil(inputs / blockSize!)]);

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -15,6 +15,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'foldgate-cli-'));
   store = join(folder, 'store');
   await writeFile(join(folder, 'text.txt'), 'Once upon a time there was a little girl. '.repeat(40));
+  await mkdir(join(folder, 'blocked/models/x/current.json'), { recursive: true });
   await writeFile(join(folder, 'long.txt'), 'The bird said that it was hungry, so she left. '.repeat(3000));
 });
 afterAll(() => rm(folder, { recursive: true }));
@@ -49,7 +50,7 @@ describe('plan', () => {
     await writeFile(file('plan.json'), json);
     await output('fold', pico, '--plan', file('plan.json'), '--out', modelUrl('planned'), '--no-quality');
     const { folding, layers } = JSON.parse(await output('inspect', modelUrl('planned'), '--json'));
-    expect(folding.options.plan).toEqual(plan);
+    expect(folding.options).toEqual({ plan, calibrationTokens: 2048 }); // and no option that had no say
     expect(layers).toMatchObject(plan.layers);
   });
 });
@@ -145,9 +146,32 @@ describe('a wrong call', () => {
     [2, '--out', () => ['fold', pico]],
     [2, 'unknown option', () => ['fold', pico, '--wat', '--out', modelUrl('x')]],
     [2, 'No plan could be read', () => ['fold', pico, '--plan', file('none.json'), '--out', modelUrl('x')]],
+    [
+      2,
+      '--remove, --quantize cannot be used with --plan',
+      () => [
+        'fold',
+        pico,
+        '--plan',
+        file('p.json'),
+        '--quantize',
+        'int4',
+        '--remove',
+        '0',
+        '--out',
+        modelUrl('x'),
+      ],
+    ],
+    // The store, before the checkpoint is looked at, which is not there either.
+    [1, 'where a folder is', () => ['fold', file('none'), '--out', `file:${file('blocked')}/x`]],
     [2, 'No text could be read', () => ['eval', pico, '--text', file('none.txt')]],
     [2, '--window 4096 is beyond', () => ['eval', pico, '--text', file('text.txt'), '--window', '4096']],
     [1, 'There is no checkpoint at', () => ['fold', file('none'), '--out', modelUrl('x')]],
+    [
+      1,
+      'There is no checkpoint at that path either.',
+      () => ['eval', file('typo'), '--text', file('text.txt')],
+    ],
     [1, 'There is no model', () => ['eval', modelUrl('none'), '--text', file('text.txt')]],
     [1, 'layers', () => ['fold', picoPath('gemma3'), '--plan', file('plan.json'), '--out', modelUrl('x')]],
   ])('ends with %i and says: %s', async (code, message, args) => {

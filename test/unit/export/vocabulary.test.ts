@@ -1,6 +1,7 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { Precision } from '../../../artifact/manifest.ts';
 import { WeightWriter } from '../../../compressor/export/weights.ts';
 import { roundToNearest } from '../../../compressor/quantize/blocks.ts';
 import { parsePrecision, resolvePrecision } from '../../../compressor/quantize/precision.ts';
@@ -23,7 +24,7 @@ describe('the embedding, written some thousand rows at a time', () => {
     const folder = await temporaryFolder();
     const rows: number[] = [];
     const writer = new WeightWriter({ checkpoint, precision, folder });
-    const blob = await writer.vocabulary('embedding', (count) => rows.push(count));
+    const blob = await writer.vocabulary('embedding', (count) => void rows.push(count));
     expect(rows).toEqual([4096, 4096, 809]);
     const bytes = await readFile(join(folder, blob.sha256));
     return (name: string) => {
@@ -45,6 +46,19 @@ describe('the embedding, written some thousand rows at a time', () => {
     expect(stored('scales').shape).toEqual([vocabularySize, wanted.blocks]);
     expect(sameBytes(stored('values').bytes, wanted.values)).toBe(true);
     expect(sameBytes(stored('scales').bytes, wanted.scales)).toBe(true);
+  });
+
+  it('stops between two parts, and leaves nothing', async () => {
+    const float: Precision = { bits: 32 };
+    const precision = { qkv: float, output: float, gate: float, up: float, down: float, embedding: float };
+    const folder = await temporaryFolder();
+    let parts = 0;
+    const writing = new WeightWriter({ checkpoint, precision, folder }).vocabulary('embedding', async () => {
+      if (++parts === 2) throw new Error('Interrupted.');
+    });
+    await expect(writing).rejects.toThrow('Interrupted.');
+    expect(parts).toBe(2);
+    expect(await readdir(folder)).toEqual([]);
   });
 
   it('is the table itself in float32', async () => {

@@ -1,3 +1,4 @@
+import { mkdir, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { InvalidDataError, NotFoundError } from '../../../artifact/errors.ts';
@@ -62,6 +63,35 @@ describe('copyModel', () => {
       expect((await readManifest(to, 'other')).manifest).toEqual({ ...manifest, name: 'other' });
     },
   );
+
+  it('names a blob that the local store lost', async () => {
+    const folder = await temporaryFolder();
+    const from = new FileStore(join(folder, 'store'));
+    const { manifest, files } = await makeStoredModel(folder);
+    await publish(from, 'tiny', manifest, files);
+    const { sha256 } = manifest.weights[0]!;
+    await rm(from.localPath(`blobs/${sha256}`)!);
+    const copying = copyModel({ store: from, name: 'tiny' }, { store: new MemoryStore(), name: 'tiny' });
+    await expect(copying).rejects.toThrow(InvalidDataError);
+    await expect(copying).rejects.toThrow(`Blob ${sha256} of tiny is missing in ${from.url}`);
+  });
+
+  it('sweeps away what killed copies left a day ago, and nothing of a running one', async () => {
+    const temporary = await temporaryFolder();
+    const [old, running] = [join(temporary, 'copy-aaaaaa'), join(temporary, 'copy-bbbbbb')];
+    for (const folder of [old, running]) {
+      await mkdir(folder);
+      await writeFile(join(folder, 'blob'), 'x');
+    }
+    const yesterday = Date.now() / 1000 - 25 * 3600;
+    await utimes(old, yesterday, yesterday);
+    const from = new MemoryStore();
+    const { manifest, files } = await makeStoredModel(await temporaryFolder());
+    await publish(from, 'tiny', manifest, files);
+    const options = { temporaryFolder: temporary };
+    await copyModel({ store: from, name: 'tiny' }, { store: new MemoryStore(), name: 'tiny' }, options);
+    expect(await readdir(temporary)).toEqual(['copy-bbbbbb']);
+  });
 
   it('does not spread a damaged blob', async () => {
     const folder = await temporaryFolder();
