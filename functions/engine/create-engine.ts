@@ -61,6 +61,7 @@ class WorkerEngine implements Engine {
   readonly #worker: Worker;
   readonly #exited: Promise<void>;
   readonly #streams = new Map<number, ChunkStream>();
+  readonly #prompts = new WeakMap<number[], Int32Array>();
   #nextId = 0;
   #failure: EngineError | undefined;
 
@@ -105,7 +106,11 @@ class WorkerEngine implements Engine {
     this.#post({
       type: 'generate',
       id,
-      request: { ...request, maxTokens: Math.min(request.maxTokens, room) },
+      request: {
+        ...request,
+        prompt: this.#sharedPrompt(request.prompt),
+        maxTokens: Math.min(request.maxTokens, room),
+      },
     });
     let finished = false;
     try {
@@ -119,6 +124,17 @@ class WorkerEngine implements Engine {
       this.#streams.delete(id);
       if (!finished) this.#post({ type: 'cancel', id });
     }
+  }
+
+  /** The choices of one request have the same prompt: one copy of it serves all that wait and run. */
+  #sharedPrompt(prompt: number[]): Int32Array {
+    let shared = this.#prompts.get(prompt);
+    if (!shared) {
+      shared = new Int32Array(new SharedArrayBuffer(prompt.length * Int32Array.BYTES_PER_ELEMENT));
+      shared.set(prompt);
+      this.#prompts.set(prompt, shared);
+    }
+    return shared;
   }
 
   #deliver(message: Extract<FromWorker, { id: number }>): void {

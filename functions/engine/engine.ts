@@ -21,7 +21,7 @@ export interface EngineLimits {
 }
 
 export interface GenerationRequest {
-  /** At least one token id. */
+  /** At least one token id. Requests may have one in common; it stays as it is from then on. */
   prompt: number[];
   /** Upper bound on generated tokens; also cut by the context length. */
   maxTokens: number;

@@ -9,8 +9,13 @@ export interface WorkerOptions {
   slots: number;
 }
 
+/** A request whose prompt may lie in memory that both threads see. */
+export interface SharedRequest extends Omit<GenerationRequest, 'prompt'> {
+  prompt: number[] | Int32Array;
+}
+
 export type ToWorker =
-  | { type: 'generate'; id: number; request: GenerationRequest }
+  | { type: 'generate'; id: number; request: SharedRequest }
   | { type: 'cancel'; id: number }
   | { type: 'close' };
 

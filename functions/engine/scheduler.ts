@@ -1,7 +1,8 @@
 import { setImmediate as nextEvents } from 'node:timers/promises';
 import type { Decoder } from '../../artifact/decoder/decoder.ts';
 import type { KvCache } from '../../artifact/decoder/kv-cache.ts';
-import type { GenerationChunk, GenerationRequest } from './engine.ts';
+import type { GenerationChunk } from './engine.ts';
+import type { SharedRequest } from './messages.ts';
 import { Sampler } from './sampler.ts';
 
 /** Prompt tokens between two turns of other sequences: bounds how long a long prompt stalls them. */
@@ -42,7 +43,7 @@ export class Scheduler {
     this.#callbacks = callbacks;
   }
 
-  add(id: number, request: GenerationRequest): void {
+  add(id: number, request: SharedRequest): void {
     this.#waiting.push({ id, request, queuedAt: performance.now() });
     if (!this.#busy) void this.#run();
   }
@@ -116,7 +117,7 @@ export class Scheduler {
 
 interface Waiting {
   id: number;
-  request: GenerationRequest;
+  request: SharedRequest;
   queuedAt: number;
 }
 
@@ -125,11 +126,13 @@ class Sequence {
   readonly id: number;
   cancelled = false;
   cache: KvCache | undefined;
-  readonly #request: GenerationRequest;
+  readonly #request: SharedRequest;
   readonly #sampler: Sampler;
   readonly #stopTokens: Set<number>;
-  /** Tokens that the model has not seen yet: the rest of the prompt, or the last token made. */
-  #pending: number[];
+  /** The prompt, or the last token made. */
+  #pending: number[] | Int32Array;
+  /** How many of them the model has seen. */
+  #seen = 0;
   #made: number[] = [];
   #count = 0;
   readonly #queuedAt: number;
@@ -145,15 +148,15 @@ class Sequence {
     this.#pending = request.prompt;
   }
 
-  upcoming(limit: number): number[] {
+  upcoming(limit: number): number[] | Int32Array {
     this.#startedAt ??= performance.now();
-    return this.#pending.length > limit ? this.#pending.slice(0, limit) : this.#pending;
+    return this.#pending.slice(this.#seen, this.#seen + limit);
   }
 
   /** @returns whether all pending tokens have been seen, so that a new one can be made */
   advance(tokens: number): boolean {
-    this.#pending = this.#pending.slice(tokens);
-    return this.#pending.length === 0;
+    this.#seen += tokens;
+    return this.#seen === this.#pending.length;
   }
 
   /** Makes the next token. @returns what there is to deliver now */
@@ -165,6 +168,7 @@ class Sequence {
       this.#made.push(token);
       this.#count++;
       this.#pending = [token];
+      this.#seen = 0;
     }
     const finish = stopped ? 'stop' : this.#count >= this.#request.maxTokens ? 'length' : undefined;
     if (finish) return { tokens: this.#made, finish, timings: this.#timings() };
