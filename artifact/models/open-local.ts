@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { type FetchOptions, fetchModel } from '../cache.ts';
 import type { Manifest } from '../manifest.ts';
 import { openModelUrl } from '../store/open.ts';
 import type { TokenizerFiles } from '../tokenizer.ts';
 import { readManifest } from './read.ts';
+import { readTokenizerFiles } from './tokenizer-files.ts';
 
 /** A published model whose blobs lie on the local disk. */
 export interface LocalFoldedModel {
@@ -17,13 +17,6 @@ export async function openLocalModel(url: string, options: FetchOptions = {}): P
   const { store, name } = await openModelUrl(url);
   const { manifest } = await readManifest(store, name, options.signal ? { signal: options.signal } : {});
   const local = await fetchModel(store, manifest, options);
-  const config = manifest.tokenizer['tokenizer_config.json'];
-  return {
-    manifest,
-    graphPath: local.graphPath,
-    tokenizerFiles: {
-      'tokenizer.json': await readFile(local.file(manifest.tokenizer['tokenizer.json'].sha256)),
-      ...(config && { 'tokenizer_config.json': await readFile(local.file(config.sha256)) }),
-    },
-  };
+  const tokenizerFiles = await readTokenizerFiles(manifest, local);
+  return { manifest, graphPath: local.graphPath, tokenizerFiles };
 }

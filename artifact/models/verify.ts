@@ -1,6 +1,6 @@
 import { mapConcurrently } from '../concurrency.ts';
 import { NotFoundError } from '../errors.ts';
-import { type Blob, blobsOf } from '../manifest.ts';
+import { type Blob, blobsOf, bytesOf } from '../manifest.ts';
 import { digestProblem } from '../store/digest.ts';
 import type { Store, TransferOptions } from '../store/store.ts';
 import { blobKey } from './layout.ts';
@@ -38,7 +38,7 @@ export async function verify(
   return {
     version,
     blobs: blobs.length,
-    bytes: blobs.reduce((sum, blob) => sum + blob.bytes, 0),
+    bytes: bytesOf(manifest),
     broken: checked.flatMap(({ sha256, problem }) => (problem === undefined ? [] : [{ sha256, problem }])),
   };
 }

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
-import { fetchModel, type LocalModel } from '../../artifact/cache.ts';
+import { fetchModel } from '../../artifact/cache.ts';
 import { InvalidDataError } from '../../artifact/errors.ts';
-import { blobsOf, type Manifest } from '../../artifact/manifest.ts';
+import { bytesOf, type Manifest } from '../../artifact/manifest.ts';
 import { readManifest } from '../../artifact/models/read.ts';
+import { readTokenizerFiles } from '../../artifact/models/tokenizer-files.ts';
 import type { Store } from '../../artifact/store/store.ts';
 import { parseTokenizer, type Tokenizer } from '../../artifact/tokenizer.ts';
 import { createEngine, type EngineOptions } from '../engine/create-engine.ts';
@@ -33,7 +33,7 @@ export async function loadModel(store: Store, name: string, options: LoadOptions
   });
   const starting = createEngine({ ...engineOptions, graphPath: local.graphPath, manifest });
   try {
-    const tokenizer = await readTokenizer(manifest, local);
+    const tokenizer = parseTokenizer(await readTokenizerFiles(manifest, local), manifest.name);
     const texts = textParts(manifest, tokenizer);
     return { name, fingerprint: `fp_${digest.slice(0, 12)}`, engine: await starting, tokenizer, ...texts };
   } catch (error) {
@@ -41,15 +41,6 @@ export async function loadModel(store: Store, name: string, options: LoadOptions
     await starting.then((engine) => engine[Symbol.asyncDispose]()).catch(() => {});
     throw error;
   }
-}
-
-async function readTokenizer(manifest: Manifest, local: LocalModel): Promise<Tokenizer> {
-  const { 'tokenizer.json': json, 'tokenizer_config.json': config } = manifest.tokenizer;
-  const files = {
-    'tokenizer.json': await readFile(local.file(json.sha256)),
-    'tokenizer_config.json': config && (await readFile(local.file(config.sha256))),
-  };
-  return parseTokenizer(files, manifest.name);
 }
 
 function textParts(manifest: Manifest, tokenizer: Tokenizer) {
@@ -89,7 +80,7 @@ function compiled(
 }
 
 function counted(manifest: Manifest, onProgress: LoadOptions['onProgress']): (bytes: number) => void {
-  const total = blobsOf(manifest).reduce((sum, blob) => sum + blob.bytes, 0);
+  const total = bytesOf(manifest);
   let done = 0;
   return (bytes) => {
     done += bytes;

@@ -1,14 +1,16 @@
 import { cp, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { readManifest } from '../../artifact/models/read.ts';
 import { openModelUrl } from '../../artifact/store/open.ts';
 import { startFoldgate } from '../fixtures/command-line.ts';
+import { startHub } from '../fixtures/hub-server.ts';
 import { picoPath } from '../fixtures/pico.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 
 /** Starts, waits until the model is served, and stops. @returns what it said */
 async function startAndStop(folder: string, ...flags: string[]): Promise<string> {
+  const name = flags.includes('hf:maker/pico') ? 'pico' : 'tiny';
   const { child, result } = startFoldgate(
     [
       'start',
@@ -21,10 +23,10 @@ async function startAndStop(folder: string, ...flags: string[]): Promise<string>
   let told = '';
   child.stdout!.on('data', (text) => {
     told += text;
-    if (!child.killed && told.includes('Serving tiny at')) child.kill('SIGTERM');
+    if (!child.killed && told.includes(`Serving ${name} at`)) child.kill('SIGTERM');
   });
   const { stderr, stdout } = await result;
-  expect(stdout, stderr).toContain('Serving tiny at');
+  expect(stdout, stderr).toContain(`Serving ${name} at`);
   return stderr;
 }
 
@@ -56,3 +58,21 @@ it('folds once, and again where the options, the checkpoint or the manifest ask 
   expect(damaged).toContain(folding);
   expect(JSON.parse(await readFile(pointer, 'utf8')).manifest).toMatch(/^[0-9a-f]{64}$/);
 }, 180_000);
+
+it('serves what it folded from the hub, when the hub is away', async () => {
+  const folder = await temporaryFolder();
+  const names = ['config.json', 'tokenizer.json', 'tokenizer_config.json', 'model.safetensors'];
+  const files = await Promise.all(
+    names.map(async (name) => [name, await readFile(join(picoPath('llama'), name))] as const),
+  );
+  const hub = await startHub('maker/pico', Object.fromEntries(files));
+  onTestFinished(() => hub.close());
+  vi.stubEnv('HF_ENDPOINT', hub.url);
+  vi.stubEnv('HF_TOKEN', '');
+  onTestFinished(() => void vi.unstubAllEnvs());
+  expect(await startAndStop(folder, '--checkpoint', 'hf:maker/pico')).toContain('Published pico');
+  await hub.close();
+  const offline = await startAndStop(folder, '--checkpoint', 'hf:maker/pico');
+  expect(offline).toContain('Using what was pulled before');
+  expect(offline).toContain('pico is folded already');
+}, 120_000);
