@@ -82,7 +82,12 @@ export async function foldInto(
 /** Tells of a wrong bucket or wrong credentials now, not after an hour of folding. */
 async function touchStore(store: Store, name: string, signal: AbortSignal): Promise<void> {
   const { readPointer } = await import('../artifact/models/read.ts');
-  await readPointer(store, name, { signal }).catch((error: unknown) => {
-    if (!(error instanceof InvalidDataError)) throw error; // a broken one is replaced
+  const { manifestPrefix } = await import('../artifact/models/layout.ts');
+  const published = await readPointer(store, name, { signal }).catch((error: unknown) => {
+    if (!(error instanceof InvalidDataError)) throw error;
+    return error; // a broken one is replaced
   });
+  // An object that is missing looks like a bucket that is; a listing tells them apart.
+  if (published === undefined)
+    await store.list(manifestPrefix(name), { signal })[Symbol.asyncIterator]().next();
 }

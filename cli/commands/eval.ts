@@ -1,11 +1,13 @@
 import { stat } from 'node:fs/promises';
 import { Command } from 'commander';
 import { NotFoundError, UsageError } from '../../artifact/errors.ts';
+import type { LocalFoldedModel } from '../../artifact/models/open-local.ts';
 import type { TokenizerFiles } from '../../artifact/tokenizer.ts';
 import type { Pieces, Quality } from '../../compressor/evaluate/pieces.ts';
 import { parseCount, parseInteger, readText } from '../fold-options.ts';
 import { type Progress, progress } from '../progress.ts';
 import { interruptSignal } from '../signal.ts';
+import { withTransfer } from '../transfer.ts';
 
 /** Tokens of a window where the user names none. */
 const defaultWindow = 256;
@@ -91,9 +93,8 @@ async function evaluateModel(
   show: Progress,
   signal: AbortSignal,
 ): Promise<Quality & { window: number }> {
-  const { openLocalModel } = await import('../../artifact/models/open-local.ts');
   const { evaluateFolded } = await import('../../compressor/evaluate/folded.ts');
-  const local = await openLocalModel(url, { signal }).catch((error: unknown) => {
+  const local = await fetchModel(url, signal).catch((error: unknown) => {
     if (!(error instanceof NotFoundError)) throw error;
     throw new NotFoundError(`${error.message} There is no checkpoint at that path either.`, { cause: error });
   });
@@ -105,6 +106,16 @@ async function evaluateModel(
     signal,
   });
   return { ...quality, window };
+}
+
+/** Brings the model to this machine, showing how far it is where that takes time. */
+async function fetchModel(url: string, signal: AbortSignal): Promise<LocalFoldedModel> {
+  const { openModelUrl } = await import('../../artifact/store/open.ts');
+  const { inspect } = await import('../../artifact/models/inspect.ts');
+  const { openLocalModel } = await import('../../artifact/models/open-local.ts');
+  const { store, name } = await openModelUrl(url);
+  const { bytes } = await inspect(store, name, { signal });
+  return withTransfer(`Fetching ${name}`, bytes, (onProgress) => openLocalModel(url, { signal, onProgress }));
 }
 
 /** @throws UsageError for a window that the model cannot see at once */

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { publish } from '../../artifact/models/publish.ts';
 import { FileStore } from '../../artifact/store/file.ts';
 import { startFoldgate } from '../fixtures/command-line.ts';
+import { picoPath } from '../fixtures/pico.ts';
 import { makeStoredModel } from '../fixtures/stored-model.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 import { FaultProxy } from './fault-proxy.ts';
@@ -38,6 +39,26 @@ describe.skipIf(!isInstalled('versitygw'))('the command line with S3', () => {
     // S3 counts whole seconds, and what was written in this one is not old.
     const collected = await run('gc', `s3://${bucket}/team`, '--dry-run', '--older-than', '0s', '--json');
     expect(collected.code).toBe(0);
+  });
+
+  it('folds into S3 and evaluates from there, showing the download', async () => {
+    const bucket = await server.makeBucket();
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'text.txt'), 'Once upon a time there was a little girl. '.repeat(5));
+    const foldgate = (...args: string[]) => {
+      const environment = { ...clientEnvironment(server.endpoint), FOLDGATE_CACHE: join(folder, 'cache') };
+      return startFoldgate(args, environment).result;
+    };
+    const url = `s3://${bucket}/tiny`;
+    const folded = await foldgate('fold', picoPath('llama'), '--no-quality', '--out', url);
+    expect(folded).toMatchObject({ code: 0, stdout: `${url}\n` });
+    const evaluated = await foldgate('eval', url, '--text', join(folder, 'text.txt'), '--json');
+    expect(JSON.parse(evaluated.stdout).perplexity).toBeGreaterThan(1);
+    expect(evaluated.stderr).toContain('Fetching tiny');
+
+    // A wrong bucket shows before the checkpoint is opened, which is not there either.
+    const wrong = await foldgate('fold', join(folder, 'none'), '--out', 's3://no-such-bucket-here/tiny');
+    expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining('there is no such bucket') });
   });
 
   it('tidies up after Ctrl-C: exit code 130, no upload left, no model', async () => {
