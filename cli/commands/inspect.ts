@@ -25,7 +25,7 @@ async function inspect(url: string, { json }: { json?: boolean }): Promise<void>
 }
 
 /** The human form: facts, the table of layers, the blobs. */
-export function describeModel(summary: ModelSummary): string {
+function describeModel(summary: ModelSummary): string {
   const { dimensions: size, folding, layers } = summary;
   const saved = 1 - summary.parameters / summary.originalParameters;
   const facts = [
