@@ -8,6 +8,13 @@ three, or with a few inner layers left out. During the first part of the run
 there are only the even blocks; then the odd ones start as copies and get
 weights of their own.
 
+Early on most of the second layers of the pairs are skipped, which makes steps
+cheaper; they come in one by one.
+
+The work of a step is cut into small batches that several single-threaded
+processes take from a common counter, so a core that is busy with something
+else only takes fewer of them.
+
 The schedule follows the clock. Every step moves `progress` on by its share of
 the time that is left until the deadline, so learning rates always reach zero
 there, however fast the machine turns out to be. A step during which the
@@ -26,6 +33,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.multiprocessing as mp
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
@@ -55,6 +63,10 @@ def choose_plan(layers, progress, settings, rng):
         plan = share_plan(layers, 1, dropped)
     else:
         plan = share_plan(layers, 3 if name.startswith("share3") else 2, dropped)
+    t = settings["training"]
+    keep = t["early_depth"] + (1 - t["early_depth"]) * progress / t["full_depth_from"]
+    if name == "share2" and keep < 1:  # skip second layers of pairs, fewer and fewer
+        plan = [(layer, block) for layer, block in plan if layer == block or rng.random() < keep]
     if tied:  # the odd blocks do not exist yet
         plan = [(layer, block - block % 2) for layer, block in plan]
     return name, plan
@@ -80,6 +92,76 @@ def heldout_loss(model, documents, plan):
     return total / count
 
 
+class Shared:
+    """What the processes share during a step: weights, batch, plan, gradients."""
+
+    def __init__(self, model, tokens_per_step, workers, context):
+        self.model = model.share_memory()
+        self.params = [p for _, p in model.named_parameters()]
+        size = sum(p.numel() for p in self.params)
+        self.gradients = [torch.zeros(size).share_memory_() for _ in range(workers - 1)]
+        self.used = [torch.zeros(len(self.params), dtype=torch.bool).share_memory_() for _ in range(workers - 1)]
+        self.losses = torch.zeros(workers).share_memory_()
+        self.ids = torch.zeros(2, tokens_per_step, dtype=torch.int64).share_memory_()
+        self.plan = torch.zeros(model.layers, 2, dtype=torch.int64).share_memory_()
+        self.header = torch.zeros(4, dtype=torch.int64).share_memory_()  # length, rows a time, layers in plan, stop
+        self.taken = context.Value("i", 0)
+        self.start = context.Barrier(workers)
+        self.end = context.Barrier(workers)
+
+
+def run_share(shared, rank):
+    """Take small batches until none is left; gradients pile up in .grad."""
+    length, rows, depth, _ = shared.header.tolist()
+    plan = [tuple(pair) for pair in shared.plan[:depth].tolist()]
+    ids = shared.ids[0].view(-1, rows, length)
+    targets = shared.ids[1].view(-1, rows, length)
+    total = 0.0
+    while True:
+        with shared.taken.get_lock():
+            i = shared.taken.value
+            shared.taken.value += 1
+        if i >= len(ids):
+            break
+        loss = shared.model.loss(ids[i], targets[i], plan) / len(ids)
+        loss.backward()
+        total += loss.item()
+    shared.losses[rank] = total
+
+
+def helper(shared, rank, compiled):
+    """The loop of every process but the first."""
+    torch.set_num_threads(1)
+    if compiled:
+        shared.model.compile()
+    params = [p for _, p in shared.model.named_parameters()]
+    flat, used = shared.gradients[rank - 1], shared.used[rank - 1]
+    while True:
+        shared.start.wait()
+        if shared.header[3]:
+            return
+        run_share(shared, rank)
+        at = 0
+        for i, p in enumerate(params):
+            used[i] = p.grad is not None
+            if p.grad is not None:
+                flat[at : at + p.numel()] = p.grad.flatten()
+                p.grad = None
+            at += p.numel()
+        shared.end.wait()
+
+
+def collect(shared):
+    """Add the other processes' gradients to this one's."""
+    for flat, used in zip(shared.gradients, shared.used):
+        at = 0
+        for p, here in zip(shared.params, used.tolist()):
+            if here:
+                part = flat[at : at + p.numel()].view_as(p)
+                p.grad = part.clone() if p.grad is None else p.grad.add_(part)
+            at += p.numel()
+
+
 def export(model, settings, out, metrics_path, tied):
     """Write the Hugging Face folder; each file appears whole or not at all."""
     out.mkdir(parents=True, exist_ok=True)
@@ -91,6 +173,7 @@ def export(model, settings, out, metrics_path, tied):
         temporary = out / (name + ".tmp")
         temporary.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
+        temporary.chmod(0o644)
         os.replace(temporary, out / name)
 
     put("model.safetensors", lambda p: save_file(to_hf_tensors(model), p, metadata={"format": "pt"}))
@@ -108,14 +191,14 @@ def main():
     ap.add_argument("--work", required=True, help="folder for the resumable state")
     ap.add_argument("--minutes", type=float, default=100)
     ap.add_argument("--heldout-bytes", type=int, default=200_000)
-    ap.add_argument("--threads", type=int, default=2)
+    ap.add_argument("--workers", type=int, default=2, help="processes, one thread each")
     ap.add_argument("--max-steps", type=int, default=0, help="stop early, for a trial")
     ap.add_argument("--no-compile", action="store_true")
     ap.add_argument("--resume", action="store_true")
     args = ap.parse_args()
 
     deadline = time.monotonic() + args.minutes * 60
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(1)
     settings = json.loads((HERE / "config.json").read_text())
     t = settings["training"]
     out, work = Path(args.out), Path(args.work)
@@ -150,6 +233,10 @@ def main():
         print(f"resumed at step {step}, progress {progress:.3f}", flush=True)
     elif metrics_path.exists():
         metrics_path.unlink()
+    context = mp.get_context("spawn")
+    shared = Shared(model, t["tokens_per_step"], args.workers, context)
+    for rank in range(1, args.workers):
+        context.Process(target=helper, args=(shared, rank, not args.no_compile), daemon=True).start()
     if not args.no_compile:
         model.compile()
 
@@ -157,18 +244,17 @@ def main():
     stream = token_stream(encoded, random.Random(t["seed"] + 1000 + passes))
     buffer = np.zeros(0, dtype=np.int64)
 
-    def next_batch(length):
+    def next_batch():
         nonlocal buffer
-        rows = t["tokens_per_step"] // length
-        need = rows * length + 1
+        need = t["tokens_per_step"] + 1
         parts, have = [buffer], len(buffer)
         while have < need:
             parts.append(next(stream))
             have += len(parts[-1])
         buffer = np.concatenate(parts)
-        chunk = torch.from_numpy(buffer[:need].copy())
-        buffer = buffer[need - 1 :]
-        return chunk[:-1].view(rows, length), chunk[1:].view(rows, length)
+        shared.ids[0] = torch.from_numpy(buffer[: need - 1])
+        shared.ids[1] = torch.from_numpy(buffer[1:need])
+        buffer = buffer[need - 1 :].copy()
 
     def save_state():
         torch.save(
@@ -198,9 +284,15 @@ def main():
 
         name, plan = choose_plan(layers, progress, settings, rng)
         length = t["sequence_length_late" if progress >= t["late_from"] else "sequence_length_early"]
-        ids, targets = next_batch(length)
-        loss = model.loss(ids, targets, plan)
-        loss.backward()
+        next_batch()
+        shared.header[:] = torch.tensor([length, t["tokens_at_once"] // length, len(plan), 0])
+        shared.plan[: len(plan)] = torch.tensor(plan)
+        shared.taken.value = 0
+        shared.start.wait()
+        run_share(shared, 0)
+        shared.end.wait()
+        collect(shared)
+        value = shared.losses.sum().item()
         torch.nn.utils.clip_grad_norm_([model.embedding, *norms], t["grad_clip"])
         scale = rate(progress, t)
         muon.param_groups[0]["lr"] = t["muon_lr"] * scale
@@ -214,18 +306,17 @@ def main():
         now = time.monotonic()
         took = now - last
         last = now
-        active = min(took, 5 * statistics.median(durations)) if len(durations) >= 10 else took
+        active = min(took, 5 * statistics.median(durations)) if len(durations) >= 10 else 0.0
         durations.append(took)
         remaining = deadline - now
         progress = 1.0 if remaining <= active else min(1.0, progress + (1 - progress) * active / (remaining + active))
         step += 1
         tokens += t["tokens_per_step"]
         since.append((now, tokens))
-        value = loss.item()
         smooth[name] = value if name not in smooth else 0.95 * smooth[name] + 0.05 * value
 
         record = None
-        if step % 25 == 0 or step == 1:
+        if step % 25 == 0 or step <= 3:
             speed = 0 if len(since) < 2 else (since[-1][1] - since[0][1]) / (since[-1][0] - since[0][0])
             record = dict(
                 step=step, progress=round(progress, 4), tokens=tokens, tokens_per_second=round(speed),
@@ -251,6 +342,8 @@ def main():
             last_export = now
             export(model, settings, out, metrics_path, tied=not untied)
 
+    shared.header[3] = 1
+    shared.start.wait()
     if args.max_steps == 0:
         print(f"done: {step} steps, {tokens} tokens, {tokens / corpus:.2f} passes", flush=True)
 
