@@ -15,7 +15,7 @@ export async function serveModel(
   stopped: AbortSignal,
   onReady?: (url: string) => void,
 ): Promise<void> {
-  const { keepHeapSmall } = await import('../functions/small-heap.ts');
+  const { collectGarbage, keepHeapSmall } = await import('../functions/small-heap.ts');
   keepHeapSmall();
   const { openStore } = await import('../artifact/store/open.ts');
   const { loadModel } = await import('../functions/gateway/load-model.ts');
@@ -52,6 +52,7 @@ export async function serveModel(
     // A model that cannot be loaded at the start is a mistake to be told of; later ones are tried again.
     const model = await Promise.race([service.load().catch(withoutWrapping), aborted(stopped)]);
     wasReady = true;
+    collectGarbage();
     if (model)
       log(`${model.name} is ready: ${server.url}/v1, context ${model.engine.limits.contextLength} tokens.`);
     if (model) onReady?.(server.url);

@@ -44,7 +44,7 @@ const [promptTokens, decodedTokens] = ['128', '64'];
 /** Tokens in use when memory is read. */
 const contextTokens = 1024;
 const program = (name: string) => join(flags.programs, name);
-const foldgate = (...args: string[]) => run(process.execPath, ['bin/foldgate.js', ...args]);
+const foldgate = (...args: string[]) => run(process.execPath, ['load/peers/built.mjs', ...args]);
 const folder = '.cache/peers/models';
 
 interface Contender {
@@ -146,7 +146,7 @@ async function serverOf({ file, url }: Contender) {
     : [
         process.execPath,
         [
-          'bin/foldgate.js',
+          'load/peers/built.mjs',
           'serve',
           '--store',
           folder,
@@ -154,6 +154,8 @@ async function serverOf({ file, url }: Contender) {
           name!,
           '--threads',
           threads,
+          '--context',
+          String(contextTokens),
           '--slots',
           '1',
           '--port',
