@@ -1,11 +1,9 @@
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { complete, memoryOf, run, withServer } from './process.ts';
+import { complete, freePort, memoryOf, run, withServer } from './process.ts';
 import { median, type Row, table } from './table.ts';
 
 /**
@@ -182,16 +180,6 @@ async function serverOf({ file, url }: Contender) {
     const { resident, anonymous } = await memoryOf(pid!);
     return { http, resident, anonymous };
   });
-}
-
-/** A port that nothing listens on, or did not a moment ago: llama-server cannot pick one itself. */
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
 }
 
 /** llama.cpp's weights run in float32 by Foldgate's evaluation, Foldgate's own with its own kernels. */

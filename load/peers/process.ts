@@ -1,6 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
@@ -52,4 +53,14 @@ export async function complete(url: string, body: Record<string, unknown>) {
   });
   if (!response.ok) throw new Error(`${url}: ${await response.text()}`);
   return (await response.json()) as { usage: { prompt_tokens: number; completion_tokens: number } };
+}
+
+/** A port that nothing listens on, or did not a moment ago: llama-server cannot pick one itself. */
+export async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, 'close');
+  return port;
 }
