@@ -6,7 +6,7 @@ const binary = /\.(safetensors|gguf|onnx|bin|png|npz|npy|gz|zip)$/;
 /** What belongs to one machine or person, each with a text that must be found. /home/me is everybody's. */
 const belongings: [what: string, pattern: RegExp, example: string][] = [
   ['home folder', /(?<![\w.])\/(?:root|(?:home|Users)\/(?!me\b|you\b)\w+)\//, 'see /home/ada/notes'],
-  ['workplace folder', /(?<![\w.])\/(?:work|opt\/(?:pt|node24)|tmp\/models)\//, 'cd /work/main'],
+  ['temporary folder of one machine', /(?<![\w.])\/(?:tmp|opt|srv)\/\w+\/\w+\//, 'cd /opt/models/llama/x'],
   [
     'registry host',
     /\b(?:registry\.(?:npmjs|yarnpkg)|pypi\.org|files\.pythonhosted|proxy\.golang)\b/,
