@@ -52,10 +52,11 @@ export async function serveModel(
     // A model that cannot be loaded at the start is a mistake to be told of; later ones are tried again.
     const model = await Promise.race([service.load().catch(withoutWrapping), aborted(stopped)]);
     wasReady = true;
-    collectGarbage();
-    if (model)
+    if (model) {
+      collectGarbage();
       log(`${model.name} is ready: ${server.url}/v1, context ${model.engine.limits.contextLength} tokens.`);
-    if (model) onReady?.(server.url);
+      onReady?.(server.url);
+    }
     await aborted(stopped);
     if (server.running > 0) log(`Stopping; ${server.running} requests are still running.`);
   } finally {

@@ -115,7 +115,7 @@ export class GraphBuilder {
   }
 
   /** The serialized model. */
-  build(name: string, metadata: Record<string, string> = {}): Uint8Array {
+  build(name: string): Uint8Array {
     const model = create(ModelProtoSchema, {
       irVersion,
       producerName: 'foldgate',
@@ -123,7 +123,6 @@ export class GraphBuilder {
         { domain: '', version: BigInt(opsetVersion) },
         { domain: 'com.microsoft', version: 1n },
       ],
-      metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
       graph: {
         name,
         node: this.#nodes,

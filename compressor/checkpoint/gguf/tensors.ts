@@ -1,6 +1,7 @@
 import { InvalidDataError } from '../../../artifact/errors.ts';
 import type { StoredTensor } from '../canonical.ts';
 import { limits } from '../limits.ts';
+import { checkOverlaps } from '../overlaps.ts';
 import type { RangeFile } from '../range-file.ts';
 import type { BlockForm } from './dequantize/block-form.ts';
 import { formName, formOf, readableForms } from './dequantize/forms.ts';
@@ -37,18 +38,6 @@ function bytesOf(file: RangeFile, { name, dimensions }: GgufTensor, form: BlockF
   }
   // As a float: a product beyond 2^53 loses digits, but stays far beyond every file's size.
   return (dimensions.reduce((product, size) => product * size, 1) / form.blockSize) * form.blockBytes;
-}
-
-function checkOverlaps(file: RangeFile, ranges: { name: string; start: number; end: number }[]): void {
-  ranges.sort((a, b) => a.start - b.start || a.end - b.end);
-  for (let i = 1; i < ranges.length; i++) {
-    const [before, range] = [ranges[i - 1]!, ranges[i]!];
-    if (range.start < before.end) {
-      throw new InvalidDataError(
-        `${file.path}: the data of ${before.name} and ${range.name} overlap. Fetch the file again.`,
-      );
-    }
-  }
 }
 
 function storedTensor(file: RangeFile, tensor: GgufTensor, form: BlockForm | undefined): StoredTensor {

@@ -4,6 +4,7 @@ import type { StoredTensor } from '../canonical.ts';
 import { decodeFloats, type FloatForm, floatBytes } from '../float.ts';
 import { parseObject } from '../json.ts';
 import { limits } from '../limits.ts';
+import { checkOverlaps } from '../overlaps.ts';
 import type { RangeFile } from '../range-file.ts';
 
 const tensorSchema = z.object({
@@ -53,18 +54,6 @@ export async function readSafetensors(file: RangeFile): Promise<Map<string, Stor
   }
   checkOverlaps(file, ranges);
   return tensors;
-}
-
-function checkOverlaps(file: RangeFile, ranges: { name: string; start: number; end: number }[]): void {
-  ranges.sort((a, b) => a.start - b.start || a.end - b.end);
-  for (let i = 1; i < ranges.length; i++) {
-    const [before, range] = [ranges[i - 1]!, ranges[i]!];
-    if (range.start < before.end) {
-      throw new InvalidDataError(
-        `${file.path}: the data of ${before.name} and ${range.name} overlap. Fetch the file again.`,
-      );
-    }
-  }
 }
 
 function storedTensor(
