@@ -4,7 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../artifact/errors.ts';
 import { parseTokenizer } from '../artifact/tokenizer.ts';
 import type { Checkpoint } from '../compressor/checkpoint/checkpoint.ts';
-import type { Pieces } from '../compressor/evaluate/pieces.ts';
+import type { TextWindows } from '../compressor/evaluate/windows.ts';
 import { type FoldPlan, type SharedWeights, sharedWeights } from '../compressor/plan/plan.ts';
 import type { Progress } from './progress.ts';
 
@@ -82,15 +82,15 @@ const calibrationWindow = 256;
 export async function calibrationText(
   checkpoint: Checkpoint,
   flags: Pick<FoldFlags, 'calibration' | 'calibrationTokens'>,
-): Promise<{ text: Pieces; description: string }> {
-  const { cutPieces } = await import('../compressor/evaluate/pieces.ts');
+): Promise<{ text: TextWindows; description: string }> {
+  const { cutWindows } = await import('../compressor/evaluate/windows.ts');
   const tokenizer = parseTokenizer(await checkpoint.tokenizerFiles(), checkpoint.name);
   const text = flags.calibration
     ? await readText(flags.calibration)
     : (await import('../compressor/calibration/default-text.ts')).defaultText;
   const window = Math.min(calibrationWindow, checkpoint.architecture.contextLength);
   return {
-    text: cutPieces(tokenizer, text, window, flags.calibrationTokens),
+    text: cutWindows(tokenizer, text, window, flags.calibrationTokens),
     description: flags.calibration === undefined ? 'built-in text' : basename(flags.calibration),
   };
 }
@@ -105,7 +105,7 @@ export async function readText(path: string): Promise<string> {
 export async function planOf(
   checkpoint: Checkpoint,
   flags: FoldFlags,
-  calibration: Pieces,
+  calibration: TextWindows,
   show: Progress,
   signal: AbortSignal,
 ): Promise<FoldPlan> {

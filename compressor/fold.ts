@@ -5,8 +5,8 @@ import type { Store } from '../artifact/store/store.ts';
 import type { Checkpoint } from './checkpoint/checkpoint.ts';
 import { fingerprint } from './checkpoint/fingerprint.ts';
 import { evaluateFolded } from './evaluate/folded.ts';
-import type { Pieces, Quality } from './evaluate/pieces.ts';
 import { evaluatePlan, identityPlan } from './evaluate/planned.ts';
+import type { Quality, TextWindows } from './evaluate/windows.ts';
 import { exportModel } from './export/export.ts';
 import { WorkFolder } from './export/work-folder.ts';
 import { type FoldPlan, groupsOf } from './plan/plan.ts';
@@ -27,7 +27,7 @@ export interface FoldOptions {
   version: string;
   options: Record<string, unknown>;
   /** Measures what each step costs in perplexity; left out where absent. */
-  quality?: { text: Pieces; description: string };
+  quality?: { text: TextWindows; description: string };
   /** Called through each step of the work. */
   onProgress?: (step: string, done: number, total: number) => void;
   /** Something worth a line: another process is at the same fold. */
@@ -87,7 +87,7 @@ async function foldIn(
     for (const { stage, measure } of stages(checkpoint, plan, precision)) {
       const run =
         measure ??
-        ((pieces, how) => evaluateFolded(files.get(manifest.graph.sha256)!, manifest, pieces, how));
+        ((windows, how) => evaluateFolded(files.get(manifest.graph.sha256)!, manifest, windows, how));
       const measured = await run(text, {
         onProgress: report(`Measuring: ${stage}`),
         ...(signal && { signal }),
@@ -128,7 +128,7 @@ function checkFinite({ perplexity }: Quality, stage: string): void {
 }
 
 type Measure = (
-  text: Pieces,
+  text: TextWindows,
   how: { onProgress?: (done: number, total: number) => void; signal?: AbortSignal },
 ) => Promise<Quality>;
 

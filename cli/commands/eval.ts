@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { NotFoundError, UsageError } from '../../artifact/errors.ts';
 import type { LocalFoldedModel } from '../../artifact/models/open-local.ts';
 import type { TokenizerFiles } from '../../artifact/tokenizer.ts';
-import type { Pieces, Quality } from '../../compressor/evaluate/pieces.ts';
+import type { Quality, TextWindows } from '../../compressor/evaluate/windows.ts';
 import { parseCount, parseInteger, readText } from '../fold-options.ts';
 import { type Progress, progress } from '../progress.ts';
 import { interruptSignal } from '../signal.ts';
@@ -75,8 +75,8 @@ async function evaluateCheckpoint(
   try {
     const { contextLength, layers } = checkpoint.architecture;
     const window = windowOf(flags, contextLength);
-    const pieces = await cut(await checkpoint.tokenizerFiles(), checkpoint.name, text, window, flags.tokens);
-    const quality = await evaluatePlan(checkpoint, identityPlan(layers.length), pieces, {
+    const windows = await cut(await checkpoint.tokenizerFiles(), checkpoint.name, text, window, flags.tokens);
+    const quality = await evaluatePlan(checkpoint, identityPlan(layers.length), windows, {
       onProgress: (done, total) => show.update('Evaluating, layer', done, total),
       signal,
     });
@@ -100,8 +100,8 @@ async function evaluateModel(
   });
   const { manifest, graphPath, tokenizerFiles } = local;
   const window = windowOf(flags, manifest.dimensions.contextLength);
-  const pieces = await cut(tokenizerFiles, manifest.name, text, window, flags.tokens);
-  const quality = await evaluateFolded(graphPath, manifest, pieces, {
+  const windows = await cut(tokenizerFiles, manifest.name, text, window, flags.tokens);
+  const quality = await evaluateFolded(graphPath, manifest, windows, {
     onProgress: (done, total) => show.update('Evaluating, window', done, total),
     signal,
   });
@@ -131,8 +131,8 @@ async function cut(
   text: string,
   window: number,
   tokens?: number,
-): Promise<Pieces> {
-  const { cutPieces } = await import('../../compressor/evaluate/pieces.ts');
+): Promise<TextWindows> {
+  const { cutWindows } = await import('../../compressor/evaluate/windows.ts');
   const { parseTokenizer } = await import('../../artifact/tokenizer.ts');
-  return cutPieces(parseTokenizer(files, where), text, window, tokens);
+  return cutWindows(parseTokenizer(files, where), text, window, tokens);
 }

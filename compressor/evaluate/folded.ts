@@ -1,8 +1,8 @@
 import { Decoder, decoderOptions } from '../../artifact/decoder/decoder.ts';
 import type { Manifest } from '../../artifact/manifest.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
-import { longestOf, type Pieces, type Quality, qualityOf } from './pieces.ts';
 import type { EvaluateOptions } from './planned.ts';
+import { longestOf, type Quality, qualityOf, type TextWindows } from './windows.ts';
 
 /** Logits in memory at a time, in numbers: 64 MB. */
 const maxLogits = 16 * 2 ** 20;
@@ -11,21 +11,21 @@ const maxLogits = 16 * 2 ** 20;
 export async function evaluateFolded(
   graphPath: string,
   manifest: Manifest,
-  { pieces, targets, tokens }: Pieces,
+  { windows, targets, tokens }: TextWindows,
   options: EvaluateOptions = {},
 ): Promise<Quality> {
-  const longest = longestOf(pieces);
+  const longest = longestOf(windows);
   const decoder = new Decoder(decoderOptions(manifest, graphPath, longest));
   const { vocabularySize } = manifest.dimensions;
   const step = Math.max(1, Math.floor(maxLogits / vocabularySize));
   let total = 0;
   try {
     const cache = decoder.newCache();
-    for (const [i, piece] of pieces.entries()) {
+    for (const [i, window] of windows.entries()) {
       cache.length = 0;
-      for (let start = 0; start < piece.length; start += step) {
+      for (let start = 0; start < window.length; start += step) {
         await betweenSteps(options.signal);
-        const part = piece.subarray(start, start + step);
+        const part = window.subarray(start, start + step);
         const logits = decoder.runAll(cache, part);
         part.forEach((_, t) => {
           const target = targets[i]![start + t]!;
@@ -33,7 +33,7 @@ export async function evaluateFolded(
             total += loss(logits.subarray(t * vocabularySize, (t + 1) * vocabularySize), target);
         });
       }
-      options.onProgress?.(i + 1, pieces.length);
+      options.onProgress?.(i + 1, windows.length);
     }
   } finally {
     decoder[Symbol.dispose]();

@@ -7,7 +7,7 @@ import { LayerRunner } from '../forward/layer-runner.ts';
 import { type FoldPlan, groupsOf } from '../plan/plan.ts';
 import { readBlock, readNorms } from '../weights/block.ts';
 import { mixtureOf } from '../weights/mixture.ts';
-import { longestOf, type Pieces, type Quality, qualityOf } from './pieces.ts';
+import { longestOf, type Quality, qualityOf, type TextWindows } from './windows.ts';
 
 export interface EvaluateOptions {
   onProgress?: (done: number, total: number) => void;
@@ -33,18 +33,18 @@ const maxStates = 64 * 2 ** 20;
 export async function evaluatePlan(
   checkpoint: Checkpoint,
   plan: LayerPlan,
-  { pieces, targets, tokens }: Pieces,
+  { windows, targets, tokens }: TextWindows,
   { signal, onProgress, statesAtATime = maxStates }: EvaluateOptions & { statesAtATime?: number } = {},
 ): Promise<Quality> {
-  const size = longestOf(pieces) * checkpoint.architecture.width;
+  const size = longestOf(windows) * checkpoint.architecture.width;
   const step = Math.max(1, Math.floor(statesAtATime / size));
-  const passes = Math.ceil(pieces.length / step);
+  const passes = Math.ceil(windows.length / step);
   const layers = plan.layers.length;
   let total = 0;
   await withResource(new HeadRunner(checkpoint), async (head) => {
     for (let pass = 0; pass < passes; pass++) {
       const part = <Item>(all: Item[]) => all.slice(pass * step, (pass + 1) * step);
-      const states = await runPlan(checkpoint, plan, part(pieces), {
+      const states = await runPlan(checkpoint, plan, part(windows), {
         onProgress: (done) => onProgress?.(pass * layers + done, passes * layers),
         ...(signal && { signal }),
       });
@@ -56,28 +56,28 @@ export async function evaluatePlan(
   return qualityOf(total, tokens);
 }
 
-/** Hidden states after the last layer, per piece [tokens, width]. */
+/** Hidden states after the last layer, per window [tokens, width]. */
 export async function runPlan(
   checkpoint: Checkpoint,
   plan: LayerPlan,
-  pieces: Int32Array[],
+  windows: Int32Array[],
   options: EvaluateOptions = {},
 ): Promise<Float32Array[]> {
-  const longest = longestOf(pieces);
+  const longest = longestOf(windows);
   const runner = new LayerRunner(checkpoint.architecture, longest);
-  return withResource(runner, () => runLayers(runner, checkpoint, plan, pieces, options));
+  return withResource(runner, () => runLayers(runner, checkpoint, plan, windows, options));
 }
 
 async function runLayers(
   runner: LayerRunner,
   checkpoint: Checkpoint,
   plan: LayerPlan,
-  pieces: Int32Array[],
+  windows: Int32Array[],
   options: EvaluateOptions,
 ): Promise<Float32Array[]> {
   const groups = groupsOf(plan);
   let loaded: { block: number; weights: Awaited<ReturnType<typeof readBlock>> } | undefined;
-  let states = await embed(checkpoint, pieces);
+  let states = await embed(checkpoint, windows);
   for (const [index, { source, block }] of plan.layers.entries()) {
     if (loaded?.block !== block) {
       loaded = undefined; // one block at a time

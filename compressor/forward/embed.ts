@@ -2,19 +2,19 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 
 /**
  * The hidden states before the first layer. Only the rows in use are read.
- * @param pieces token ids of each sequence
+ * @param sequences token ids of each sequence
  * @returns per sequence [tokens, width]
  */
-export async function embed(checkpoint: Checkpoint, pieces: Int32Array[]): Promise<Float32Array[]> {
+export async function embed(checkpoint: Checkpoint, sequences: Int32Array[]): Promise<Float32Array[]> {
   const { width, embeddingScale } = checkpoint.architecture;
   const embedding = checkpoint.tensor('embedding');
   const rows = new Map<number, Float32Array>();
-  for (const token of new Set(pieces.flatMap((piece) => [...piece]))) {
+  for (const token of new Set(sequences.flatMap((sequence) => [...sequence]))) {
     rows.set(token, await embedding.read(token, 1));
   }
-  return pieces.map((piece) => {
-    const states = new Float32Array(piece.length * width);
-    piece.forEach((token, position) => {
+  return sequences.map((sequence) => {
+    const states = new Float32Array(sequence.length * width);
+    sequence.forEach((token, position) => {
       states.set(rows.get(token)!, position * width);
     });
     if (embeddingScale !== 1) for (let i = 0; i < states.length; i++) states[i]! *= embeddingScale;

@@ -6,7 +6,7 @@ import { emitFinalNorm } from '../graph/layer.ts';
 import { GraphBuilder } from '../onnx/graph.ts';
 import { betweenSteps } from './between-steps.ts';
 
-/** Pieces of vocabulary at a time: bounds the logits in memory to tokens x this x 4 bytes. */
+/** Tokens of the vocabulary at a time: bounds the logits in memory to tokens x this x 4 bytes. */
 const tileRows = 8192;
 
 /**

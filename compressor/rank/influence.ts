@@ -1,7 +1,7 @@
 import { withResource } from '../../artifact/dispose.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import { longestOf } from '../evaluate/pieces.ts';
 import type { EvaluateOptions } from '../evaluate/planned.ts';
+import { longestOf } from '../evaluate/windows.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
 import { LayerRunner } from '../forward/layer-runner.ts';
@@ -12,20 +12,20 @@ import type { Ranker } from './ranker.ts';
  * Block influence (ShortGPT, arXiv 2403.03853): 1 - mean cosine similarity between a layer's input and
  * output over all tokens. One pass through the model.
  */
-export const influence: Ranker = async (checkpoint, { pieces }, options = {}) => {
-  const longest = longestOf(pieces);
+export const influence: Ranker = async (checkpoint, { windows }, options = {}) => {
+  const longest = longestOf(windows);
   const runner = new LayerRunner(checkpoint.architecture, longest);
-  return withResource(runner, () => influences(runner, checkpoint, pieces, options));
+  return withResource(runner, () => influences(runner, checkpoint, windows, options));
 };
 
 async function influences(
   runner: LayerRunner,
   checkpoint: Checkpoint,
-  pieces: Int32Array[],
+  windows: Int32Array[],
   options: EvaluateOptions,
 ): Promise<number[]> {
   const { architecture: a } = checkpoint;
-  let states = await embed(checkpoint, pieces);
+  let states = await embed(checkpoint, windows);
   const scores: number[] = [];
   for (let layer = 0; layer < a.layers.length; layer++) {
     const block = await readBlock(checkpoint, [{ layer, factor: 1 }]);

@@ -1,7 +1,7 @@
 import { withResource } from '../../artifact/dispose.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import { longestOf } from '../evaluate/pieces.ts';
 import type { EvaluateOptions } from '../evaluate/planned.ts';
+import { longestOf } from '../evaluate/windows.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
 import { HeadRunner } from '../forward/head-runner.ts';
@@ -16,10 +16,10 @@ import type { Ranker } from './ranker.ts';
  * All models with one layer left out advance together, so that each block is read once: the one without
  * layer l starts from the whole model's states before it. Costs layers / 2 passes through the model.
  */
-export const loss: Ranker = async (checkpoint, { pieces, targets, tokens }, options = {}) => {
-  const longest = longestOf(pieces);
+export const loss: Ranker = async (checkpoint, { windows, targets, tokens }, options = {}) => {
+  const longest = longestOf(windows);
   const runner = new LayerRunner(checkpoint.architecture, longest);
-  const all = await withResource(runner, () => runVariants(runner, checkpoint, pieces, options));
+  const all = await withResource(runner, () => runVariants(runner, checkpoint, windows, options));
   const losses = await withResource(new HeadRunner(checkpoint), (head) =>
     head.losses(
       all.flat(),
@@ -29,8 +29,8 @@ export const loss: Ranker = async (checkpoint, { pieces, targets, tokens }, opti
   );
   options.onProgress?.(all.length, all.length);
   const means = all.map((_, i) => {
-    const own = losses.slice(i * pieces.length, (i + 1) * pieces.length);
-    return own.reduce((sum, piece) => sum + piece.reduce((a, b) => a + b, 0), 0) / tokens;
+    const own = losses.slice(i * windows.length, (i + 1) * windows.length);
+    return own.reduce((sum, window) => sum + window.reduce((a, b) => a + b, 0), 0) / tokens;
   });
   return means.slice(1).map((mean) => mean - means[0]!);
 };
@@ -39,11 +39,11 @@ export const loss: Ranker = async (checkpoint, { pieces, targets, tokens }, opti
 async function runVariants(
   runner: LayerRunner,
   checkpoint: Checkpoint,
-  pieces: Int32Array[],
+  windows: Int32Array[],
   options: EvaluateOptions,
 ): Promise<Float32Array[][]> {
   const layers = checkpoint.architecture.layers.length;
-  let whole = await embed(checkpoint, pieces);
+  let whole = await embed(checkpoint, windows);
   /** By the layer left out. */
   const without: Float32Array[][] = [];
   for (let layer = 0; layer < layers; layer++) {

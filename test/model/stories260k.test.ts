@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseTokenizer } from '../../artifact/tokenizer.ts';
 import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
-import { cutPieces } from '../../compressor/evaluate/pieces.ts';
 import { evaluatePlan, identityPlan } from '../../compressor/evaluate/planned.ts';
+import { cutWindows } from '../../compressor/evaluate/windows.ts';
 import { loss } from '../../compressor/rank/loss.ts';
 import { upgradeGguf } from '../fixtures/gguf-v1.ts';
 import { requirement } from '../fixtures/requirement.ts';
@@ -32,14 +32,14 @@ describe('stories260K', () => {
     const text = await readFile(join(data, 'tinystories/tinystories_val.txt'), 'utf8');
     const paragraphs = text.split('\n\n').slice(0, 30);
     const tokenizer = parseTokenizer(await checkpoint.tokenizerFiles(), path);
-    const cuts = paragraphs.map((paragraph) => cutPieces(tokenizer, paragraph, 512));
-    const pieces = {
-      pieces: cuts.flatMap((cut) => cut.pieces),
+    const cuts = paragraphs.map((paragraph) => cutWindows(tokenizer, paragraph, 512));
+    const windows = {
+      windows: cuts.flatMap((cut) => cut.windows),
       targets: cuts.flatMap((cut) => cut.targets),
       tokens: cuts.reduce((sum, cut) => sum + cut.tokens, 0),
     };
-    const { nll } = await evaluatePlan(checkpoint, identityPlan(5), pieces);
-    const rises = await loss(checkpoint, pieces);
+    const { nll } = await evaluatePlan(checkpoint, identityPlan(5), windows);
+    const rises = await loss(checkpoint, windows);
     await checkpoint.close();
     expect(Math.abs(nll - known.whole)).toBeLessThan(0.15);
     for (const [layer, rise] of rises.entries()) {

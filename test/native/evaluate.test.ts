@@ -5,8 +5,8 @@ import { InvalidDataError } from '../../artifact/errors.ts';
 import type { Checkpoint } from '../../compressor/checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
 import { evaluateFolded } from '../../compressor/evaluate/folded.ts';
-import type { Pieces } from '../../compressor/evaluate/pieces.ts';
 import { evaluatePlan, identityPlan } from '../../compressor/evaluate/planned.ts';
+import type { TextWindows } from '../../compressor/evaluate/windows.ts';
 import { HeadRunner } from '../../compressor/forward/head-runner.ts';
 import { rankers } from '../../compressor/rank/index.ts';
 import { foldInto } from '../fixtures/fold-into.ts';
@@ -148,7 +148,7 @@ describe('a measured fold', () => {
     for (const rank of Object.values(rankers)) {
       await expect(rank(checkpoint, many, soon())).rejects.toThrow(/abort/i);
     }
-    const states = many.pieces.map((piece) => new Float32Array(piece.length * 64).fill(1));
+    const states = many.windows.map((window) => new Float32Array(window.length * 64).fill(1));
     using head = new HeadRunner(checkpoint);
     await expect(head.losses(states, many.targets, soon().signal)).rejects.toThrow(/abort/i);
   });
@@ -198,7 +198,7 @@ describe('the head', () => {
 it('a folded model of a large vocabulary is measured a part of each text at a time', async () => {
   // 64 MB of logits at a time are 83 of these 100 positions.
   const checkpoint = randomCheckpoint({ ...picoArchitecture, width: 16, vocabularySize: 200_000 });
-  const text: Pieces = textOf([tokensOf(100, 200_000, 1)]);
+  const text: TextWindows = textOf([tokensOf(100, 200_000, 1)]);
   const { graphPath, manifest } = await foldInto(await temporaryFolder(), checkpoint, { share: 4 });
   const plan = { layers: manifest.layers, weights: 'first' as const };
   const planned = await evaluatePlan(checkpoint, plan, text);

@@ -63,8 +63,8 @@ describe.each(picoForms)('%s, folded by a plan that changes nothing', (form) => 
   });
 
   it('gives them layer by layer, as the compressor measures', async () => {
-    const pieces = [Int32Array.from(expected.tokens)];
-    const [states] = await runPlan(checkpoint, identityPlan(checkpoint.architecture.layers.length), pieces);
+    const windows = [Int32Array.from(expected.tokens)];
+    const [states] = await runPlan(checkpoint, identityPlan(checkpoint.architecture.layers.length), windows);
     using head = new HeadRunner(checkpoint, { threads: 1 });
     expect(maxDifference(await head.logits(states!), expected.logits)).toBeLessThan(tolerance);
   });

@@ -22,9 +22,9 @@ describe.each(picoFamilies)('ranking the layers of %s', (family) => {
     const { checkpoint, text } = await open();
     const { width, layers } = checkpoint.architecture;
     const scores = await rankers.influence!(checkpoint, text);
-    let before = await embed(checkpoint, text.pieces);
+    let before = await embed(checkpoint, text.windows);
     for (const layer of layers.keys()) {
-      const after = await runPlan(checkpoint, plan([...layers.keys()].slice(0, layer + 1)), text.pieces);
+      const after = await runPlan(checkpoint, plan([...layers.keys()].slice(0, layer + 1)), text.windows);
       const cosines = before.flatMap((state, i) =>
         Array.from({ length: state.length / width }, (_, t) => {
           const [x, y] = [state, after[i]!].map((all) => [...all.subarray(t * width, (t + 1) * width)]);

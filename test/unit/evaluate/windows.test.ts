@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../../artifact/errors.ts';
 import type { Tokenizer } from '../../../artifact/tokenizer.ts';
-import { cutPieces, qualityOf } from '../../../compressor/evaluate/pieces.ts';
+import { cutWindows, qualityOf } from '../../../compressor/evaluate/windows.ts';
 
 /** Numbers apart by blanks are the tokens; `beginning` comes before every text. */
 function tokenizer(...beginning: number[]): Tokenizer {
@@ -20,14 +20,18 @@ function tokenizer(...beginning: number[]): Tokenizer {
 }
 const numbers = (count: number) => Array.from({ length: count }, (_, i) => 100 + i);
 const cut = (t: Tokenizer, count: number, window: number, maxTokens?: number) => {
-  const { pieces, targets, tokens } = cutPieces(t, numbers(count).join(' '), window, maxTokens);
-  return { pieces: pieces.map((piece) => [...piece]), targets: targets.map((target) => [...target]), tokens };
+  const { windows, targets, tokens } = cutWindows(t, numbers(count).join(' '), window, maxTokens);
+  return {
+    windows: windows.map((window) => [...window]),
+    targets: targets.map((target) => [...target]),
+    tokens,
+  };
 };
 
-describe('cutPieces', () => {
+describe('cutWindows', () => {
   it('begins every window as the tokenizer begins a text', () => {
     expect(cut(tokenizer(1), 5, 4)).toEqual({
-      pieces: [
+      windows: [
         [1, 100, 101, 102],
         [1, 103, 104],
       ],
@@ -41,7 +45,7 @@ describe('cutPieces', () => {
 
   it('predicts no first token where nothing comes before it', () => {
     expect(cut(tokenizer(), 5, 3)).toEqual({
-      pieces: [
+      windows: [
         [100, 101, 102],
         [103, 104],
       ],
@@ -73,20 +77,20 @@ describe('cutPieces', () => {
     expect(few).toEqual(cut(plain, 200, 16, 40));
     expect(longest).toBeLessThan(2000);
     const spread = numbers(200).join(' '.repeat(100));
-    const cuts = cutPieces(plain, spread, 16, 40);
-    expect(cuts.pieces.map((piece) => [...piece])).toEqual(few.pieces);
+    const cuts = cutWindows(plain, spread, 16, 40);
+    expect(cuts.windows.map((window) => [...window])).toEqual(few.windows);
   });
 
   it('leaves out a rest with nothing to predict', () => {
-    expect(cut(tokenizer(), 4, 3).pieces).toEqual([[100, 101, 102]]);
-    expect(cut(tokenizer(1), 4, 4).pieces).toHaveLength(2); // here the beginning predicts it
+    expect(cut(tokenizer(), 4, 3).windows).toEqual([[100, 101, 102]]);
+    expect(cut(tokenizer(1), 4, 4).windows).toHaveLength(2); // here the beginning predicts it
   });
 
   it('takes every token of the text exactly once', () => {
-    const { pieces, tokens } = cut(tokenizer(1, 2), 1000, 64);
-    expect(pieces.flatMap((piece) => piece.slice(2))).toEqual(numbers(1000));
-    expect(Math.max(...pieces.map((piece) => piece.length))).toBe(64);
-    expect(tokens).toBe(1000 + pieces.length); // the second token of the beginning is predicted too
+    const { windows, tokens } = cut(tokenizer(1, 2), 1000, 64);
+    expect(windows.flatMap((window) => window.slice(2))).toEqual(numbers(1000));
+    expect(Math.max(...windows.map((window) => window.length))).toBe(64);
+    expect(tokens).toBe(1000 + windows.length); // the second token of the beginning is predicted too
   });
 
   it('counts as many tokens as it has targets', () => {

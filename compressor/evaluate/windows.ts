@@ -2,9 +2,9 @@ import { UsageError } from '../../artifact/errors.ts';
 import type { Tokenizer } from '../../artifact/tokenizer.ts';
 
 /** A text cut for evaluation: windows that do not overlap, each begun as the tokenizer begins any text. */
-export interface Pieces {
+export interface TextWindows {
   /** Token ids of each window, with what the tokenizer puts before a text. */
-  pieces: Int32Array[];
+  windows: Int32Array[];
   /** Per window: the token that follows each position, -1 where none counts. */
   targets: Int32Array[];
   /** Predicted tokens. */
@@ -12,33 +12,38 @@ export interface Pieces {
 }
 
 /**
- * @param window tokens of a window, the beginning included
+ * @param length tokens of a window, the beginning included
  * @param maxTokens ends after this many, to bound the time
  * @throws UsageError for a text of less than two tokens
  */
-export function cutPieces(tokenizer: Tokenizer, text: string, window: number, maxTokens = Infinity): Pieces {
+export function cutWindows(
+  tokenizer: Tokenizer,
+  text: string,
+  length: number,
+  maxTokens = Infinity,
+): TextWindows {
   const beginning = beginningOf(tokenizer, text.slice(0, probeLength));
-  const ids = firstTokens(tokenizer, text, maxTokens + window);
-  const pieces: Int32Array[] = [];
+  const ids = firstTokens(tokenizer, text, maxTokens + length);
+  const windows: Int32Array[] = [];
   const targets: Int32Array[] = [];
   let tokens = 0;
-  const step = window - beginning.length;
-  if (step < 2) throw new UsageError(`A window of ${window} tokens is too short: 16 at least.`);
+  const step = length - beginning.length;
+  if (step < 2) throw new UsageError(`A window of ${length} tokens is too short: 16 at least.`);
   for (let start = 0; start < ids.length && tokens < maxTokens; start += step) {
-    const piece = Int32Array.from([...beginning, ...ids.slice(start, start + step)]);
-    if (piece.length < 2) break;
+    const window = Int32Array.from([...beginning, ...ids.slice(start, start + step)]);
+    if (window.length < 2) break;
     // The last position predicts what lies beyond the window.
-    targets.push(piece.map((_, i) => piece[i + 1] ?? -1));
-    pieces.push(piece);
-    tokens += piece.length - 1;
+    targets.push(window.map((_, i) => window[i + 1] ?? -1));
+    windows.push(window);
+    tokens += window.length - 1;
   }
   if (tokens === 0) throw new UsageError('The text has fewer than two tokens: there is nothing to predict.');
-  return { pieces, targets, tokens };
+  return { windows, targets, tokens };
 }
 
 /** Tokens of the longest window. A loop: a call takes no more arguments than the stack holds. */
-export function longestOf(pieces: Int32Array[]): number {
-  return pieces.reduce((longest, piece) => Math.max(longest, piece.length), 0);
+export function longestOf(windows: Int32Array[]): number {
+  return windows.reduce((longest, window) => Math.max(longest, window.length), 0);
 }
 
 /** Characters that show what a tokenizer puts before a text. */
