@@ -18,7 +18,7 @@ export async function serveModel(
   const { collectGarbage, keepHeapSmall } = await import('../functions/small-heap.ts');
   keepHeapSmall();
   const { openStore } = await import('../artifact/store/open.ts');
-  const { loadModel } = await import('../functions/gateway/load-model.ts');
+  const { loadModel } = await import('../functions/model/load-model.ts');
   const { createModelService } = await import('../functions/gateway/model-service.ts');
   const gateway = await import('../functions/gateway/serve.ts');
 

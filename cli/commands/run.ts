@@ -2,7 +2,7 @@ import { text as readAll } from 'node:stream/consumers';
 import { Command, InvalidArgumentError } from 'commander';
 import { withResource } from '../../artifact/dispose.ts';
 import { UsageError } from '../../artifact/errors.ts';
-import type { LoadedModel } from '../../functions/gateway/model.ts';
+import type { LoadedModel } from '../../functions/model/loaded-model.ts';
 import { parseCount, parseInteger, parseNumber } from '../fold-options.ts';
 import { byteProgress } from '../progress.ts';
 import { addEngineOptions, type EngineFlags, engineOptions } from '../serve-options.ts';
@@ -49,7 +49,7 @@ Examples:
 async function run(url: string, prompt: string, flags: Flags): Promise<void> {
   if (flags.chat && flags.raw) throw new UsageError('--chat and --raw exclude each other.');
   const { openModelUrl } = await import('../../artifact/store/open.ts');
-  const { loadModel } = await import('../../functions/gateway/load-model.ts');
+  const { loadModel } = await import('../../functions/model/load-model.ts');
   // Before Ctrl-C is taken over: whoever waits for input to end should be able to leave.
   const given = prompt === '-' ? await readAll(process.stdin) : prompt;
   const signal = interruptSignal();
@@ -65,8 +65,8 @@ async function run(url: string, prompt: string, flags: Flags): Promise<void> {
 }
 
 async function write(model: LoadedModel, given: string, flags: Flags, signal: AbortSignal): Promise<void> {
-  const { generateText } = await import('../../functions/gateway/generate.ts');
-  const { encodeChat, encodePrompt } = await import('../../functions/gateway/prompt.ts');
+  const { generateText } = await import('../../functions/model/generate.ts');
+  const { encodeChat, encodePrompt } = await import('../../functions/model/prompt.ts');
   const chat = flags.raw ? false : (flags.chat ?? model.chatTemplate !== undefined);
   if (chat && !model.chatTemplate)
     throw new UsageError(

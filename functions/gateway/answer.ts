@@ -1,7 +1,7 @@
 import type { Context } from 'hono';
+import type { TextRequest } from '../model/generate.ts';
 import { collectChoices, type Run, runChoices, Usage } from './choices.ts';
 import { eventStream, eventStreamHeaders } from './event-stream.ts';
-import type { TextRequest } from './generate.ts';
 import { RequestCancelled } from './in-flight.ts';
 import type { Shape } from './shapes.ts';
 

@@ -3,7 +3,7 @@ import { bodyLimit } from 'hono/body-limit';
 import { ApiError, toApiError, tooLarge } from './errors.ts';
 import type { Gateway } from './gateway.ts';
 import { InFlight, RequestCancelled } from './in-flight.ts';
-import type { ModelService } from './model.ts';
+import type { ModelService } from './model-service.ts';
 import { chat } from './routes/chat.ts';
 import { completions } from './routes/completions.ts';
 import { generation } from './routes/generation.ts';

@@ -1,6 +1,7 @@
 import { EngineError } from '../engine/engine.ts';
-import { generateText, type TextDelta, type TextRequest, type Timings } from './generate.ts';
-import type { LoadedModel, ModelService } from './model.ts';
+import { generateText, type TextDelta, type TextRequest, type Timings } from '../model/generate.ts';
+import type { LoadedModel } from '../model/loaded-model.ts';
+import type { ModelService } from './model-service.ts';
 
 /** Where a request's completions run: the model, and the signal that stops them all. */
 export interface Run {

@@ -2,6 +2,7 @@ import { HTTPException } from 'hono/http-exception';
 import { z } from 'zod';
 import { FoldgateError } from '../../artifact/errors.ts';
 import { EngineError } from '../engine/engine.ts';
+import { PromptError } from '../model/prompt-error.ts';
 
 /** OpenAI's error shape, the body of every answer that is no success. */
 export interface ErrorBody {
@@ -43,6 +44,7 @@ export class ModelUnavailableError extends FoldgateError {
 export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof z.ZodError) return fromIssue(error);
+  if (error instanceof PromptError) return fromPrompt(error);
   if (error instanceof ModelUnavailableError) {
     return new ApiError(503, error.message, { code: 'model_unavailable', cause: error });
   }
@@ -69,14 +71,10 @@ export function tooLarge(limitBytes?: number): ApiError {
   return new ApiError(413, `The request body is larger than ${limit}.`, { code: 'request_too_large' });
 }
 
-/** @param tokens the prompt's tokens, or a lower bound of them */
-export function contextOverflow(tokens: number, contextLength: number, param: string): ApiError {
-  return new ApiError(
-    400,
-    `This model's context is ${contextLength} tokens, prompt and completion together; the prompt alone has ` +
-      `at least ${tokens}. Shorten it.`,
-    { param, code: 'context_length_exceeded' },
-  );
+function fromPrompt(cause: PromptError): ApiError {
+  const { message, param, problem: code } = cause;
+  const hint = code === 'chat_not_supported' ? ' Use POST /v1/completions.' : '';
+  return new ApiError(400, message + hint, { param, code, cause });
 }
 
 /** The first wrong field, by its path as OpenAI writes it: `messages[0].content`. */

@@ -1,5 +1,5 @@
 import type { InFlight } from './in-flight.ts';
-import type { ModelService } from './model.ts';
+import type { ModelService } from './model-service.ts';
 
 /** What the handlers share. */
 export interface Gateway {

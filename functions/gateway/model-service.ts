@@ -1,6 +1,20 @@
 import type { GenerationRequest } from '../engine/engine.ts';
+import type { LoadedModel } from '../model/loaded-model.ts';
 import { ModelUnavailableError } from './errors.ts';
-import type { LoadedModel, ModelService, ModelState } from './model.ts';
+
+export type ModelState = { state: 'loading' | 'ready' } | { state: 'failed' | 'closed'; reason: string };
+
+/** The model a gateway serves. */
+export interface ModelService extends AsyncDisposable {
+  readonly name: string;
+  /** When the model was folded, or this service began, in Unix seconds. */
+  readonly created: number;
+  readonly state: ModelState;
+  /** Loads the model once, however many ask; after a failure the next call tries again. @throws ModelUnavailableError */
+  load(): Promise<LoadedModel>;
+  /** A generation failed. Where the model can no longer generate at all, it is loaded anew. */
+  reportFailure(model: LoadedModel, error: Error): Promise<void>;
+}
 
 export interface ModelServiceOptions {
   name: string;

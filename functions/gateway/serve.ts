@@ -5,7 +5,7 @@ import { createAdaptorServer } from '@hono/node-server';
 import { FoldgateError } from '../../artifact/errors.ts';
 import { type AppOptions, createApp } from './app.ts';
 import { ModelUnavailableError } from './errors.ts';
-import type { ModelService } from './model.ts';
+import type { ModelService } from './model-service.ts';
 
 /** Milliseconds for running requests to end after the server was told to stop. */
 const drainDeadlineMs = 30_000;

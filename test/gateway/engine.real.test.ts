@@ -1,8 +1,8 @@
 import { expect, it, onTestFinished } from 'vitest';
 import { openStore } from '../../artifact/store/open.ts';
-import { loadModel } from '../../functions/gateway/load-model.ts';
 import { createModelService } from '../../functions/gateway/model-service.ts';
 import { serve } from '../../functions/gateway/serve.ts';
+import { loadModel } from '../../functions/model/load-model.ts';
 import { detokenize } from '../../functions/text/detokenizer.ts';
 import { clientOf } from '../fixtures/gateway.ts';
 import { golden } from '../fixtures/pico.ts';

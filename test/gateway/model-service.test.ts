@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createApp } from '../../functions/gateway/app.ts';
-import type { LoadedModel } from '../../functions/gateway/model.ts';
 import { createModelService } from '../../functions/gateway/model-service.ts';
+import type { LoadedModel } from '../../functions/model/loaded-model.ts';
 import { type TextModel, textModel } from '../fixtures/text-model.ts';
 
 /** A service whose loads the test ends by hand. */

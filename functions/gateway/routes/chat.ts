@@ -1,5 +1,5 @@
-import type { TextRequest } from '../generate.ts';
-import { encodeChat } from '../prompt.ts';
+import type { TextRequest } from '../../model/generate.ts';
+import { encodeChat } from '../../model/prompt.ts';
 import { type ChatBody, chatSchema } from '../schemas/chat.ts';
 import { samplingOf } from '../schemas/fields.ts';
 import { refusedInChat } from '../schemas/refused.ts';

@@ -1,8 +1,8 @@
+import type { TextRequest } from '../../model/generate.ts';
+import type { LoadedModel } from '../../model/loaded-model.ts';
+import { encodePrompt } from '../../model/prompt.ts';
 import { detokenize } from '../../text/detokenizer.ts';
 import { ApiError } from '../errors.ts';
-import type { TextRequest } from '../generate.ts';
-import type { LoadedModel } from '../model.ts';
-import { encodePrompt } from '../prompt.ts';
 import { type CompletionBody, completionSchema } from '../schemas/completion.ts';
 import { samplingOf } from '../schemas/fields.ts';
 import { refusedInCompletions } from '../schemas/refused.ts';

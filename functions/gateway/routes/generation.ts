@@ -1,11 +1,11 @@
 import type { Context } from 'hono';
 import type { z } from 'zod';
+import type { TextRequest } from '../../model/generate.ts';
+import type { LoadedModel } from '../../model/loaded-model.ts';
 import { sendAnswer } from '../answer.ts';
 import { ApiError, overloaded } from '../errors.ts';
 import type { Gateway } from '../gateway.ts';
-import type { TextRequest } from '../generate.ts';
 import { unlessAborted } from '../in-flight.ts';
-import type { LoadedModel } from '../model.ts';
 import { refuseUnsupported } from '../schemas/refused.ts';
 import type { Shape, ShapeOptions } from '../shapes.ts';
 
@@ -15,7 +15,7 @@ export interface Endpoint<Body> {
   refusals: Readonly<Record<string, (value: unknown) => boolean>>;
   /** Completions that a valid body asks for. */
   completions(body: Body): number;
-  /** From a valid body to what the engine and the answer need. @throws ApiError */
+  /** From a valid body to what the engine and the answer need. @throws ApiError, PromptError */
   prepare(body: Body, model: LoadedModel): Prepared;
 }
 

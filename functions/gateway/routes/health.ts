@@ -1,5 +1,5 @@
 import type { Context } from 'hono';
-import type { ModelService } from '../model.ts';
+import type { ModelService } from '../model-service.ts';
 
 /** GET /healthz: the process lives. */
 export function healthz(c: Context) {

@@ -1,5 +1,5 @@
 import type { Context } from 'hono';
-import type { ModelService } from '../model.ts';
+import type { ModelService } from '../model-service.ts';
 import { requireModel } from './generation.ts';
 
 /** GET /v1/models. Needs no loaded model. */

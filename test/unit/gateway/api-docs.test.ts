@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { chatSchema } from '../../../functions/gateway/schemas/chat.ts';
 import { completionSchema } from '../../../functions/gateway/schemas/completion.ts';
 import { refusedInChat, refusedInCompletions } from '../../../functions/gateway/schemas/refused.ts';
+import { promptProblems } from '../../../functions/model/prompt-error.ts';
 
 const page = await readFile(new URL('../../../docs/api.md', import.meta.url), 'utf8');
 const parameters = section(page, 'Parameters');
@@ -27,12 +28,11 @@ describe('docs/api.md', () => {
     const sources = [
       'errors.ts',
       'app.ts',
-      'prompt.ts',
       'schemas/refused.ts',
       'routes/generation.ts',
       'routes/completions.ts',
     ];
-    const codes = new Set<string>();
+    const codes = new Set<string>(promptProblems);
     for (const file of sources) {
       const text = await readFile(new URL(`../../../functions/gateway/${file}`, import.meta.url), 'utf8');
       for (const match of text.matchAll(/code: '(\w+)'|: '(invalid_value)'/g))

@@ -6,6 +6,9 @@ const forbidden: Record<string, string[]> = {
   artifact: ['compressor', 'functions', 'cli'],
   compressor: ['functions', 'cli'],
   functions: ['compressor', 'cli'],
+  'functions/engine': ['functions/text', 'functions/model', 'functions/gateway'],
+  'functions/text': ['functions/engine', 'functions/model', 'functions/gateway'],
+  'functions/model': ['functions/gateway'],
   load: ['compressor', 'cli'],
 };
 

@@ -1,7 +1,7 @@
 import type { Tokenizer } from '../../artifact/tokenizer.ts';
 import { type ChatMessage, TemplateRefusal } from '../text/chat-template.ts';
-import { ApiError, contextOverflow } from './errors.ts';
-import type { LoadedModel } from './model.ts';
+import type { LoadedModel } from './loaded-model.ts';
+import { contextOverflow, PromptError } from './prompt-error.ts';
 
 /** Characters looked at for each token of context: twice what a token of prose has. */
 const probedCharacters = 8;
@@ -10,7 +10,7 @@ const cutTokens = 8;
 
 /**
  * A text's tokens.
- * @throws ApiError where it has none, or more than the context holds.
+ * @throws PromptError where it has none, or more than the context holds.
  */
 export function encodePrompt(
   model: LoadedModel,
@@ -23,10 +23,8 @@ export function encodePrompt(
   const tokens = model.tokenizer.encode(text, { addSpecialTokens });
   if (tokens.length === 0 && model.bos !== undefined) tokens.push(model.bos);
   if (tokens.length === 0) {
-    throw new ApiError(400, `${param} holds no token: this model needs some text to go on from.`, {
-      param,
-      code: 'invalid_value',
-    });
+    const message = `${param} holds no token: this model needs some text to go on from.`;
+    throw new PromptError(message, 'invalid_value', param);
   }
   if (tokens.length >= contextLength) throw contextOverflow(tokens.length, contextLength, param);
   return tokens;
@@ -50,7 +48,7 @@ function tokensAtStart(tokenizer: Tokenizer, beginning: string): number {
 
 /**
  * The tokens of a conversation, up to where the model's answer begins.
- * @throws ApiError where the model has no chat template, or one that refuses these messages.
+ * @throws PromptError where the model has no chat template, or one that refuses these messages.
  */
 export function encodeChat(model: LoadedModel, messages: readonly ChatMessage[]): number[] {
   const text = renderChat(model, messages);
@@ -62,19 +60,13 @@ function renderChat(model: LoadedModel, messages: readonly ChatMessage[]): strin
     const problem =
       model.chatTemplateProblem ??
       `Model ${model.name} has no chat template: it continues texts and was never taught to chat.`;
-    throw new ApiError(400, `${problem} Use POST /v1/completions.`, {
-      param: 'model',
-      code: 'chat_not_supported',
-    });
+    throw new PromptError(problem, 'chat_not_supported', 'model');
   }
   try {
     return model.chatTemplate.render(messages);
   } catch (error) {
     if (!(error instanceof TemplateRefusal)) throw error;
-    throw new ApiError(400, `The model's chat template refuses these messages: ${error.message}`, {
-      param: 'messages',
-      code: 'invalid_messages',
-      cause: error,
-    });
+    const message = `The model's chat template refuses these messages: ${error.message}`;
+    throw new PromptError(message, 'invalid_messages', 'messages', { cause: error });
   }
 }

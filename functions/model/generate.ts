@@ -1,8 +1,8 @@
 import { EngineError, type GenerationRequest, type Sampling } from '../engine/engine.ts';
 import { Detokenizer } from '../text/detokenizer.ts';
 import { StopStrings } from '../text/stop-strings.ts';
-import { contextOverflow } from './errors.ts';
-import type { LoadedModel } from './model.ts';
+import type { LoadedModel } from './loaded-model.ts';
+import { contextOverflow } from './prompt-error.ts';
 
 export interface TextRequest {
   prompt: number[];
@@ -37,7 +37,7 @@ export interface Timings {
 
 /**
  * One completion as text. The last delta, and only that one, carries `finish`.
- * @throws ApiError for a prompt beyond the context; EngineError; the signal's reason.
+ * @throws PromptError for one beyond the context; EngineError; the signal's reason.
  */
 export async function* generateText(
   model: LoadedModel,

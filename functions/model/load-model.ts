@@ -8,7 +8,7 @@ import { parseTokenizer, type Tokenizer } from '../../artifact/tokenizer.ts';
 import { createEngine, type EngineOptions } from '../engine/create-engine.ts';
 import { chatTemplate } from '../text/chat-template.ts';
 import { longestToken, tokenPieces } from '../text/pieces.ts';
-import type { LoadedModel } from './model.ts';
+import type { LoadedModel } from './loaded-model.ts';
 
 export interface LoadOptions extends Partial<Omit<EngineOptions, 'graphPath' | 'manifest'>> {
   /** @default $FOLDGATE_CACHE, else the user's cache folder */
