@@ -48,9 +48,12 @@ const manifestSchema = z.object({
     /** Tokens the model was made for; also the length of its rotary tables. */
     contextLength: positive,
   }),
-  /** One entry per layer, in depth order. `source` is the layer of the checkpoint, `block` counts from 0. */
+  /**
+   * One entry per layer, in depth order. `source` is the layer of the checkpoint, `block` counts from 0,
+   * `patch` says that a linear map follows in the place of removed layers.
+   */
   layers: z
-    .array(z.object({ index: count, source: count, block: count }))
+    .array(z.object({ index: count, source: count, block: count, patch: z.literal(true).optional() }))
     .min(1)
     .max(4096),
   tokens: z.object({
@@ -66,7 +69,10 @@ const manifestSchema = z.object({
   tokenizer: z.object({ 'tokenizer.json': blobSchema, 'tokenizer_config.json': blobSchema.optional() }),
   /** The weights: one blob per distinct block, in order, and the others. */
   weights: z.array(
-    blobSchema.extend({ kind: z.enum(['block', 'embedding', 'norms', 'rotary']), block: count.optional() }),
+    blobSchema.extend({
+      kind: z.enum(['block', 'embedding', 'norms', 'patches', 'rotary']),
+      block: count.optional(),
+    }),
   ),
   parameters: z.object({
     /** Of the checkpoint. */

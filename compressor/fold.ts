@@ -5,12 +5,13 @@ import type { Store } from '../artifact/store/store.ts';
 import type { Checkpoint } from './checkpoint/checkpoint.ts';
 import { fingerprint } from './checkpoint/fingerprint.ts';
 import { evaluateFolded } from './evaluate/folded.ts';
-import { evaluatePlan, identityPlan } from './evaluate/planned.ts';
+import { evaluateStudent } from './evaluate/student.ts';
 import type { Quality, TextWindows } from './evaluate/windows.ts';
 import { exportModel } from './export/export.ts';
 import { WorkFolder } from './export/work-folder.ts';
 import { type FoldPlan, groupsOf } from './plan/plan.ts';
 import { parsePrecision, resolvePrecision } from './quantize/precision.ts';
+import { plannedStudent, unfolded } from './student/planned-student.ts';
 import { mixtureOf } from './weights/mixture.ts';
 
 /** The step whose progress is told in bytes. */
@@ -67,6 +68,7 @@ async function foldIn(
   const report = (step: string) => (done: number, total: number) => options.onProgress?.(step, done, total);
   const { manifest, files } = await exportModel({
     checkpoint,
+    student: plannedStudent(checkpoint, plan),
     plan,
     precision,
     name,
@@ -141,18 +143,21 @@ function stages(checkpoint: Checkpoint, plan: FoldPlan, precision: Record<Matrix
   const list: { stage: string; measure?: Measure }[] = [
     {
       stage: 'checkpoint',
-      measure: (text, how) => evaluatePlan(checkpoint, identityPlan(layers), text, how),
+      measure: (text, how) => evaluateStudent(unfolded(checkpoint), text, how),
     },
   ];
   if (kept.length < layers) {
     const removed = { ...plan, layers: kept };
     list.push({
       stage: 'layers removed',
-      measure: (text, how) => evaluatePlan(checkpoint, removed, text, how),
+      measure: (text, how) => evaluateStudent(plannedStudent(checkpoint, removed), text, how),
     });
   }
   if (shares && quantized) {
-    list.push({ stage: 'blocks shared', measure: (text, how) => evaluatePlan(checkpoint, plan, text, how) });
+    list.push({
+      stage: 'blocks shared',
+      measure: (text, how) => evaluateStudent(plannedStudent(checkpoint, plan), text, how),
+    });
   }
   list.push({ stage: quantized ? 'quantized' : shares ? 'blocks shared' : 'exported' });
   return list;

@@ -70,13 +70,14 @@ async function evaluateCheckpoint(
   signal: AbortSignal,
 ): Promise<Quality & { window: number }> {
   const { openCheckpoint } = await import('../../compressor/checkpoint/open.ts');
-  const { evaluatePlan, identityPlan } = await import('../../compressor/evaluate/planned.ts');
+  const { evaluateStudent } = await import('../../compressor/evaluate/student.ts');
+  const { unfolded } = await import('../../compressor/student/planned-student.ts');
   const checkpoint = await openCheckpoint(path);
   try {
-    const { contextLength, layers } = checkpoint.architecture;
+    const { contextLength } = checkpoint.architecture;
     const window = windowOf(flags, contextLength);
     const windows = await cut(await checkpoint.tokenizerFiles(), checkpoint.name, text, window, flags.tokens);
-    const quality = await evaluatePlan(checkpoint, identityPlan(layers.length), windows, {
+    const quality = await evaluateStudent(unfolded(checkpoint), windows, {
       onProgress: (done, total) => show.update('Evaluating, layer', done, total),
       signal,
     });

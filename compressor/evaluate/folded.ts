@@ -1,7 +1,7 @@
 import { Decoder, decoderOptions } from '../../artifact/decoder/decoder.ts';
 import type { Manifest } from '../../artifact/manifest.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
-import type { EvaluateOptions } from './planned.ts';
+import type { EvaluateOptions } from './student.ts';
 import { longestOf, type Quality, qualityOf, type TextWindows } from './windows.ts';
 
 /** Logits in memory at a time, in numbers: 64 MB. */

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { type Manifest, type MatrixKind, type Precision, schemaVersion } from '../../artifact/manifest.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
-import { type FoldPlan, groupsOf } from '../plan/plan.ts';
+import type { FoldPlan } from '../plan/plan.ts';
 import { foldedSizes } from '../plan/sizes.ts';
-import { mixtureOf } from '../weights/mixture.ts';
+import { blocksOf, type Student } from '../student/student.ts';
 import { BlobWriter, type WrittenBlob } from './blob-writer.ts';
 import { decoderGraph } from './graph.ts';
 import { WeightWriter } from './weights.ts';
@@ -19,6 +19,8 @@ const maxPositions = 32_768;
 
 export interface ExportOptions {
   checkpoint: Checkpoint;
+  /** The weights to write, of the plan's layers. */
+  student: Student;
   plan: FoldPlan;
   precision: Record<MatrixKind, Precision>;
   /** The model's name in its store. */
@@ -36,13 +38,14 @@ export interface ExportedModel {
   files: Map<string, string>;
 }
 
-/** Carries out a plan: writes the blobs, the graph over them and the manifest into the work folder. */
+/** Writes the blobs, the graph over them and the manifest into the work folder. */
 export async function exportModel(options: ExportOptions): Promise<ExportedModel> {
-  const { checkpoint, plan, precision, work, signal } = options;
+  const { checkpoint, student, plan, precision, work, signal } = options;
   const { architecture: a } = checkpoint;
-  const writer = new WeightWriter({ checkpoint, precision, folder: work.path });
-  const groups = groupsOf(plan);
-  const total = groups.length + 3 + (a.tiedHead ? 0 : 1);
+  const writer = new WeightWriter({ checkpoint, student, precision, folder: work.path });
+  const blockCount = blocksOf(student);
+  const patched = await patchedLayers(student);
+  const total = blockCount + 3 + (a.tiedHead ? 0 : 1) + (patched.length > 0 ? 1 : 0);
   let done = 0;
   const step = async (name: string, write: () => Promise<WrittenBlob>) => {
     signal?.throwIfAborted();
@@ -54,12 +57,12 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   /** A large vocabulary takes minutes: Ctrl-C is heard between its pieces, not only after it. */
   const onRows = async () => betweenSteps(signal);
   const blocks: WrittenBlob[] = [];
-  for (const [block, group] of groups.entries()) {
-    const mixture = mixtureOf(group, plan.weights, plan.scores);
-    blocks.push(await step(`block-${block}`, () => writer.block(`block-${block}`, mixture)));
+  for (let block = 0; block < blockCount; block++) {
+    blocks.push(await step(`block-${block}`, () => writer.block(block)));
   }
   const positions = Math.min(a.contextLength, maxPositions);
-  const norms = await step('norms', () => writer.norms(plan.layers.map((layer) => layer.source)));
+  const norms = await step('norms', () => writer.norms());
+  const patches = patched.length > 0 ? await step('patches', () => writer.patches()) : undefined;
   const rotary = await step('rotary', () => writer.rotary(positions));
   const embedding = await step('embedding', () => writer.vocabulary('embedding', onRows));
   const head = a.tiedHead ? undefined : await step('head', () => writer.vocabulary('head', onRows));
@@ -69,6 +72,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
     layers: plan.layers,
     blocks,
     norms,
+    patches,
     rotary,
     embedding,
     head,
@@ -86,6 +90,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   };
   for (const [block, blob] of blocks.entries()) addWeights('block', blob, block);
   addWeights('norms', norms);
+  if (patches) addWeights('patches', patches);
   addWeights('rotary', rotary);
   addWeights('embedding', embedding);
   if (head) addWeights('embedding', head);
@@ -96,7 +101,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   };
   const tokenizer = await checkpoint.tokenizerFiles();
   const config = tokenizer['tokenizer_config.json'];
-  const sizes = foldedSizes(a, plan, precision);
+  const sizes = foldedSizes(a, { ...plan, patches: patched }, precision);
   const manifest: Manifest = {
     schemaVersion,
     name: options.name,
@@ -110,7 +115,11 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
       intermediateSize: a.intermediateSize,
       contextLength: positions,
     },
-    layers: plan.layers.map((layer, index) => ({ index, ...layer })),
+    layers: plan.layers.map((layer, index) => ({
+      index,
+      ...layer,
+      ...(patched.includes(index) && { patch: true as const }),
+    })),
     tokens: {
       ...(checkpoint.tokens.bos !== undefined && { bos: checkpoint.tokens.bos }),
       eos: checkpoint.tokens.eos,
@@ -127,6 +136,12 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
     folding: options.folding,
   };
   return { manifest, files };
+}
+
+async function patchedLayers(student: Student): Promise<number[]> {
+  const patched: number[] = [];
+  for (const index of student.layers.keys()) if (await student.patch(index)) patched.push(index);
+  return patched;
 }
 
 async function writeBlob(folder: string, bytes: Uint8Array): Promise<WrittenBlob> {

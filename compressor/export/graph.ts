@@ -1,7 +1,8 @@
 import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
-import { emitFinalNorm, emitLayer, type LayerWeights, type Residual } from '../graph/layer.ts';
+import { emitFinalNorm, emitLayer, emitSum, type LayerWeights, type Residual } from '../graph/layer.ts';
 import { GraphBuilder } from '../onnx/graph.ts';
+import { patchPrecision } from '../quantize/precision.ts';
 import type { StoredTensor, WrittenBlob } from './blob-writer.ts';
 
 export interface GraphParts {
@@ -12,6 +13,8 @@ export interface GraphParts {
   /** One per distinct block. */
   blocks: WrittenBlob[];
   norms: WrittenBlob;
+  /** Absent where no layer is followed by a patch. */
+  patches: WrittenBlob | undefined;
   rotary: WrittenBlob;
   embedding: WrittenBlob;
   /** Absent where the head is the embedding. */
@@ -43,6 +46,7 @@ export function decoderGraph(parts: GraphParts): Uint8Array {
     const attention = a.layers[source]!;
     const layerWeights = weights.layer(index, block, attention.rotary);
     residual = emitLayer(g, a, attention, residual, layerWeights, { lastToken, totalLength, cache });
+    residual = weights.patch(index, residual);
   }
   // Only the rows that need logits go through the final norm and the head.
   const flat = g.constant('flat', 'int64', [2], BigInt64Array.of(-1n, BigInt(a.width)));
@@ -95,6 +99,15 @@ class Initializers {
 
   norm(name: string): string {
     return this.#tensor(name, this.#parts.norms, name);
+  }
+
+  /** h + weight h + bias after a layer that has a patch. */
+  patch(index: number, residual: Residual): Residual {
+    const { patches, precision } = this.#parts;
+    const name = `patches.${index}`;
+    if (!patches?.tensors.some((stored) => stored.name === `${name}.bias`)) return residual;
+    const sum = emitSum(this.#g, residual);
+    return { sum, pending: this.#linear(sum, name, patches, name, patchPrecision(precision)) };
   }
 
   /** [batch, tokens] -> [batch, tokens, width] */

@@ -3,8 +3,9 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { blockMatrices, matrixShape } from '../graph/layer.ts';
 import { type QuantizedMatrix, type Quantizer, repack, roundToNearest, stack } from '../quantize/blocks.ts';
 import { ownForm } from '../quantize/own-form.ts';
-import { partsOf, readMatrix, readNorms, readQkvBias } from '../weights/block.ts';
-import type { Mixture } from '../weights/mixture.ts';
+import { patchPrecision } from '../quantize/precision.ts';
+import type { Student } from '../student/student.ts';
+import { partsOf } from '../weights/block.ts';
 import { rotaryTables } from '../weights/rotary.ts';
 import { BlobWriter, type WrittenBlob } from './blob-writer.ts';
 
@@ -12,7 +13,9 @@ import { BlobWriter, type WrittenBlob } from './blob-writer.ts';
 const embeddingRows = 4096;
 
 export interface WeightWriterOptions {
+  /** Whose codes are repacked where the student still runs its weights. */
   checkpoint: Checkpoint;
+  student: Student;
   precision: Record<MatrixKind, Precision>;
   /** Folder the blobs are written to, each named by its sha256. */
   folder: string;
@@ -23,60 +26,78 @@ export interface WeightWriterOptions {
 /** Writes a folded model's weights, blob by blob. Tensor names are those of the graph. */
 export class WeightWriter {
   readonly #checkpoint: Checkpoint;
+  readonly #student: Student;
   readonly #precision: Record<MatrixKind, Precision>;
   readonly #folder: string;
   readonly #quantizer: Quantizer;
 
   constructor(options: WeightWriterOptions) {
     this.#checkpoint = options.checkpoint;
+    this.#student = options.student;
     this.#precision = options.precision;
     this.#folder = options.folder;
     this.#quantizer = options.quantizer ?? roundToNearest;
   }
 
   /** A block's matrices. Names are free of the block's number, so that equal blocks are equal blobs. */
-  block(name: string, mixture: Mixture): Promise<WrittenBlob> {
-    return this.#blob(name, async (blob) => {
+  block(block: number): Promise<WrittenBlob> {
+    return this.#blob(`block-${block}`, async (blob) => {
       for (const matrix of blockMatrices) {
         const precision = this.#precision[matrix];
-        const [outputs, inputs] = matrixShape(this.#checkpoint.architecture, matrix);
+        const [outputs, inputs] = matrixShape(this.#student.architecture, matrix);
         if (precision.bits === 32) {
-          const weights = await readMatrix(this.#checkpoint, mixture, matrix);
+          const weights = await this.#student.matrix(block, matrix);
           await blob.add(`${matrix}.weight`, 'float32', [outputs, inputs], weights);
           continue;
         }
         const quantized =
-          (await this.#ownBlocks(mixture, matrix)) ??
+          (await this.#ownBlocks(block, matrix)) ??
           this.#quantizer(
-            await readMatrix(this.#checkpoint, mixture, matrix),
+            await this.#student.matrix(block, matrix),
             [outputs, inputs],
             precision.bits,
             precision.blockSize!,
           );
         await addQuantized(blob, matrix, quantized);
       }
-      const bias = await readQkvBias(this.#checkpoint, mixture);
+      const bias = await this.#student.qkvBias(block);
       if (bias) await blob.add('qkv.bias', 'float32', [bias.length], bias);
     });
   }
 
   /** Every kept layer's norms, the final norm last. Names: `layers.INDEX.NORM`, `norm`. */
-  norms(sources: number[]): Promise<WrittenBlob> {
+  norms(): Promise<WrittenBlob> {
     return this.#blob('norms', async (blob) => {
-      for (const [index, source] of sources.entries()) {
-        for (const [norm, vector] of Object.entries(await readNorms(this.#checkpoint, source))) {
+      for (const index of this.#student.layers.keys()) {
+        for (const [norm, vector] of Object.entries(await this.#student.norms(index))) {
           await blob.add(`layers.${index}.${norm}`, 'float32', [vector.length], vector);
         }
       }
-      const norm = await this.#checkpoint.tensor('norm').read();
+      const norm = await this.#student.tensor('norm').read();
       await blob.add('norm', 'float32', [norm.length], norm);
+    });
+  }
+
+  /** What stands in for removed layers. Names: `patches.INDEX.values|scales|weight|bias`. */
+  patches(): Promise<WrittenBlob> {
+    const { width } = this.#student.architecture;
+    const { bits, blockSize } = patchPrecision(this.#precision);
+    return this.#blob('patches', async (blob) => {
+      for (const index of this.#student.layers.keys()) {
+        const patch = await this.#student.patch(index);
+        if (!patch) continue;
+        const name = `patches.${index}`;
+        if (bits === 32) await blob.add(`${name}.weight`, 'float32', [width, width], patch.weight);
+        else await addQuantized(blob, name, roundToNearest(patch.weight, [width, width], bits, blockSize!));
+        await blob.add(`${name}.bias`, 'float32', [width], patch.bias);
+      }
     });
   }
 
   /** The cos and sin tables of every rotary, [positions, headSize / 2]. */
   rotary(positions: number): Promise<WrittenBlob> {
     return this.#blob('rotary', async (blob) => {
-      for (const [i, rotary] of this.#checkpoint.architecture.rotaries.entries()) {
+      for (const [i, rotary] of this.#student.architecture.rotaries.entries()) {
         const { cos, sin } = rotaryTables(rotary, positions);
         const shape = [positions, rotary.inverseFrequencies.length];
         await blob.add(`rotary.${i}.cos`, 'float32', shape, cos);
@@ -94,7 +115,7 @@ export class WeightWriter {
     onRows?: (rows: number) => void | Promise<void>,
   ): Promise<WrittenBlob> {
     const { bits, blockSize } = this.#precision.embedding;
-    const tensor = this.#checkpoint.tensor(role);
+    const tensor = this.#student.tensor(role);
     const [rows, inputs] = tensor.shape as [number, number];
     return this.#blob(role, async (blob) => {
       const scales: Float32Array[] = [];
@@ -120,14 +141,14 @@ export class WeightWriter {
     });
   }
 
-  /** The checkpoint's own codes, where they have the wanted form and a single layer gives the weights. */
+  /** The checkpoint's own codes, where they have the wanted form and the block is still one of its layers'. */
   async #ownBlocks(
-    mixture: Mixture,
+    block: number,
     matrix: (typeof blockMatrices)[number],
   ): Promise<QuantizedMatrix | undefined> {
-    if (mixture.length > 1) return undefined;
+    const layer = this.#student.unchanged(block);
+    if (layer === undefined) return undefined;
     const { bits, blockSize } = this.#precision[matrix];
-    const [{ layer }] = mixture as [Mixture[number]];
     const parts = partsOf(matrix).map((role) => this.#checkpoint.tensor(`layers.${layer}.${role}`));
     const readers = parts.map((part) => ownForm(part, bits, blockSize!));
     if (readers.includes(undefined)) return undefined;

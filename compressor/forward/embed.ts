@@ -1,13 +1,13 @@
-import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { Vocabulary } from '../student/student.ts';
 
 /**
  * The hidden states before the first layer. Only the rows in use are read.
  * @param sequences token ids of each sequence
  * @returns per sequence [tokens, width]
  */
-export async function embed(checkpoint: Checkpoint, sequences: Int32Array[]): Promise<Float32Array[]> {
-  const { width, embeddingScale } = checkpoint.architecture;
-  const embedding = checkpoint.tensor('embedding');
+export async function embed(model: Vocabulary, sequences: Int32Array[]): Promise<Float32Array[]> {
+  const { width, embeddingScale } = model.architecture;
+  const embedding = model.tensor('embedding');
   const rows = new Map<number, Float32Array>();
   for (const token of new Set(sequences.flatMap((sequence) => [...sequence]))) {
     rows.set(token, await embedding.read(token, 1));

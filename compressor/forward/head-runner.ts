@@ -1,9 +1,9 @@
 import { Session, type SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
-import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { emitFinalNorm } from '../graph/layer.ts';
 import { GraphBuilder } from '../onnx/graph.ts';
+import type { Vocabulary } from '../student/student.ts';
 import { betweenSteps } from './between-steps.ts';
 
 /** Tokens of the vocabulary at a time: bounds the logits in memory to tokens x this x 4 bytes. */
@@ -14,12 +14,12 @@ const tileRows = 8192;
  * head nor the logits are ever whole in memory.
  */
 export class HeadRunner implements Disposable {
-  readonly #checkpoint: Checkpoint;
+  readonly #model: Vocabulary;
   readonly #session: Session;
 
-  constructor(checkpoint: Checkpoint, options: SessionOptions = {}) {
-    this.#checkpoint = checkpoint;
-    this.#session = new Session(headGraph(checkpoint.architecture), options);
+  constructor(model: Vocabulary, options: SessionOptions = {}) {
+    this.#model = model;
+    this.#session = new Session(headGraph(model.architecture), options);
   }
 
   /**
@@ -42,7 +42,7 @@ export class HeadRunner implements Disposable {
 
   /** All logits of one sequence, [tokens, vocabulary]: for tests and short texts. */
   async logits(states: Float32Array): Promise<Float32Array> {
-    const { vocabularySize, width } = this.#checkpoint.architecture;
+    const { vocabularySize, width } = this.#model.architecture;
     const tokens = states.length / width;
     const all = new Float32Array(tokens * vocabularySize);
     await this.#tiles([states], [new Int32Array(tokens)], (_, first, __, ___, logits) => {
@@ -60,9 +60,9 @@ export class HeadRunner implements Disposable {
     visit: TileVisitor,
     signal?: AbortSignal,
   ): Promise<void> {
-    const { vocabularySize, width, tiedHead } = this.#checkpoint.architecture;
-    const gamma = new Tensor(await this.#checkpoint.tensor('norm').read(), [width]);
-    const head = this.#checkpoint.tensor(tiedHead ? 'embedding' : 'head');
+    const { vocabularySize, width, tiedHead } = this.#model.architecture;
+    const gamma = new Tensor(await this.#model.tensor('norm').read(), [width]);
+    const head = this.#model.tensor(tiedHead ? 'embedding' : 'head');
     for (let first = 0; first < vocabularySize; first += tileRows) {
       const rows = Math.min(tileRows, vocabularySize - first);
       const weight = new Tensor(await head.read(first, rows), [rows, width]);

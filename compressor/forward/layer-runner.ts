@@ -1,10 +1,15 @@
 import { Session, type SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
-import { blockMatrices, emitLayer, emitSum, matrixShape, normsOf } from '../graph/layer.ts';
+import { type BlockMatrix, blockMatrices, emitLayer, emitSum, matrixShape, normsOf } from '../graph/layer.ts';
 import { GraphBuilder } from '../onnx/graph.ts';
 import type { BlockWeights, NormWeights } from '../weights/block.ts';
 import { rotaryTables } from '../weights/rotary.ts';
+
+/** The matrices whose inputs differ; `up` has the input of `gate`. */
+export const distinctInputs = ['qkv', 'output', 'gate', 'down'] as const;
+/** What each matrix of a layer was multiplied with, [tokens, inputs]. */
+export type MatrixInputs = Record<(typeof distinctInputs)[number], Float32Array>;
 
 /**
  * Runs single layers in float32 with their weights as inputs of the graph: one small session serves every
@@ -12,7 +17,7 @@ import { rotaryTables } from '../weights/rotary.ts';
  */
 export class LayerRunner implements Disposable {
   readonly #architecture: Architecture;
-  /** One per kind of attention (window, rotary base): one for most families, two for Gemma 3. */
+  /** One per kind of attention (window, rotary base): one for most families, two for Gemma 3; tapped or not. */
   readonly #sessions = new Map<string, Session>();
   readonly #rotaries: ReturnType<typeof rotaryTables>[];
   readonly #maxTokens: number;
@@ -28,8 +33,38 @@ export class LayerRunner implements Disposable {
 
   /** @param hidden [tokens, width], one sequence from its first token on. @returns the same shape, new memory. */
   run(layer: number, block: BlockWeights, norms: NormWeights, hidden: Float32Array): Float32Array {
+    return this.#run(layer, block, norms, hidden, {});
+  }
+
+  /** `run`, and what each matrix was multiplied with on the way. */
+  runTapped(
+    layer: number,
+    block: BlockWeights,
+    norms: NormWeights,
+    hidden: Float32Array,
+  ): { out: Float32Array; inputs: MatrixInputs } {
+    const tokens = hidden.length / this.#architecture.width;
+    const sizes = distinctInputs.map(
+      (matrix) => [matrix, matrixShape(this.#architecture, matrix)[1]] as const,
+    );
+    const inputs = Object.fromEntries(
+      sizes.map(([matrix, size]) => [matrix, new Float32Array(tokens * size)]),
+    ) as MatrixInputs;
+    const taps = Object.fromEntries(
+      sizes.map(([matrix, size]) => [tapOf(matrix), new Tensor(inputs[matrix], [1, tokens, size])]),
+    );
+    return { out: this.#run(layer, block, norms, hidden, taps), inputs };
+  }
+
+  #run(
+    layer: number,
+    block: BlockWeights,
+    norms: NormWeights,
+    hidden: Float32Array,
+    taps: Record<string, Tensor>,
+  ): Float32Array {
     const a = this.#architecture;
-    const session = this.#session(layer);
+    const session = this.#session(layer, Object.keys(taps).length > 0);
     const tokens = hidden.length / a.width;
     const rotary = this.#rotaries[a.layers[layer]!.rotary]!;
     const table = [this.#maxTokens, a.headSize / 2];
@@ -45,16 +80,16 @@ export class LayerRunner implements Disposable {
     if (block.qkvBias) feeds['qkv.bias'] = new Tensor(block.qkvBias, [block.qkvBias.length]);
     for (const [name, vector] of Object.entries(norms)) feeds[name] = new Tensor(vector, [vector.length]);
     const out = new Tensor(new Float32Array(hidden.length), [1, tokens, a.width]);
-    session.run(feeds, { out });
+    session.run(feeds, { out, ...taps });
     return out.data;
   }
 
-  #session(layer: number): Session {
+  #session(layer: number, tapped: boolean): Session {
     const { window, rotary } = this.#architecture.layers[layer]!;
-    const key = `${window}/${rotary}`;
+    const key = `${window}/${rotary}/${tapped}`;
     let session = this.#sessions.get(key);
     if (!session) {
-      session = new Session(layerGraph(this.#architecture, layer), this.#options);
+      session = new Session(layerGraph(this.#architecture, layer, tapped), this.#options);
       this.#sessions.set(key, session);
     }
     return session;
@@ -66,8 +101,15 @@ export class LayerRunner implements Disposable {
   }
 }
 
-/** One layer over a whole sequence, without a cache; weights are inputs. */
-function layerGraph(a: Architecture, layer: number): Uint8Array {
+function tapOf(matrix: BlockMatrix): string {
+  return `${matrix}.input`;
+}
+
+/**
+ * One layer over a whole sequence, without a cache; weights are inputs.
+ * @param tapped what the matrices are multiplied with is an output too
+ */
+function layerGraph(a: Architecture, layer: number, tapped: boolean): Uint8Array {
   const g = new GraphBuilder();
   const hidden = g.input('hidden', 'float32', [1, 'tokens', a.width]);
   const lastToken = g.input('lastToken', 'int32', [1]);
@@ -84,6 +126,10 @@ function layerGraph(a: Architecture, layer: number): Uint8Array {
     { sum: hidden },
     {
       linear(matrix, x) {
+        if (tapped && distinctInputs.some((input) => input === matrix)) {
+          g.node('Identity', [x], { outputs: [tapOf(matrix)] });
+          g.output(tapOf(matrix), 'float32', [1, 'tokens', matrixShape(a, matrix)[1]]);
+        }
         const product = g.node('FusedMatMul', [x, matrix], {
           domain: 'com.microsoft',
           attributes: { transB: 1 },

@@ -1,6 +1,7 @@
 import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import { blockMatrices, matrixShape } from '../graph/layer.ts';
+import { patchPrecision } from '../quantize/precision.ts';
 import { blockParameters, normParameters, sharedParameters } from '../weights/block.ts';
 import { type FoldPlan, groupsOf } from './plan.ts';
 
@@ -18,25 +19,28 @@ export interface FoldedSizes {
 /** What a plan saves, known before anything is read. */
 export function foldedSizes(
   a: Architecture,
-  plan: Pick<FoldPlan, 'layers'>,
+  plan: Pick<FoldPlan, 'layers'> & { patches?: number[] },
   precision: Record<MatrixKind, Precision>,
 ): FoldedSizes {
   const blocks = groupsOf(plan).length;
   const stored = { ...a, headSize: a.storedHeadSize ?? a.headSize };
   const shared = sharedParameters(stored);
   const norms = plan.layers.length * normParameters(stored);
+  const patches = plan.patches?.length ?? 0;
+  const patchParameters = a.width * a.width + a.width;
   const original = shared + a.layers.length * (blockParameters(stored) + normParameters(stored));
   const blockBytes = blockMatrices.reduce(
     (sum, kind) => sum + matrixBytes(matrixShape(a, kind), precision[kind]),
     0,
   );
   const bias = a.qkvBias ? 4 * matrixShape(a, 'qkv')[0] : 0;
+  const patchBytes = matrixBytes([a.width, a.width], patchPrecision(precision)) + 4 * a.width;
   const vocabulary = matrixBytes([a.vocabularySize, a.width], precision.embedding) * (a.tiedHead ? 1 : 2);
   return {
     original,
-    folded: shared + blocks * blockParameters(stored) + norms,
+    folded: shared + blocks * blockParameters(stored) + norms + patches * patchParameters,
     originalBytes: 2 * original,
-    bytes: blocks * (blockBytes + bias) + vocabulary + 4 * (norms + a.width),
+    bytes: blocks * (blockBytes + bias) + patches * patchBytes + vocabulary + 4 * (norms + a.width),
   };
 }
 

@@ -56,6 +56,14 @@ export function defaultBlockSize(inputs: number): 32 | 64 | 128 {
   return 32;
 }
 
+/**
+ * Patches are few and small, and they are fitted to float activations: int8 under any quantization, in the
+ * blocks of the matrices with as many inputs.
+ */
+export function patchPrecision({ qkv }: Record<MatrixKind, Precision>): Precision {
+  return qkv.bits === 32 ? qkv : { ...qkv, bits: 8 };
+}
+
 /** `int4:128`, `none`: the form `parsePrecision` reads. */
 export function formatPrecision({ bits, blockSize }: Precision): string {
   return bits === 32 ? 'none' : `int${bits}:${blockSize}`;

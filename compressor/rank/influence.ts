@@ -1,6 +1,6 @@
 import { withResource } from '../../artifact/dispose.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import type { EvaluateOptions } from '../evaluate/planned.ts';
+import type { EvaluateOptions } from '../evaluate/student.ts';
 import { longestOf } from '../evaluate/windows.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';

@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseTokenizer } from '../../artifact/tokenizer.ts';
 import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
-import { evaluatePlan, identityPlan } from '../../compressor/evaluate/planned.ts';
+import { evaluateStudent } from '../../compressor/evaluate/student.ts';
 import { cutWindows } from '../../compressor/evaluate/windows.ts';
 import { loss } from '../../compressor/rank/loss.ts';
+import { unfolded } from '../../compressor/student/planned-student.ts';
 import { upgradeGguf } from '../fixtures/gguf-v1.ts';
 import { requirement } from '../fixtures/requirement.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';
@@ -38,7 +39,7 @@ describe('stories260K', () => {
       targets: cuts.flatMap((cut) => cut.targets),
       tokens: cuts.reduce((sum, cut) => sum + cut.tokens, 0),
     };
-    const { nll } = await evaluatePlan(checkpoint, identityPlan(5), windows);
+    const { nll } = await evaluateStudent(unfolded(checkpoint), windows);
     const rises = await loss(checkpoint, windows);
     await checkpoint.close();
     expect(Math.abs(nll - known.whole)).toBeLessThan(0.15);

@@ -5,10 +5,11 @@ import { InvalidDataError } from '../../artifact/errors.ts';
 import type { Checkpoint } from '../../compressor/checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
 import { evaluateFolded } from '../../compressor/evaluate/folded.ts';
-import { evaluatePlan, identityPlan } from '../../compressor/evaluate/planned.ts';
+import { evaluateStudent } from '../../compressor/evaluate/student.ts';
 import type { TextWindows } from '../../compressor/evaluate/windows.ts';
 import { HeadRunner } from '../../compressor/forward/head-runner.ts';
 import { rankers } from '../../compressor/rank/index.ts';
+import { plannedStudent, unfolded } from '../../compressor/student/planned-student.ts';
 import { foldInto } from '../fixtures/fold-into.ts';
 import { type Golden, golden, picoForms, picoPath } from '../fixtures/pico.ts';
 import { picoArchitecture, randomArray, randomCheckpoint, seeded } from '../fixtures/random-checkpoint.ts';
@@ -30,15 +31,13 @@ function lossOf(logits: ArrayLike<number>, target: number): number {
   return Math.log(sum);
 }
 
-const identity = (checkpoint: Checkpoint) => identityPlan(checkpoint.architecture.layers.length);
-
 describe.each(picoForms)('the loss of %s', (form) => {
   it("is what transformers' logits give, before folding and after", async () => {
     const checkpoint = await openCheckpoint(picoPath(form));
     const expected = await golden(form);
     const nll = goldenLoss(expected);
     const text = textOf([expected.tokens]);
-    const planned = await evaluatePlan(checkpoint, identity(checkpoint), text);
+    const planned = await evaluateStudent(unfolded(checkpoint), text);
     expect(planned.nll).toBeCloseTo(nll, 4);
     expect(planned.perplexity).toBeCloseTo(Math.exp(planned.nll), 10);
     expect(planned.tokens).toBe(39);
@@ -57,9 +56,9 @@ it('the loss of more windows than are held at a time is that of all', async () =
     Array.from({ length }, () => Math.floor(random() * picoArchitecture.vocabularySize)),
   );
   const text = textOf(windows);
-  const whole = await evaluatePlan(checkpoint, identity(checkpoint), text);
+  const whole = await evaluateStudent(unfolded(checkpoint), text);
   const steps: [number, number][] = [];
-  const parts = await evaluatePlan(checkpoint, identity(checkpoint), text, {
+  const parts = await evaluateStudent(unfolded(checkpoint), text, {
     statesAtATime: 2 * 16 * picoArchitecture.width,
     onProgress: (done, total) => steps.push([done, total]),
   });
@@ -127,10 +126,10 @@ describe('a measured fold', () => {
     };
     const { result, plan, checkpoint, manifest, graphPath } = await stagesOf(options);
     const [whole, removed, shared, quantized] = result.quality;
-    expect(whole).toMatchObject(await evaluatePlan(checkpoint, identity(checkpoint), text));
+    expect(whole).toMatchObject(await evaluateStudent(unfolded(checkpoint), text));
     const kept = { ...plan, layers: [0, 2, 3].map((source, block) => ({ source, block })) };
-    expect(removed).toMatchObject(await evaluatePlan(checkpoint, kept, text));
-    expect(shared).toMatchObject(await evaluatePlan(checkpoint, plan, text));
+    expect(removed).toMatchObject(await evaluateStudent(plannedStudent(checkpoint, kept), text));
+    expect(shared).toMatchObject(await evaluateStudent(plannedStudent(checkpoint, plan), text));
     expect(quantized).toMatchObject(await evaluateFolded(graphPath, manifest, text));
     expect(new Set(result.quality.map(({ nll }) => nll)).size).toBe(4);
   });
@@ -143,7 +142,7 @@ describe('a measured fold', () => {
       setImmediate(() => controller.abort());
       return { signal: controller.signal };
     };
-    await expect(evaluatePlan(checkpoint, identity(checkpoint), many, soon())).rejects.toThrow(/abort/i);
+    await expect(evaluateStudent(unfolded(checkpoint), many, soon())).rejects.toThrow(/abort/i);
     await expect(evaluateFolded(graphPath, manifest, many, soon())).rejects.toThrow(/abort/i);
     for (const rank of Object.values(rankers)) {
       await expect(rank(checkpoint, many, soon())).rejects.toThrow(/abort/i);
@@ -186,9 +185,9 @@ describe('the head', () => {
     const texts = [3, 1, 7].map((length, seed) => tokensOf(length + 1, 96, seed));
     const apart = [];
     for (const tokens of texts) {
-      apart.push(await evaluatePlan(checkpoint, identity(checkpoint), textOf([tokens])));
+      apart.push(await evaluateStudent(unfolded(checkpoint), textOf([tokens])));
     }
-    const together = await evaluatePlan(checkpoint, identity(checkpoint), textOf(texts));
+    const together = await evaluateStudent(unfolded(checkpoint), textOf(texts));
     const total = apart.reduce((sum, { nll, tokens }) => sum + nll * tokens, 0);
     expect(together.tokens).toBe(11);
     expect(together.nll).toBeCloseTo(total / 11, 5);
@@ -201,7 +200,7 @@ it('a folded model of a large vocabulary is measured a part of each text at a ti
   const text: TextWindows = textOf([tokensOf(100, 200_000, 1)]);
   const { graphPath, manifest } = await foldInto(await temporaryFolder(), checkpoint, { share: 4 });
   const plan = { layers: manifest.layers, weights: 'first' as const };
-  const planned = await evaluatePlan(checkpoint, plan, text);
+  const planned = await evaluateStudent(plannedStudent(checkpoint, plan), text);
   expect((await evaluateFolded(graphPath, manifest, text)).nll).toBeCloseTo(planned.nll, 4);
 });
 

@@ -5,8 +5,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Decoder, decoderOptions } from '../../artifact/decoder/decoder.ts';
 import type { Checkpoint } from '../../compressor/checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
-import { identityPlan, runPlan } from '../../compressor/evaluate/planned.ts';
+import { runStudent } from '../../compressor/evaluate/student.ts';
 import { HeadRunner } from '../../compressor/forward/head-runner.ts';
+import { unfolded } from '../../compressor/student/planned-student.ts';
 import { foldInto } from '../fixtures/fold-into.ts';
 import { type Golden, golden, maxDifference, picoForms, picoPath } from '../fixtures/pico.ts';
 
@@ -64,7 +65,7 @@ describe.each(picoForms)('%s, folded by a plan that changes nothing', (form) => 
 
   it('gives them layer by layer, as the compressor measures', async () => {
     const windows = [Int32Array.from(expected.tokens)];
-    const [states] = await runPlan(checkpoint, identityPlan(checkpoint.architecture.layers.length), windows);
+    const [states] = await runStudent(unfolded(checkpoint), windows);
     using head = new HeadRunner(checkpoint, { threads: 1 });
     expect(maxDifference(await head.logits(states!), expected.logits)).toBeLessThan(tolerance);
   });

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
-import { evaluatePlan, identityPlan, type LayerPlan, runPlan } from '../../compressor/evaluate/planned.ts';
+import { evaluateStudent, runStudent } from '../../compressor/evaluate/student.ts';
 import { embed } from '../../compressor/forward/embed.ts';
 import { rankers } from '../../compressor/rank/index.ts';
+import { type LayerPlan, plannedStudent, unfolded } from '../../compressor/student/planned-student.ts';
 import { golden, picoFamilies, picoPath } from '../fixtures/pico.ts';
 import { textOf } from '../fixtures/texts.ts';
 
@@ -24,7 +25,10 @@ describe.each(picoFamilies)('ranking the layers of %s', (family) => {
     const scores = await rankers.influence!(checkpoint, text);
     let before = await embed(checkpoint, text.windows);
     for (const layer of layers.keys()) {
-      const after = await runPlan(checkpoint, plan([...layers.keys()].slice(0, layer + 1)), text.windows);
+      const after = await runStudent(
+        plannedStudent(checkpoint, plan([...layers.keys()].slice(0, layer + 1))),
+        text.windows,
+      );
       const cosines = before.flatMap((state, i) =>
         Array.from({ length: state.length / width }, (_, t) => {
           const [x, y] = [state, after[i]!].map((all) => [...all.subarray(t * width, (t + 1) * width)]);
@@ -45,9 +49,12 @@ describe.each(picoFamilies)('ranking the layers of %s', (family) => {
     const { checkpoint, text } = await open();
     const layers = [...checkpoint.architecture.layers.keys()];
     const scores = await rankers.loss!(checkpoint, text);
-    const whole = await evaluatePlan(checkpoint, identityPlan(layers.length), text);
+    const whole = await evaluateStudent(unfolded(checkpoint), text);
     for (const left of layers) {
-      const without = await evaluatePlan(checkpoint, plan(layers.filter((layer) => layer !== left)), text);
+      const without = await evaluateStudent(
+        plannedStudent(checkpoint, plan(layers.filter((layer) => layer !== left))),
+        text,
+      );
       expect(scores[left]).toBeCloseTo(without.nll - whole.nll, 6);
     }
     expect(scores).toHaveLength(layers.length);

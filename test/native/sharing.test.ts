@@ -4,8 +4,9 @@ import { describe, expect, it } from 'vitest';
 import { Decoder, decoderOptions } from '../../artifact/decoder/decoder.ts';
 import type { Checkpoint } from '../../compressor/checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
-import { identityPlan, runPlan } from '../../compressor/evaluate/planned.ts';
+import { runStudent } from '../../compressor/evaluate/student.ts';
 import { HeadRunner } from '../../compressor/forward/head-runner.ts';
+import { identityPlan, type LayerPlan, plannedStudent } from '../../compressor/student/planned-student.ts';
 import { readGraph } from '../fixtures/exported-graph.ts';
 import { type FoldPicoOptions, foldInto } from '../fixtures/fold-into.ts';
 import { golden, maxDifference, type PicoForm, picoFamilies, picoPath } from '../fixtures/pico.ts';
@@ -14,8 +15,8 @@ import { type Rewired, rewired } from '../fixtures/rewired-checkpoint.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 
 /** The checkpoint's logits, layer by layer in float32. */
-async function logitsOf(checkpoint: Checkpoint, plan: Parameters<typeof runPlan>[1], tokens: number[]) {
-  const [states] = await runPlan(checkpoint, plan, [Int32Array.from(tokens)]);
+async function logitsOf(checkpoint: Checkpoint, plan: LayerPlan, tokens: number[]) {
+  const [states] = await runStudent(plannedStudent(checkpoint, plan), [Int32Array.from(tokens)]);
   using head = new HeadRunner(checkpoint, { threads: 1 });
   return await head.logits(states!);
 }

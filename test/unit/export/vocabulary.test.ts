@@ -5,6 +5,7 @@ import type { Precision } from '../../../artifact/manifest.ts';
 import { WeightWriter } from '../../../compressor/export/weights.ts';
 import { roundToNearest } from '../../../compressor/quantize/blocks.ts';
 import { parsePrecision, resolvePrecision } from '../../../compressor/quantize/precision.ts';
+import { identityPlan, plannedStudent } from '../../../compressor/student/planned-student.ts';
 import { picoArchitecture, randomCheckpoint } from '../../fixtures/random-checkpoint.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
@@ -12,6 +13,7 @@ describe('the embedding, written some thousand rows at a time', () => {
   // Parts end at 4096 and 8192; the last one has 809 rows.
   const vocabularySize = 9001;
   const checkpoint = randomCheckpoint({ ...picoArchitecture, width: 40, vocabularySize });
+  const student = plannedStudent(checkpoint, identityPlan(1));
 
   async function write(quantize: string) {
     const plan = { layers: [{ source: 0, block: 0 }], weights: 'first', quantize } as const;
@@ -23,7 +25,7 @@ describe('the embedding, written some thousand rows at a time', () => {
     );
     const folder = await temporaryFolder();
     const rows: number[] = [];
-    const writer = new WeightWriter({ checkpoint, precision, folder });
+    const writer = new WeightWriter({ checkpoint, student, precision, folder });
     const blob = await writer.vocabulary('embedding', (count) => void rows.push(count));
     expect(rows).toEqual([4096, 4096, 809]);
     const bytes = await readFile(join(folder, blob.sha256));
@@ -53,9 +55,12 @@ describe('the embedding, written some thousand rows at a time', () => {
     const precision = { qkv: float, output: float, gate: float, up: float, down: float, embedding: float };
     const folder = await temporaryFolder();
     let parts = 0;
-    const writing = new WeightWriter({ checkpoint, precision, folder }).vocabulary('embedding', async () => {
-      if (++parts === 2) throw new Error('Interrupted.');
-    });
+    const writing = new WeightWriter({ checkpoint, student, precision, folder }).vocabulary(
+      'embedding',
+      async () => {
+        if (++parts === 2) throw new Error('Interrupted.');
+      },
+    );
     await expect(writing).rejects.toThrow('Interrupted.');
     expect(parts).toBe(2);
     expect(await readdir(folder)).toEqual([]);

@@ -10,6 +10,7 @@ import { WorkFolder } from '../../../compressor/export/work-folder.ts';
 import { makePlan, type PlanOptions } from '../../../compressor/plan/make-plan.ts';
 import { foldedSizes } from '../../../compressor/plan/sizes.ts';
 import { parsePrecision, resolvePrecision } from '../../../compressor/quantize/precision.ts';
+import { plannedStudent } from '../../../compressor/student/planned-student.ts';
 import { picoArchitecture, randomCheckpoint } from '../../fixtures/random-checkpoint.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
@@ -36,7 +37,16 @@ describe.each(Object.entries(architectures))('the sizes of a model %s', (_name, 
     const precision = resolvePrecision(checkpoint, plan, parsePrecision(plan.quantize));
     const work = await WorkFolder.open(await temporaryFolder(), 'sizes');
     const folding = { method: 'given', version: 'x', checkpoint: 'x', createdAt: 'x', options: {} };
-    const { manifest } = await exportModel({ checkpoint, plan, precision, name: 'x', work, folding });
+    const student = plannedStudent(checkpoint, plan);
+    const { manifest } = await exportModel({
+      checkpoint,
+      student,
+      plan,
+      precision,
+      name: 'x',
+      work,
+      folding,
+    });
 
     const sizes = foldedSizes(architecture, plan, precision);
     const steps: Record<string, WrittenBlob> = JSON.parse(

@@ -1,12 +1,11 @@
 import { withResource } from '../../artifact/dispose.ts';
-import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
 import { HeadRunner } from '../forward/head-runner.ts';
 import { LayerRunner } from '../forward/layer-runner.ts';
-import { type FoldPlan, groupsOf } from '../plan/plan.ts';
-import { readBlock, readNorms } from '../weights/block.ts';
-import { mixtureOf } from '../weights/mixture.ts';
+import { PatchRunner } from '../forward/patch-runner.ts';
+import type { Student } from '../student/student.ts';
+import type { BlockWeights } from '../weights/block.ts';
 import { longestOf, type Quality, qualityOf, type TextWindows } from './windows.ts';
 
 export interface EvaluateOptions {
@@ -14,37 +13,28 @@ export interface EvaluateOptions {
   signal?: AbortSignal;
 }
 
-/** What `evaluatePlan` needs of a plan. */
-export type LayerPlan = Pick<FoldPlan, 'layers' | 'weights' | 'scores'>;
-
-/** The plan that folds nothing. */
-export function identityPlan(layers: number): LayerPlan {
-  return { layers: Array.from({ length: layers }, (_, i) => ({ source: i, block: i })), weights: 'first' };
-}
-
 /** Hidden states in memory at a time, in numbers: 256 MB, twice that while a layer runs. */
 const maxStates = 64 * 2 ** 20;
 
 /**
- * The quality of a checkpoint folded by a plan, in float32, before anything is written: layer by layer,
+ * The quality of a student, in float32, before anything is written: layer by layer,
  * so that memory holds one block and the hidden states of so many windows as `maxStates` allows. A text of
  * more windows goes through the model in several passes.
  */
-export async function evaluatePlan(
-  checkpoint: Checkpoint,
-  plan: LayerPlan,
+export async function evaluateStudent(
+  student: Student,
   { windows, targets, tokens }: TextWindows,
   { signal, onProgress, statesAtATime = maxStates }: EvaluateOptions & { statesAtATime?: number } = {},
 ): Promise<Quality> {
-  const size = longestOf(windows) * checkpoint.architecture.width;
+  const size = longestOf(windows) * student.architecture.width;
   const step = Math.max(1, Math.floor(statesAtATime / size));
   const passes = Math.ceil(windows.length / step);
-  const layers = plan.layers.length;
+  const layers = student.layers.length;
   let total = 0;
-  await withResource(new HeadRunner(checkpoint), async (head) => {
+  await withResource(new HeadRunner(student), async (head) => {
     for (let pass = 0; pass < passes; pass++) {
       const part = <Item>(all: Item[]) => all.slice(pass * step, (pass + 1) * step);
-      const states = await runPlan(checkpoint, plan, part(windows), {
+      const states = await runStudent(student, part(windows), {
         onProgress: (done) => onProgress?.(pass * layers + done, passes * layers),
         ...(signal && { signal }),
       });
@@ -57,41 +47,43 @@ export async function evaluatePlan(
 }
 
 /** Hidden states after the last layer, per window [tokens, width]. */
-export async function runPlan(
-  checkpoint: Checkpoint,
-  plan: LayerPlan,
+export async function runStudent(
+  student: Student,
   windows: Int32Array[],
   options: EvaluateOptions = {},
 ): Promise<Float32Array[]> {
-  const longest = longestOf(windows);
-  const runner = new LayerRunner(checkpoint.architecture, longest);
-  return withResource(runner, () => runLayers(runner, checkpoint, plan, windows, options));
+  const runner = new LayerRunner(student.architecture, longestOf(windows));
+  return withResource(runner, () =>
+    withResource(new PatchRunner(student.architecture), (patches) =>
+      runLayers(runner, patches, student, windows, options),
+    ),
+  );
 }
 
 async function runLayers(
   runner: LayerRunner,
-  checkpoint: Checkpoint,
-  plan: LayerPlan,
+  patches: PatchRunner,
+  student: Student,
   windows: Int32Array[],
   options: EvaluateOptions,
 ): Promise<Float32Array[]> {
-  const groups = groupsOf(plan);
-  let loaded: { block: number; weights: Awaited<ReturnType<typeof readBlock>> } | undefined;
-  let states = await embed(checkpoint, windows);
-  for (const [index, { source, block }] of plan.layers.entries()) {
+  let loaded: { block: number; weights: BlockWeights } | undefined;
+  let states = await embed(student, windows);
+  for (const [index, { source, block }] of student.layers.entries()) {
     if (loaded?.block !== block) {
       loaded = undefined; // one block at a time
-      const mixture = mixtureOf(groups[block]!, plan.weights, plan.scores);
-      loaded = { block, weights: await readBlock(checkpoint, mixture) };
+      loaded = { block, weights: await student.block(block) };
     }
-    const norms = await readNorms(checkpoint, source);
+    const norms = await student.norms(index);
+    const patch = await student.patch(index);
     const next: Float32Array[] = [];
     for (const state of states) {
       await betweenSteps(options.signal);
-      next.push(runner.run(source, loaded.weights, norms, state));
+      const out = runner.run(source, loaded.weights, norms, state);
+      next.push(patch ? patches.run(patch, out) : out);
     }
     states = next;
-    options.onProgress?.(index + 1, plan.layers.length);
+    options.onProgress?.(index + 1, student.layers.length);
   }
   return states;
 }

@@ -1,0 +1,37 @@
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { type FoldPlan, groupsOf } from '../plan/plan.ts';
+import { readBlock, readMatrix, readNorms, readQkvBias } from '../weights/block.ts';
+import { mixtureOf } from '../weights/mixture.ts';
+import type { Student } from './student.ts';
+
+/** What a student needs of a plan. */
+export type LayerPlan = Pick<FoldPlan, 'layers' | 'weights' | 'scores'>;
+
+/** The plan that folds nothing. */
+export function identityPlan(layers: number): LayerPlan {
+  return { layers: Array.from({ length: layers }, (_, i) => ({ source: i, block: i })), weights: 'first' };
+}
+
+/** A checkpoint folded by a plan, untrained: blocks are the checkpoint's own or mixed of several. */
+export function plannedStudent(checkpoint: Checkpoint, plan: LayerPlan): Student {
+  const mixtures = groupsOf(plan).map((group) => mixtureOf(group, plan.weights, plan.scores));
+  return {
+    architecture: checkpoint.architecture,
+    layers: plan.layers,
+    tensor: (role) => checkpoint.tensor(role),
+    block: (block) => readBlock(checkpoint, mixtures[block]!),
+    matrix: (block, matrix) => readMatrix(checkpoint, mixtures[block]!, matrix),
+    qkvBias: (block) => readQkvBias(checkpoint, mixtures[block]!),
+    norms: (index) => readNorms(checkpoint, plan.layers[index]!.source),
+    patch: async () => undefined,
+    unchanged(block) {
+      const [only, ...others] = mixtures[block]!;
+      return others.length === 0 && only!.factor === 1 ? only!.layer : undefined;
+    },
+  };
+}
+
+/** The checkpoint itself. */
+export function unfolded(checkpoint: Checkpoint): Student {
+  return plannedStudent(checkpoint, identityPlan(checkpoint.architecture.layers.length));
+}

@@ -1,0 +1,49 @@
+import type { Architecture } from '../checkpoint/architecture.ts';
+import type { CheckpointTensor } from '../checkpoint/checkpoint.ts';
+import type { BlockMatrix } from '../graph/layer.ts';
+import type { BlockWeights, NormWeights } from '../weights/block.ts';
+
+/**
+ * The model that a fold makes, in float32: what is evaluated before it is stored, trained by the cure and
+ * written by the export. Nothing is read before it is asked for.
+ */
+export interface Student extends Vocabulary {
+  /**
+   * Kept layers in depth order: each runs `block` (counted from 0) with norms of its own. `source` is the
+   * checkpoint's layer in whose place it stands, which decides window and rotary base.
+   */
+  readonly layers: readonly { source: number; block: number }[];
+  /** The weights that all layers of one group run. */
+  block(block: number): Promise<BlockWeights>;
+  /** One of the block's matrices alone, row-major [outputs, inputs]. */
+  matrix(block: number, matrix: BlockMatrix): Promise<Float32Array>;
+  /** [outputs of qkv], where the architecture has one. */
+  qkvBias(block: number): Promise<Float32Array | undefined>;
+  /** @param index in `layers` */
+  norms(index: number): Promise<NormWeights>;
+  /** What stands in for the layers removed after this one, if anything does. */
+  patch(index: number): Promise<LinearPatch | undefined>;
+  /** The checkpoint's layer whose weights the block still is, bit for bit. */
+  unchanged(block: number): number | undefined;
+}
+
+/** Embedding, head and the norm before it. `Checkpoint` has this form too. */
+export interface Vocabulary {
+  readonly architecture: Architecture;
+  tensor(role: 'embedding' | 'head' | 'norm'): CheckpointTensor;
+}
+
+/**
+ * A linear map in the place of removed layers: h + weight h + bias. (ReplaceMe, arXiv 2505.02819.)
+ */
+export interface LinearPatch {
+  /** Row-major [width outputs, width inputs]. */
+  weight: Float32Array;
+  /** [width] */
+  bias: Float32Array;
+}
+
+/** Number of distinct blocks. */
+export function blocksOf(student: Pick<Student, 'layers'>): number {
+  return new Set(student.layers.map(({ block }) => block)).size;
+}
