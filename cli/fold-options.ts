@@ -101,13 +101,17 @@ export async function readText(path: string): Promise<string> {
   });
 }
 
-/** The plan of a file, or one made by ranking the layers. */
+/**
+ * The plan of a file, or one made by ranking the layers.
+ * @param options.rank also where the plan does without: somebody wants to see the scores. @default false
+ */
 export async function planOf(
   checkpoint: Checkpoint,
   flags: FoldFlags,
   calibration: TextWindows,
   show: Progress,
   signal: AbortSignal,
+  options: { rank?: boolean } = {},
 ): Promise<FoldPlan> {
   const depth = { name: checkpoint.name, layers: checkpoint.architecture.layers.length };
   if (flags.plan !== undefined) {
@@ -118,7 +122,8 @@ export async function planOf(
   const { parsePrecision } = await import('../compressor/quantize/precision.ts');
   parsePrecision(flags.quantize); // a typing error is told before the work, not after it
   let ranking: { method: string; scores?: number[] } = { method: 'none' };
-  if (Math.round(flags.remove * depth.layers) > 0 || flags.weights === 'weighted') {
+  const needsScores = Math.round(flags.remove * depth.layers) > 0 || flags.weights === 'weighted';
+  if (options.rank || needsScores) {
     makePlan(depth, { method: 'check', scores: new Array(depth.layers).fill(0) }, flags); // likewise
     const { rankers } = await import('../compressor/rank/index.ts');
     const scores = await rankers[flags.rank]!(checkpoint, calibration, {

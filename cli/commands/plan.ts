@@ -11,7 +11,10 @@ export function planCommand(): Command {
     .addHelpText(
       'after',
       `
+Without --remove, it also prints which layers would go first, and what that would save.
+
 Examples:
+  foldgate plan model.gguf
   foldgate plan ./SmolLM2-135M-Instruct --remove 0.2 --share 2
   foldgate plan model.gguf --remove 0.2 --json > plan.json`,
     )
@@ -21,12 +24,14 @@ Examples:
       const show = progress();
       try {
         const { text } = await calibrationText(checkpoint, flags);
-        const plan = await planOf(checkpoint, flags, text, show, interruptSignal());
+        const plan = await planOf(checkpoint, flags, text, show, interruptSignal(), { rank: true });
         if (flags.json) {
           process.stdout.write(`${JSON.stringify(plan, undefined, 2)}\n`);
         } else {
           const { planTable } = await import('../plan-table.ts');
+          const { removalTable } = await import('../removal-table.ts');
           process.stdout.write(`${planTable(checkpoint, plan)}\n`);
+          if (flags.remove === 0) process.stdout.write(`\n${removalTable(checkpoint, plan, flags)}\n`);
         }
       } finally {
         show.finish();

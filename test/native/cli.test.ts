@@ -41,6 +41,13 @@ describe('plan', () => {
     expect(stderr).toContain('Ranking layers by influence');
   });
 
+  it('ranks the layers though none is to go, and tells what removing would save', async () => {
+    const stdout = await output('plan', pico);
+    for (const layer of [0, 1, 2])
+      expect(stdout).toMatch(new RegExp(`^ {4}${layer} +-?\\d\\.\\d{4} {2}block`, 'm'));
+    expect(stdout).toMatch(/^removing +parameters +bytes +layers that go\n--remove 0\.2 +\d+\.\d% .* 1$/m);
+  });
+
   it('prints a plan as JSON that fold carries out', async () => {
     const args = ['--remove', '0.3', '--share', '2', '--weights', 'weighted', '--quantize', 'int8:32'];
     const json = await output('plan', pico, ...args, '--json');
