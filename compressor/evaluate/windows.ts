@@ -1,5 +1,6 @@
 import { UsageError } from '../../artifact/errors.ts';
 import type { Tokenizer } from '../../artifact/tokenizer.ts';
+import { beginningOf } from './beginning.ts';
 
 /** A text cut for evaluation: windows that do not overlap, each begun as the tokenizer begins any text. */
 export interface TextWindows {
@@ -22,7 +23,7 @@ export function cutWindows(
   length: number,
   maxTokens = Infinity,
 ): TextWindows {
-  const beginning = beginningOf(tokenizer, text.slice(0, probeLength));
+  const beginning = beginningOf(tokenizer, text);
   const ids = firstTokens(tokenizer, text, maxTokens + length);
   const windows: Int32Array[] = [];
   const targets: Int32Array[] = [];
@@ -46,22 +47,11 @@ export function longestOf(windows: Int32Array[]): number {
   return windows.reduce((longest, window) => Math.max(longest, window.length), 0);
 }
 
-/** Characters that show what a tokenizer puts before a text. */
-const probeLength = 64;
-
-/** What comes before a text; some tokenizers put an end after it as well, which no window is about. */
-function beginningOf(tokenizer: Tokenizer, probe: string): number[] {
-  const bare = tokenizer.encode(probe, { addSpecialTokens: false });
-  const whole = tokenizer.encode(probe);
-  const start = whole.findIndex((_, i) => bare.every((id, j) => whole[i + j] === id));
-  return whole.slice(0, Math.max(start, 0));
-}
-
 /** Characters a token, at most, in all but odd texts; those are read in further attempts. */
 const tokenLength = 16;
 
 /** At least `count` tokens from the text's start, where it has as many, without reading all of a long text. */
-function firstTokens(tokenizer: Tokenizer, text: string, count: number): number[] {
+export function firstTokens(tokenizer: Tokenizer, text: string, count: number): number[] {
   for (let length = count * tokenLength; ; length *= 2) {
     const ids = tokenizer.encode(text.slice(0, length), { addSpecialTokens: false });
     if (ids.length > count || length >= text.length) return ids;

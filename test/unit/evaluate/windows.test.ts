@@ -2,22 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../../artifact/errors.ts';
 import type { Tokenizer } from '../../../artifact/tokenizer.ts';
 import { cutWindows, qualityOf } from '../../../compressor/evaluate/windows.ts';
+import { numberTokenizer as tokenizer } from '../../fixtures/number-tokenizer.ts';
 
-/** Numbers apart by blanks are the tokens; `beginning` comes before every text. */
-function tokenizer(...beginning: number[]): Tokenizer {
-  return {
-    size: 1000,
-    encode: (text, { addSpecialTokens = true } = {}) => [
-      ...(addSpecialTokens ? beginning : []),
-      ...text.split(' ').filter(Boolean).map(Number),
-    ],
-    tokenOf: String,
-    idOf: Number,
-    addedKind: () => undefined,
-    decoder: undefined,
-    namedTokens: {},
-  };
-}
 const numbers = (count: number) => Array.from({ length: count }, (_, i) => 100 + i);
 const cut = (t: Tokenizer, count: number, window: number, maxTokens?: number) => {
   const { windows, targets, tokens } = cutWindows(t, numbers(count).join(' '), window, maxTokens);
