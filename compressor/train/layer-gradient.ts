@@ -1,0 +1,212 @@
+import { Session, type SessionOptions } from '../../artifact/onnxruntime/session.ts';
+import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
+import { emitModel } from '../autodiff/emit.ts';
+import { type Expression, input } from '../autodiff/expression.ts';
+import { gradients } from '../autodiff/gradients.ts';
+import type { Architecture } from '../checkpoint/architecture.ts';
+import { type BlockMatrix, blockMatrices, type LayerNorm } from '../graph/layer.ts';
+import type { BlockWeights, NormWeights } from '../weights/block.ts';
+import { rotaryTables } from '../weights/rotary.ts';
+import {
+  type BatchShape,
+  type LayerExpression,
+  layerExpression,
+  layerMatrixShape,
+  qkvParts,
+} from './layer-expression.ts';
+
+/** Where a layer's gradients are added up: arrays of the shapes of its weights. */
+export interface LayerGradients {
+  matrices: Record<BlockMatrix, Float32Array>;
+  qkvBias?: Float32Array;
+  norms: Partial<Record<LayerNorm, Float32Array>>;
+}
+
+/** What is trained besides the gate, whose gradient is always there. */
+export type Trainable = 'all' | 'norms' | 'gate';
+
+export interface LayerTrainerOptions extends SessionOptions {
+  /** The gradients of what is not trained are not computed. @default 'all' */
+  trainable?: Trainable;
+}
+
+/** Far below any probability that matters, and slow to multiply by: attention leaves many such numbers. */
+const denormalsAreZero = { 'session.set_denormal_as_zero': '1' };
+
+/**
+ * Runs single layers forward and backward in float32, with weights and the sums of gradients as inputs of
+ * the graph: one small session of each kind serves every layer of a model.
+ */
+export class LayerTrainer implements Disposable {
+  readonly #architecture: Architecture;
+  readonly #shape: BatchShape;
+  readonly #trainable: Trainable;
+  readonly #options: SessionOptions;
+  /** By attention (window, rotary base) and by direction. */
+  readonly #sessions = new Map<string, Session>();
+  readonly #rotaries: { cos: Tensor; sin: Tensor }[];
+
+  /** @param shape of every batch: the graphs are built for it */
+  constructor(architecture: Architecture, shape: BatchShape, options: LayerTrainerOptions = {}) {
+    const { trainable = 'all', ...session } = options;
+    this.#architecture = architecture;
+    this.#shape = shape;
+    this.#trainable = trainable;
+    this.#options = { ...session, config: { ...denormalsAreZero, ...session.config } };
+    const table = [shape.tokens, architecture.headSize / 2];
+    this.#rotaries = architecture.rotaries.map((rotary) => {
+      const { cos, sin } = rotaryTables(rotary, shape.tokens);
+      return { cos: new Tensor(cos, table), sin: new Tensor(sin, table) };
+    });
+  }
+
+  /**
+   * out = h + gate * (layer(h) - h).
+   *
+   * @param hidden [batch, tokens, width]
+   * @param gate @default 1
+   * @returns the same shape, new memory
+   */
+  forward(
+    layer: number,
+    block: BlockWeights,
+    norms: NormWeights,
+    hidden: Float32Array,
+    gate = 1,
+  ): Float32Array {
+    const out = this.#hidden(new Float32Array(hidden.length));
+    const session = this.#session(layer, 'forward', ({ out }) => ({ out }));
+    session.run(this.#feeds(layer, block, norms, hidden, gate), { out });
+    return out.data;
+  }
+
+  /**
+   * Recomputes the layer from its input and goes back through it.
+   *
+   * @param hidden [batch, tokens, width], what `forward` was given
+   * @param gradOut dLoss/dOut, of the same shape
+   * @param into the gradients of what is trained are added to these arrays. Layers that share a block pass
+   * the same. Without it, none are computed.
+   * @returns dLoss/dHidden, new memory, and dLoss/dGate
+   */
+  backward(
+    layer: number,
+    block: BlockWeights,
+    norms: NormWeights,
+    hidden: Float32Array,
+    gradOut: Float32Array,
+    into: LayerGradients | undefined,
+    gate = 1,
+  ): { hidden: Float32Array; gate: number } {
+    const trainable = into ? this.#trainable : 'gate';
+    const session = this.#session(layer, trainable, (e) => backwardOutputs(e, trainable));
+    const sums = into ? this.#sums(into, trainable) : {};
+    const dHidden = this.#hidden(new Float32Array(hidden.length));
+    const dGate = new Tensor(new Float32Array(1), [1]);
+    session.run(
+      {
+        ...this.#feeds(layer, block, norms, hidden, gate),
+        'out.gradient': this.#hidden(gradOut),
+        ...renamed(sums, 'sum'),
+      },
+      // A sum is read by the node that writes it and by no other, and each of its numbers before it is
+      // written: it may lie in one place.
+      { 'hidden.gradient': dHidden, 'layer.gate.gradient': dGate, ...renamed(sums, 'gradient') },
+    );
+    return { hidden: dHidden.data, gate: dGate.data[0]! };
+  }
+
+  #feeds(
+    layer: number,
+    block: BlockWeights,
+    norms: NormWeights,
+    hidden: Float32Array,
+    gate: number,
+  ): Record<string, Tensor> {
+    return {
+      hidden: this.#hidden(hidden),
+      'layer.gate': new Tensor(Float32Array.of(gate), [1]),
+      ...this.#rotaries[this.#architecture.layers[layer]!.rotary]!,
+      ...this.#blockTensors(block),
+      ...vectorTensors(norms),
+    };
+  }
+
+  /** The arrays that take what this trainer trains. */
+  #sums(into: LayerGradients, trainable: Trainable): Record<string, Tensor> {
+    return {
+      ...(trainable === 'all' && this.#blockTensors(into)),
+      ...(trainable !== 'gate' && vectorTensors(into.norms)),
+    };
+  }
+
+  /** Matrices and biases, or their gradients, by the names of the graph. */
+  #blockTensors({ matrices, qkvBias }: BlockWeights): Record<string, Tensor> {
+    const a = this.#architecture;
+    const tensors: Record<string, Tensor> = {};
+    for (const matrix of blockMatrices) {
+      if (matrix !== 'qkv') tensors[matrix] = new Tensor(matrices[matrix], layerMatrixShape(a, matrix));
+    }
+    let row = 0;
+    for (const part of qkvParts) {
+      const [rows, columns] = layerMatrixShape(a, part);
+      const values = matrices.qkv.subarray(row * columns, (row + rows) * columns);
+      tensors[part] = new Tensor(values, [rows, columns]);
+      if (qkvBias) tensors[`${part}.bias`] = new Tensor(qkvBias.subarray(row, row + rows), [rows]);
+      row += rows;
+    }
+    return tensors;
+  }
+
+  #hidden(values: Float32Array): Tensor<Float32Array> {
+    const { batch, tokens } = this.#shape;
+    return new Tensor(values, [batch * tokens, this.#architecture.width]);
+  }
+
+  #session(
+    layer: number,
+    kind: 'forward' | Trainable,
+    outputs: (e: LayerExpression) => Record<string, Expression>,
+  ): Session {
+    const attention = this.#architecture.layers[layer]!;
+    // The rotary tables are inputs: only a window that hides something makes another graph.
+    const hides = (attention.window ?? Infinity) < this.#shape.tokens;
+    const key = `${kind}, ${hides ? `window ${attention.window}` : 'all tokens'}`;
+    let session = this.#sessions.get(key);
+    if (!session) {
+      const layer = layerExpression(this.#architecture, attention, this.#shape);
+      session = new Session(emitModel(`layer, ${key}`, outputs(layer)), this.#options);
+      this.#sessions.set(key, session);
+    }
+    return session;
+  }
+
+  [Symbol.dispose](): void {
+    for (const session of this.#sessions.values()) session[Symbol.dispose]();
+    this.#sessions.clear();
+  }
+}
+
+/** dLoss/dHidden, dLoss/dGate, and for each trained weight NAME: NAME.gradient = NAME.sum + its gradient. */
+function backwardOutputs(e: LayerExpression, trainable: Trainable): Record<string, Expression> {
+  const weights: Record<string, Expression> = {
+    ...(trainable === 'all' && e.matrices),
+    ...(trainable === 'all' && renamed(e.biases, 'bias')),
+    ...(trainable !== 'gate' && e.norms),
+  };
+  const sums = new Map(Object.entries(weights).map(([name, w]) => [w, input(`${name}.sum`, w.shape)]));
+  const seed = input('out.gradient', e.out.shape);
+  const wanted = { hidden: e.hidden, 'layer.gate': e.gate, ...weights };
+  const found = gradients(e.out, seed, Object.values(wanted), sums);
+  return Object.fromEntries(Object.keys(wanted).map((name, i) => [`${name}.gradient`, found[i]!]));
+}
+
+function vectorTensors(vectors: Record<string, Float32Array>): Record<string, Tensor> {
+  return Object.fromEntries(
+    Object.entries(vectors).map(([name, values]) => [name, new Tensor(values, [values.length])]),
+  );
+}
+
+function renamed<T>(entries: Record<string, T>, suffix: string): Record<string, T> {
+  return Object.fromEntries(Object.entries(entries).map(([name, value]) => [`${name}.${suffix}`, value]));
+}
