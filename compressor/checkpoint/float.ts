@@ -6,8 +6,9 @@ export const floatBytes: Record<FloatForm, number> = { F32: 4, F16: 2, BF16: 2 }
 /** Every float16 as float32: 256 KB that make the conversion one look-up. */
 const float16 = new Float32Array(65536).map((_, bits) => halfToFloat(bits));
 
-export function fromHalf(bits: number): number {
-  return float16[bits]!;
+/** The float16 at `bytes[at]`, as float32. */
+export function halfAt(bytes: Uint8Array, at: number): number {
+  return float16[bytes[at]! | (bytes[at + 1]! << 8)]!;
 }
 
 /** @param bytes of whole values; copied, so any alignment will do */

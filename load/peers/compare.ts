@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { complete, freePort, memoryOf, run, withServer } from './process.ts';
+import { complete, foldgateServer, freePort, memoryOf, run, withServer } from './process.ts';
 import { median, type Row, table } from './table.ts';
 
 /**
@@ -133,34 +133,18 @@ async function speedOf({ file, url }: Contender): Promise<{ prefill: number; dec
 
 /** Memory with the context in use, and tokens/s through HTTP. */
 async function serverOf({ file, url }: Contender) {
-  const port = String(await freePort());
-  const server = { url: `http://127.0.0.1:${port}`, path: file ? '/health' : '/readyz' };
+  const port = await freePort();
   const [name] = url?.split('/').slice(-1) ?? ['model'];
-  const [command, args] = file
-    ? [
-        program('llama-server'),
-        ['-m', file, '-t', threads, '-c', String(contextTokens), '-np', '1', '--port', port],
-      ]
-    : [
-        process.execPath,
-        [
-          'load/peers/built.mjs',
-          'serve',
-          '--store',
-          folder,
-          '--model',
-          name!,
-          '--threads',
-          threads,
-          '--context',
-          String(contextTokens),
-          '--slots',
-          '1',
-          '--port',
-          port,
-        ],
-      ];
-  return withServer(command, args, server, async ({ pid }) => {
+  const context = String(contextTokens);
+  const server = file
+    ? {
+        program: program('llama-server'),
+        args: ['-m', file, '-t', threads, '-c', context, '-np', '1', '--port', String(port)],
+        url: `http://127.0.0.1:${port}`,
+        path: '/health',
+      }
+    : foldgateServer(folder, name!, port, { threads, context, slots: '1' });
+  return withServer(server, async ({ pid }) => {
     const prose = await readFile(text, 'utf8');
     const request = { model: name, temperature: 0, ignore_eos: true };
     await complete(server.url, { ...request, prompt: prose.slice(0, 500), max_tokens: 8 }); // warm-up

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { complete, freePort, run, withServer } from './process.ts';
+import { complete, foldgateServer, freePort, run, withServer } from './process.ts';
 import { median } from './table.ts';
 
 /**
@@ -18,45 +18,32 @@ const { values: flags } = parseArgs({
   },
 });
 const tokens = Number(flags.tokens);
-const port = String(await freePort());
-const url = `http://127.0.0.1:${port}`;
-const args = ['--store', flags.store, '--model', flags.model, '--threads', flags.threads, '--port', port];
-const bench = [
-  'load/peers/engine-bench.ts',
-  `${flags.store}/${flags.model}`,
-  flags.threads,
-  '16',
-  flags.tokens,
-  '3',
-];
+const { store, model, threads } = flags;
+const server = foldgateServer(store, model, await freePort(), { threads });
+const bench = ['load/peers/engine-bench.ts', `${store}/${model}`, threads, '16', flags.tokens, '3'];
 
-await withServer(
-  process.execPath,
-  ['load/peers/built.mjs', 'serve', ...args],
-  { url, path: '/readyz' },
-  async () => {
-    const overHttp = async (temperature: number) => {
-      const body = { model: flags.model, prompt: 'The', max_tokens: tokens, temperature, ignore_eos: true };
-      const start = performance.now();
-      await complete(url, body);
-      return (1000 * tokens) / (performance.now() - start);
-    };
-    await overHttp(0);
-    const results: Record<'engine' | 'greedy' | 'sampled', number[]> = {
-      engine: [],
-      greedy: [],
-      sampled: [],
-    };
-    for (let round = 0; round < Number(flags.rounds); round++) {
-      results.engine.push(JSON.parse(await run(process.execPath, bench)).decode);
-      results.greedy.push(await overHttp(0));
-      results.sampled.push(await overHttp(1));
-    }
-    const ratio = (name: 'greedy' | 'sampled') =>
-      median(results[name].map((speed, round) => speed / results.engine[round]!)).toFixed(3);
-    process.stdout.write(
-      `engine ${median(results.engine).toFixed(1)} tokens/s; over HTTP greedy ${median(results.greedy).toFixed(1)} ` +
-        `(${ratio('greedy')}x), sampled ${median(results.sampled).toFixed(1)} (${ratio('sampled')}x)\n`,
-    );
-  },
-);
+await withServer(server, async () => {
+  const overHttp = async (temperature: number) => {
+    const body = { model, prompt: 'The', max_tokens: tokens, temperature, ignore_eos: true };
+    const start = performance.now();
+    await complete(server.url, body);
+    return (1000 * tokens) / (performance.now() - start);
+  };
+  await overHttp(0);
+  const results: Record<'engine' | 'greedy' | 'sampled', number[]> = {
+    engine: [],
+    greedy: [],
+    sampled: [],
+  };
+  for (let round = 0; round < Number(flags.rounds); round++) {
+    results.engine.push(JSON.parse(await run(process.execPath, bench)).decode);
+    results.greedy.push(await overHttp(0));
+    results.sampled.push(await overHttp(1));
+  }
+  const ratio = (name: 'greedy' | 'sampled') =>
+    median(results[name].map((speed, round) => speed / results.engine[round]!)).toFixed(3);
+  process.stdout.write(
+    `engine ${median(results.engine).toFixed(1)} tokens/s; over HTTP greedy ${median(results.greedy).toFixed(1)} ` +
+      `(${ratio('greedy')}x), sampled ${median(results.sampled).toFixed(1)} (${ratio('sampled')}x)\n`,
+  );
+});

@@ -21,11 +21,17 @@ export async function memoryOf(pid: number): Promise<{ resident: number; anonymo
   return { resident: megabytes('VmRSS'), anonymous: megabytes('RssAnon') };
 }
 
-/** Starts a server, waits until `path` answers 200, uses it and stops it. */
+export interface ServerCommand {
+  program: string;
+  args: string[];
+  url: string;
+  /** Answers 200 once the server is ready. */
+  path: string;
+}
+
+/** Starts a server, waits until it is ready, uses it and stops it. */
 export async function withServer<T>(
-  program: string,
-  args: string[],
-  { url, path }: { url: string; path: string },
+  { program, args, url, path }: ServerCommand,
   use: (server: ChildProcess) => Promise<T>,
 ): Promise<T> {
   const server = spawn(program, args, { stdio: 'ignore' });
@@ -42,6 +48,25 @@ export async function withServer<T>(
     server.kill();
     await exited;
   }
+}
+
+/** How to start Foldgate's server as the package runs it, and where it answers. */
+export function foldgateServer(
+  store: string,
+  model: string,
+  port: number,
+  options: Record<string, string>,
+): ServerCommand {
+  const flags = Object.entries({ store, model, port, ...options }).flatMap(([flag, value]) => [
+    `--${flag}`,
+    String(value),
+  ]);
+  return {
+    program: process.execPath,
+    args: ['load/peers/built.mjs', 'serve', ...flags],
+    url: `http://127.0.0.1:${port}`,
+    path: '/readyz',
+  };
 }
 
 /** One completion, not streamed. */

@@ -35,6 +35,18 @@ describe.skipIf(!isInstalled('versitygw'))('a network that breaks', () => {
   const uploadsOf = async (bucket: string) =>
     (await server.client().send(new ListMultipartUploadsCommand({ Bucket: bucket }))).Uploads ?? [];
 
+  /** Puts other bytes in the object's place as its first range is asked for. @returns waits for that */
+  const replaceWhileRead = (bucket: string, proxy: FaultProxy) => {
+    let replaced: Promise<unknown> | undefined;
+    proxy.fault = ({ method, headers }) => {
+      if (method !== 'GET' || !headers.range?.startsWith('bytes=0-') || replaced) return undefined;
+      const object = { Bucket: bucket, Key: 'object', Body: noise(bytes, 2) };
+      replaced = server.client().send(new PutObjectCommand(object));
+      return { kind: 'stall', after: 10 }; // Long enough for the other object to be there.
+    };
+    return () => replaced;
+  };
+
   it.each(['cut', 'stall'] as const)(
     '%s: every range is broken once, and only the rest is asked for again',
     async (kind) => {
@@ -73,18 +85,10 @@ describe.skipIf(!isInstalled('versitygw'))('a network that breaks', () => {
     const old = await source(bytes, 1);
     const other = await source(bytes, 2);
     await store.upload('object', old.path, old);
-    let replaced: Promise<unknown> | undefined;
-    proxy.fault = ({ method, headers }) => {
-      if (method === 'GET' && headers.range?.startsWith('bytes=0-') && replaced === undefined) {
-        const body = noise(bytes, 2);
-        replaced = server.client().send(new PutObjectCommand({ Bucket: bucket, Key: 'object', Body: body }));
-        return { kind: 'stall', after: 10 }; // Long enough for the other object to be there.
-      }
-      return undefined;
-    };
+    const replaced = replaceWhileRead(bucket, proxy);
     const target = join(await temporaryFolder(), 'target');
     await store.download('object', target, other);
-    await replaced;
+    await replaced();
     expect(sha256(await readFile(target))).toBe(other.sha256);
     const pinned = proxy.requests.filter(({ method }) => method === 'GET');
     expect(pinned.every(({ headers }) => headers['if-match'] !== undefined)).toBe(true);
@@ -96,15 +100,7 @@ describe.skipIf(!isInstalled('versitygw'))('a network that breaks', () => {
     const { store, bucket, proxy } = await connect();
     const old = await source(bytes, 1);
     await store.upload('object', old.path, old);
-    let replaced: Promise<unknown> | undefined;
-    proxy.fault = ({ method, headers }) => {
-      if (method === 'GET' && headers.range?.startsWith('bytes=0-') && replaced === undefined) {
-        const body = noise(bytes, 2);
-        replaced = server.client().send(new PutObjectCommand({ Bucket: bucket, Key: 'object', Body: body }));
-        return { kind: 'stall', after: 10 };
-      }
-      return undefined;
-    };
+    replaceWhileRead(bucket, proxy);
     const folder = await temporaryFolder();
     await expect(store.download('object', join(folder, 'target'), old)).rejects.toThrow(InvalidDataError);
     expect(await readdir(folder)).toEqual([]);

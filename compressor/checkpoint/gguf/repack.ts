@@ -1,5 +1,5 @@
 import type { StoredBlocks } from '../checkpoint.ts';
-import { fromHalf } from '../float.ts';
+import { halfAt } from '../float.ts';
 
 const size = 32;
 
@@ -12,7 +12,7 @@ export function repack(form: 'Q4_0' | 'Q8_0', bytes: Uint8Array): StoredBlocks {
   for (let block = 0; block < blocks; block++) {
     const at = block * blockBytes;
     const to = block * size;
-    scales[block] = fromHalf(bytes[at]! | (bytes[at + 1]! << 8));
+    scales[block] = halfAt(bytes, at);
     if (form === 'Q4_0') {
       for (let i = 0; i < 16; i++) {
         values[to + i] = bytes[at + 2 + i]! & 15;

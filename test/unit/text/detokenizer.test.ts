@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Tokenizer } from '../../../artifact/tokenizer.ts';
 import { Detokenizer, detokenize } from '../../../functions/text/detokenizer.ts';
 import { type TokenPieces, tokenPieces } from '../../../functions/text/pieces.ts';
+import { randomIntegers } from '../../fixtures/random.ts';
 import { golden, testTokenizer, tokenizerKinds } from '../../fixtures/text/tokenizers.ts';
 
 const replacement = '\uFFFD';
@@ -41,7 +42,7 @@ describe.each(tokenizerKinds)('Detokenizer (%s)', async (kind) => {
   });
 
   it('holds for random tokens in random calls, broken characters included', () => {
-    const random = xorshift(7);
+    const random = randomIntegers(7);
     let broken = 0;
     for (let round = 0; round < 2000; round++) {
       const tokens = Array.from({ length: random(24) }, () => random(tokenizer.size + 5));
@@ -110,14 +111,4 @@ function byteToken(tokenizer: Tokenizer, kind: string, byte: number): number {
   // In byte-level spelling U+0100 and up stand for the bytes that do not print; 0x80 to 0x9F begin at U+0122.
   const character = byte >= 0x7f && byte <= 0xa0 ? 0x121 + (byte - 0x7f) : byte;
   return tokenizer.idOf(String.fromCodePoint(character))!;
-}
-
-function xorshift(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
 }

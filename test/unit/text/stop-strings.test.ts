@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { StopStrings } from '../../../functions/text/stop-strings.ts';
+import { randomIntegers } from '../../fixtures/random.ts';
 
 /** What one gets from a text that comes in these pieces, and how much of it was given out on the way. */
 function run(stops: string[], pieces: string[]) {
@@ -57,7 +58,7 @@ describe('StopStrings', () => {
 
   // Two letters and short stop strings make overlaps of every kind likely.
   it('follows its definition for any text, however it is cut', () => {
-    const random = xorshift(1);
+    const random = randomIntegers(1);
     const word = (length: number) => Array.from({ length }, () => 'ab'[random(2)]).join('');
     let stopped = 0;
     for (let round = 0; round < 5000; round++) {
@@ -78,13 +79,3 @@ describe('StopStrings', () => {
     expect(stopped).toBeLessThan(4900);
   });
 });
-
-function xorshift(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
-}
