@@ -1,4 +1,4 @@
-import { Session, type SessionOptions } from '../../artifact/onnxruntime/session.ts';
+import type { SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
 import { LogitTiles, type TileSizes, tokensAtATime } from './logit-tiles.ts';
 import {
@@ -8,6 +8,7 @@ import {
   normGradientGraph,
   normGraph,
 } from './loss-graphs.ts';
+import { trainingSession } from './session.ts';
 
 /** What stands behind the last layer. */
 export interface Head {
@@ -214,8 +215,7 @@ export class TiledLoss implements Disposable {
 }
 
 function openSessions(width: number, epsilon: number, options: SessionOptions) {
-  // Threads that spin for one session's next run would be in the way of the others.
-  const open = (graph: Uint8Array) => new Session(graph, { spinning: false, ...options });
+  const open = (graph: Uint8Array) => trainingSession(graph, options);
   return {
     logits: open(logitsGraph(width)),
     hardGradient: open(logitGradientGraph(false)),
