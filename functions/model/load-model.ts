@@ -1,4 +1,5 @@
 import { fetchModel } from '../../artifact/cache.ts';
+import { chatTemplate } from '../../artifact/chat-template.ts';
 import { InvalidDataError } from '../../artifact/errors.ts';
 import { bytesOf, type Manifest } from '../../artifact/manifest.ts';
 import { readManifest } from '../../artifact/models/read.ts';
@@ -6,7 +7,6 @@ import { readTokenizerFiles } from '../../artifact/models/tokenizer-files.ts';
 import type { Store } from '../../artifact/store/store.ts';
 import { parseTokenizer, type Tokenizer } from '../../artifact/tokenizer.ts';
 import { createEngine, type EngineOptions } from '../engine/create-engine.ts';
-import { chatTemplate } from '../text/chat-template.ts';
 import { longestToken, tokenPieces } from '../text/pieces.ts';
 import type { LoadedModel } from './loaded-model.ts';
 

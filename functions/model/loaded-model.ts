@@ -1,6 +1,6 @@
+import type { ChatTemplate } from '../../artifact/chat-template.ts';
 import type { Tokenizer } from '../../artifact/tokenizer.ts';
 import type { Engine } from '../engine/engine.ts';
-import type { ChatTemplate } from '../text/chat-template.ts';
 import type { TokenPieces } from '../text/pieces.ts';
 
 /** A model that can answer. */

@@ -1,5 +1,5 @@
+import { type ChatMessage, TemplateRefusal } from '../../artifact/chat-template.ts';
 import type { Tokenizer } from '../../artifact/tokenizer.ts';
-import { type ChatMessage, TemplateRefusal } from '../text/chat-template.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import { contextOverflow, PromptError } from './prompt-error.ts';
 

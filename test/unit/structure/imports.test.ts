@@ -20,7 +20,7 @@ const seams: Record<string, string> = {
   '@aws-sdk/': 'artifact/store/s3.ts',
   '@huggingface/hub': 'compressor/checkpoint/pull/hub.ts',
   '@bufbuild/protobuf': 'compressor/onnx/graph.ts',
-  '@huggingface/jinja': 'functions/text/chat-template.ts',
+  '@huggingface/jinja': 'artifact/chat-template.ts',
   '@hono/node-server': 'functions/gateway/serve.ts',
 };
 

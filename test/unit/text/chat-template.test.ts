@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { type ChatMessage, chatTemplate, TemplateRefusal } from '../../../artifact/chat-template.ts';
 import { InvalidDataError } from '../../../artifact/errors.ts';
-import { type ChatMessage, chatTemplate, TemplateRefusal } from '../../../functions/text/chat-template.ts';
 import { golden } from '../../fixtures/text/tokenizers.ts';
 
 interface Goldens {
@@ -25,4 +25,13 @@ describe('chat templates render as in transformers', () => {
 
 it('refuses a source that is no template', () => {
   expect(() => chatTemplate('{% if %}', {})).toThrow(InvalidDataError);
+});
+
+it('leaves out where an answer would begin, when the conversation is read whole', () => {
+  const source =
+    "{% for m in messages %}{{ m['content'] }};{% endfor %}{% if add_generation_prompt %}>{% endif %}";
+  const compiled = chatTemplate(source, {});
+  const messages = [{ role: 'user', content: 'a' }];
+  expect(compiled.render(messages)).toBe('a;>');
+  expect(compiled.render(messages, { answer: false })).toBe('a;');
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { strftime } from '../../../functions/text/strftime.ts';
+import { strftime } from '../../../artifact/strftime.ts';
 
 // Expected values from Python's datetime.strftime in the C locale.
 describe('strftime', () => {

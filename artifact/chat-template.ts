@@ -1,5 +1,5 @@
 import { Environment, Interpreter, Template } from '@huggingface/jinja';
-import { InvalidDataError } from '../../artifact/errors.ts';
+import { InvalidDataError } from './errors.ts';
 import { strftime } from './strftime.ts';
 
 export interface ChatMessage {
@@ -9,11 +9,12 @@ export interface ChatMessage {
 
 export interface ChatTemplate {
   /**
-   * The messages as the model was taught to read them, up to where its answer begins. The text brings its
-   * own beginning-of-text token.
+   * The messages as the model was taught to read them. The text brings its own beginning-of-text token.
+   * @param options.answer whether the model is to answer: the text then ends where that begins. Not so for
+   * a conversation that is read whole, in training. @default true
    * @throws TemplateRefusal where the template does not take these messages.
    */
-  render(messages: readonly ChatMessage[]): string;
+  render(messages: readonly ChatMessage[], options?: { answer?: boolean }): string;
 }
 
 /** The template refused the messages: a role it does not know, two of one role in a row, ... */
@@ -40,7 +41,7 @@ export function chatTemplate(
     throw new InvalidDataError("The model's chat template cannot be compiled.", { cause });
   }
   return {
-    render(messages) {
+    render(messages, { answer = true } = {}) {
       // Not Template.render: it brings a clock of its own, which knows fewer directives than Python's.
       const environment = new Environment();
       const values = {
@@ -49,7 +50,7 @@ export function chatTemplate(
         messages,
         tools: null,
         documents: null,
-        add_generation_prompt: true,
+        add_generation_prompt: answer,
         strftime_now: (format: string) => strftime(now(), format),
       };
       for (const [name, value] of Object.entries(values)) environment.set(name, value);
