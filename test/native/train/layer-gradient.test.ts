@@ -1,34 +1,164 @@
+import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Checkpoint } from '../../../compressor/checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../../../compressor/checkpoint/open.ts';
 import { LayerRunner } from '../../../compressor/forward/layer-runner.ts';
-import { LayerTrainer } from '../../../compressor/train/layer-gradient.ts';
-import { readBlock, readNorms } from '../../../compressor/weights/block.ts';
-import { maxDifference, picoFamilies, picoPath } from '../../fixtures/pico.ts';
+import { blockMatrices, type LayerNorm, matrixShape } from '../../../compressor/graph/layer.ts';
+import { type LayerGradients, LayerTrainer } from '../../../compressor/train/layer-gradient.ts';
+import {
+  type BlockWeights,
+  type NormWeights,
+  readBlock,
+  readNorms,
+} from '../../../compressor/weights/block.ts';
+import { relativeDifference } from '../../fixtures/gradients/relative-difference.ts';
+import { maxDifference, type picoFamilies, picoPath } from '../../fixtures/pico.ts';
 import { randomArray, seeded } from '../../fixtures/random-checkpoint.ts';
 
-const shape = { batch: 2, tokens: 20 };
+/** What PyTorch answers (fixtures/gradients/make.py): a matrix's gradient as its products with two vectors. */
+interface Golden {
+  family: (typeof picoFamilies)[number];
+  layer: number;
+  hidden: number[];
+  gate: number;
+  matrices: Record<string, { timesColumns: number[]; rowsTimes: number[] }>;
+  qkvBias: number[] | null;
+  norms: Partial<Record<LayerNorm, number[]>>;
+}
 
-describe.each(picoFamilies)('%s, forward', (family) => {
+const goldens: { batch: number; tokens: number; gate: number; cases: Golden[] } = JSON.parse(
+  await readFile(new URL('../../fixtures/gradients/layers.json', import.meta.url), 'utf8'),
+);
+const { batch, tokens, gate } = goldens;
+
+describe.each(goldens.cases)('layer $layer of $family', (golden) => {
+  const { layer } = golden;
   let checkpoint: Checkpoint;
+  let block: BlockWeights;
+  let norms: NormWeights;
+  let hidden: Float32Array;
+  let gradOut: Float32Array;
+
   beforeAll(async () => {
-    checkpoint = await openCheckpoint(picoPath(family));
+    checkpoint = await openCheckpoint(picoPath(golden.family));
+    block = await readBlock(checkpoint, [{ layer, factor: 1 }]);
+    norms = await readNorms(checkpoint, layer);
+    hidden = randomArray(batch * tokens * checkpoint.architecture.width, seeded(1), 2);
+    gradOut = randomArray(hidden.length, seeded(2));
   });
   afterAll(() => checkpoint.close());
 
-  it('computes what the runner of single layers computes', async () => {
+  const trainer = (trainable?: 'all' | 'norms' | 'gate') =>
+    new LayerTrainer(
+      checkpoint.architecture,
+      { batch, tokens },
+      { threads: 1, ...(trainable && { trainable }) },
+    );
+
+  it('computes what the runner of single layers computes, and keeps a share of it behind a gate', () => {
     const a = checkpoint.architecture;
-    using runner = new LayerRunner(a, shape.tokens, { threads: 1 });
-    using trainer = new LayerTrainer(a, shape, { threads: 1 });
-    const sequences = [3, 4].map((seed) => randomArray(shape.tokens * a.width, seeded(seed), 2));
-    for (const layer of a.layers.keys()) {
-      const [block, norms] = [
-        await readBlock(checkpoint, [{ layer, factor: 1 }]),
-        await readNorms(checkpoint, layer),
-      ];
-      const wanted = sequences.flatMap((hidden) => [...runner.run(layer, block, norms, hidden)]);
-      const all = Float32Array.from(sequences.flatMap((hidden) => [...hidden]));
-      expect(maxDifference(trainer.forward(layer, block, norms, all), wanted)).toBeLessThan(1e-5);
+    using runner = new LayerRunner(a, tokens, { threads: 1 });
+    using trained = trainer();
+    const length = tokens * a.width;
+    const wanted = Array.from({ length: batch }, (_, i) =>
+      runner.run(layer, block, norms, hidden.subarray(i * length, (i + 1) * length)),
+    ).flatMap((out) => [...out]);
+    expect(maxDifference(trained.forward(layer, block, norms, hidden), wanted)).toBeLessThan(1e-5);
+    const kept = wanted.map((value, i) => hidden[i]! + gate * (value - hidden[i]!));
+    expect(maxDifference(trained.forward(layer, block, norms, hidden, gate), kept)).toBeLessThan(1e-5);
+    expect(trained.forward(layer, block, norms, hidden, 0)).toEqual(hidden);
+  });
+
+  it("gives PyTorch's gradients", () => {
+    using trained = trainer();
+    const into = zeros(block, norms);
+    const back = trained.backward(layer, block, norms, hidden, gradOut, into, gate);
+    expect(relativeDifference(back.hidden, golden.hidden)).toBeLessThan(tolerance);
+    expect(Math.abs(back.gate / golden.gate - 1)).toBeLessThan(tolerance);
+    expect(Object.keys(golden.matrices)).toEqual([...blockMatrices]);
+    for (const matrix of blockMatrices) {
+      const found = products(into.matrices[matrix], matrixShape(checkpoint.architecture, matrix));
+      const { timesColumns, rowsTimes } = golden.matrices[matrix]!;
+      expect(relativeDifference(found.timesColumns, timesColumns), matrix).toBeLessThan(tolerance);
+      expect(relativeDifference(found.rowsTimes, rowsTimes), matrix).toBeLessThan(tolerance);
+    }
+    expect(Object.keys(golden.norms).sort()).toEqual(Object.keys(norms).sort());
+    for (const [norm, wanted] of Object.entries(golden.norms)) {
+      expect(relativeDifference(into.norms[norm as LayerNorm]!, wanted), norm).toBeLessThan(tolerance);
+    }
+    expect(into.qkvBias === undefined).toBe(golden.qkvBias === null);
+    if (golden.qkvBias) {
+      expect(relativeDifference(into.qkvBias!, golden.qkvBias)).toBeLessThan(tolerance);
     }
   });
+
+  it('adds to the gradients that are there, as layers of one block need', () => {
+    using trained = trainer();
+    const [once, twice] = [zeros(block, norms), zeros(block, norms)];
+    trained.backward(layer, block, norms, hidden, gradOut, once);
+    trained.backward(layer, block, norms, hidden, gradOut, twice);
+    trained.backward(layer, block, norms, hidden, gradOut, twice);
+    for (const [name, values] of named(twice)) {
+      const wanted = named(once)
+        .get(name)!
+        .map((value) => 2 * value);
+      expect(relativeDifference(values, wanted), name).toBeLessThan(1e-5);
+    }
+  });
+
+  it('leaves alone what is not trained, and gives the same for the rest', () => {
+    using all = trainer();
+    const whole = zeros(block, norms);
+    const wanted = all.backward(layer, block, norms, hidden, gradOut, whole, gate);
+    for (const trainable of ['norms', 'gate'] as const) {
+      using trained = trainer(trainable);
+      const into = zeros(block, norms);
+      const found = trained.backward(layer, block, norms, hidden, gradOut, into, gate);
+      expect(relativeDifference(found.hidden, wanted.hidden)).toBeLessThan(1e-5);
+      expect(found.gate).toBeCloseTo(wanted.gate, 3);
+      for (const [name, values] of named(into)) {
+        const isTrained = trainable === 'norms' && name in norms;
+        if (isTrained) expect(relativeDifference(values, named(whole).get(name)!), name).toBeLessThan(1e-5);
+        else
+          expect(
+            values.every((value) => value === 0),
+            name,
+          ).toBe(true);
+      }
+    }
+    const none = all.backward(layer, block, norms, hidden, gradOut, undefined, gate);
+    expect(relativeDifference(none.hidden, wanted.hidden)).toBeLessThan(1e-5);
+  });
 });
+
+/** Of float32 against float64, relative to an array's largest number. */
+const tolerance = 1e-4;
+
+function zeros({ matrices, qkvBias }: BlockWeights, norms: NormWeights): LayerGradients {
+  const like = <T extends Record<string, Float32Array>>(arrays: T) =>
+    Object.fromEntries(
+      Object.entries(arrays).map(([name, { length }]) => [name, new Float32Array(length)]),
+    ) as T;
+  return {
+    matrices: like(matrices),
+    norms: like(norms as Record<string, Float32Array>),
+    ...(qkvBias && { qkvBias: new Float32Array(qkvBias.length) }),
+  };
+}
+
+function named({ matrices, qkvBias, norms }: LayerGradients): Map<string, Float32Array> {
+  return new Map(Object.entries({ ...matrices, ...norms, ...(qkvBias && { qkvBias }) }));
+}
+
+/** The products of a matrix with the random vectors of make.py, in double precision. */
+function products(matrix: Float32Array, [rows, columns]: [number, number]) {
+  const [right, left] = [randomArray(columns, seeded(3)), randomArray(rows, seeded(4))];
+  const timesColumns = new Float64Array(rows);
+  const rowsTimes = new Float64Array(columns);
+  matrix.forEach((value, i) => {
+    const [row, column] = [Math.floor(i / columns), i % columns];
+    timesColumns[row]! += value * right[column]!;
+    rowsTimes[column]! += value * left[row]!;
+  });
+  return { timesColumns, rowsTimes };
+}
