@@ -1,0 +1,213 @@
+import { withResource } from '../../artifact/dispose.ts';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { EvaluateOptions } from '../evaluate/student.ts';
+import { longestOf, type TextWindows } from '../evaluate/windows.ts';
+import { betweenSteps } from '../forward/between-steps.ts';
+import { embed } from '../forward/embed.ts';
+import { LayerTrainer } from '../train/layer-gradient.ts';
+import { TiledLoss } from '../train/tiled-loss.ts';
+import {
+  type BlockWeights,
+  blockParameters,
+  type NormWeights,
+  readBlock,
+  readNorms,
+} from '../weights/block.ts';
+import { Adam } from './adam.ts';
+import { gate, gateSlope } from './gate.ts';
+
+export interface GateOptions extends EvaluateOptions {
+  /** Share of the layers that should go: the gates' expected size is driven to 1 - remove. */
+  remove: number;
+  /** @default 60 */
+  steps?: number;
+  /** Windows a step. @default 2 */
+  batch?: number;
+  /** How far an α moves a step, at most. @default 3 / steps: far enough to shut and to open again */
+  learningRate?: number;
+  /** Weight of the size constraint at the end; it rises from 0. @default 60 */
+  pressure?: number;
+  /** Weight of g (1 - g) at the end, in nats a layer; it rises from 0 and parts the gates. @default 1 */
+  polarization?: number;
+  /** ε falls from the first to the second, by a constant factor a step. @default [0.1, 0.001] */
+  epsilon?: readonly [from: number, to: number];
+}
+
+/** One step of the training. */
+export interface GateStep {
+  step: number;
+  /** Cross-entropy of the gated model on the step's windows, nats a token. */
+  loss: number;
+  /** Expected size: the cost-weighted mean of the gates. */
+  size: number;
+  epsilon: number;
+  gates: number[];
+}
+
+export interface TrainedGates {
+  /** Per layer; the higher, the more it matters. */
+  alphas: number[];
+  gates: number[];
+  history: GateStep[];
+}
+
+/**
+ * FoldGPT's ranking (arXiv 2407.00928): one learnable gate a layer, h + g(α) (layer(h) - h), all other
+ * weights frozen. The loss is the language-modelling loss + λ (size - (1 - remove))² + μ Σ g (1 - g),
+ * λ and μ rising, so that the layers the model can spare best together are shut: unlike scores of single layers, gates see what
+ * the removal of one does to another.
+ */
+export async function trainGates(
+  checkpoint: Checkpoint,
+  text: TextWindows,
+  options: GateOptions,
+): Promise<TrainedGates> {
+  const { architecture: a } = checkpoint;
+  const { batch = 2 } = options;
+  const tokens = longestOf(text.windows);
+  // The graphs are built for one shape: the text's last, shorter window stays out.
+  const whole = [...text.windows.keys()].filter((i) => text.windows[i]!.length === tokens);
+  const shape = { batch: Math.min(batch, whole.length), tokens };
+  const trainer = new LayerTrainer(a, shape, { trainable: 'gate' });
+  return withResource(trainer, () =>
+    withResource(new TiledLoss({ width: a.width, normEpsilon: a.normEpsilon }), async (loss) => {
+      const model = await readModel(checkpoint);
+      const run = new GateRun(model, checkpoint, trainer, loss);
+      return train(run, { text, whole, shape }, options);
+    }),
+  );
+}
+
+async function train(
+  run: GateRun,
+  { text, whole, shape }: { text: TextWindows; whole: number[]; shape: { batch: number; tokens: number } },
+  options: GateOptions,
+): Promise<TrainedGates> {
+  const layers = run.depth;
+  const { steps = 60, pressure = 60, polarization = 1, epsilon: [from, to] = [0.1, 0.001] } = options;
+  const adam = new Adam(layers, options.learningRate ?? 3 / steps);
+  const alphas = new Array<number>(layers).fill(1);
+  const history: GateStep[] = [];
+  for (let step = 0; step < steps; step++) {
+    const progress = steps === 1 ? 1 : step / (steps - 1);
+    const epsilon = from * (to / from) ** progress;
+    const gates = alphas.map((alpha) => gate(alpha, epsilon));
+    const chosen = Array.from(
+      { length: shape.batch },
+      (_, i) => whole[(step * shape.batch + i) % whole.length]!,
+    );
+    const windows = chosen.map((i) => text.windows[i]!);
+    const targets = chosen.map((i) => text.targets[i]!);
+    const { loss, slopes } = await run.slopes(windows, targets, gates, options.signal);
+    // All layers of a model cost the same: the expected size is the gates' mean.
+    const size = gates.reduce((sum, g) => sum + g, 0) / layers;
+    const push = (2 * pressure * progress * (size - (1 - options.remove))) / layers;
+    // Without this, gates whose layers matter alike settle half open, where the loss is flattest.
+    const part = polarization * progress ** 2;
+    const gradient = slopes.map(
+      (slope, l) => (slope + push + part * (1 - 2 * gates[l]!)) * gateSlope(alphas[l]!, epsilon),
+    );
+    adam.step(alphas, gradient);
+    // At 0 a gate could never open again, and beyond 1.5 it takes too long to come back.
+    for (const [l, alpha] of alphas.entries()) alphas[l] = Math.min(Math.max(alpha, 0.003), 1.5);
+    history.push({ step, loss, size, epsilon, gates });
+    options.onProgress?.(step + 1, steps);
+  }
+  return { alphas, gates: alphas.map((alpha) => gate(alpha, to)), history };
+}
+
+/** A model's weights in memory, in float32. */
+async function readModel(checkpoint: Checkpoint) {
+  const { layers, tiedHead } = checkpoint.architecture;
+  const blocks: BlockWeights[] = [];
+  const norms: NormWeights[] = [];
+  for (const layer of layers.keys()) {
+    blocks.push(await readBlock(checkpoint, [{ layer, factor: 1 }]));
+    norms.push(await readNorms(checkpoint, layer));
+  }
+  const head = {
+    norm: await checkpoint.tensor('norm').read(),
+    weight: await checkpoint.tensor(tiedHead ? 'embedding' : 'head').read(),
+  };
+  return { blocks, norms, head };
+}
+
+/** Memory that training the gates takes, in bytes: the whole model in float32, and an activation a layer. */
+export function gateMemory({ architecture: a }: Checkpoint, batchTokens: number): number {
+  const weights = a.layers.length * blockParameters(a) + a.vocabularySize * a.width;
+  return 4 * (weights + (a.layers.length + 1) * batchTokens * a.width);
+}
+
+/** The gated model, forward and backward. */
+class GateRun {
+  readonly #model: Awaited<ReturnType<typeof readModel>>;
+  readonly #checkpoint: Checkpoint;
+  readonly #trainer: LayerTrainer;
+  readonly #loss: TiledLoss;
+
+  constructor(
+    model: Awaited<ReturnType<typeof readModel>>,
+    checkpoint: Checkpoint,
+    trainer: LayerTrainer,
+    loss: TiledLoss,
+  ) {
+    this.#model = model;
+    this.#checkpoint = checkpoint;
+    this.#trainer = trainer;
+    this.#loss = loss;
+  }
+
+  get depth(): number {
+    return this.#model.blocks.length;
+  }
+
+  /** The loss and its derivative by every gate. */
+  async slopes(
+    windows: Int32Array[],
+    targets: Int32Array[],
+    gates: number[],
+    signal: AbortSignal | undefined,
+  ): Promise<{ loss: number; slopes: number[] }> {
+    const { blocks, norms, head } = this.#model;
+    let hidden = joined(await embed(this.#checkpoint, windows));
+    const inputs: Float32Array[] = [];
+    for (const [layer, g] of gates.entries()) {
+      await betweenSteps(signal);
+      inputs.push(hidden);
+      hidden = this.#trainer.forward(layer, blocks[layer]!, norms[layer]!, hidden, g);
+    }
+    const loss = this.#loss.run({
+      hidden,
+      head,
+      targets: Int32Array.from(targets.flatMap((target) => [...target])),
+      weights: { crossEntropy: 1, divergence: 0 },
+    });
+    let gradient = loss.hidden;
+    const slopes = new Array<number>(gates.length);
+    for (let layer = gates.length - 1; layer >= 0; layer--) {
+      await betweenSteps(signal);
+      const back = this.#trainer.backward(
+        layer,
+        blocks[layer]!,
+        norms[layer]!,
+        inputs[layer]!,
+        gradient,
+        undefined,
+        gates[layer],
+      );
+      gradient = back.hidden;
+      slopes[layer] = back.gate;
+    }
+    return { loss: loss.crossEntropy, slopes };
+  }
+}
+
+function joined(parts: Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    all.set(part, offset);
+    offset += part.length;
+  }
+  return all;
+}

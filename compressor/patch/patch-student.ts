@@ -1,0 +1,92 @@
+import { withResource } from '../../artifact/dispose.ts';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { EvaluateOptions } from '../evaluate/student.ts';
+import { longestOf } from '../evaluate/windows.ts';
+import { betweenSteps } from '../forward/between-steps.ts';
+import { embed } from '../forward/embed.ts';
+import { LayerRunner } from '../forward/layer-runner.ts';
+import { PatchRunner } from '../forward/patch-runner.ts';
+import type { LinearPatch, Student } from '../student/student.ts';
+import { readBlock, readNorms } from '../weights/block.ts';
+import { fitPatch } from './fit.ts';
+
+/** The student's layers after which layers of the checkpoint are missing. */
+export function cutsOf(layers: Student['layers'], checkpointLayers: number): number[] {
+  const next = (index: number) => layers[index + 1]?.source ?? checkpointLayers;
+  return [...layers.keys()].filter((index) => next(index) > layers[index]!.source + 1);
+}
+
+/**
+ * Puts a linear patch in the place of each run of removed layers, fitted on a text: the checkpoint's state
+ * where the next kept layer begins, from the student's own state, earlier patches included. (ReplaceMe,
+ * arXiv 2505.02819.) Layers missing before the first kept one have no patch.
+ * @param windows some 12,000 tokens; too few, and the map learns the text
+ */
+export async function patchStudent(
+  checkpoint: Checkpoint,
+  student: Student,
+  windows: Int32Array[],
+  options: EvaluateOptions = {},
+): Promise<Student> {
+  const { architecture } = checkpoint;
+  const layers = new LayerRunner(architecture, longestOf(windows));
+  const patches = await withResource(layers, () =>
+    withResource(new PatchRunner(architecture), (patchRunner) =>
+      fitAll({ layers, patchRunner }, checkpoint, student, windows, options),
+    ),
+  );
+  return withPatches(student, patches);
+}
+
+/** @param patches by the layer they follow */
+export function withPatches(student: Student, patches: Map<number, LinearPatch>): Student {
+  return { ...student, patch: async (index) => patches.get(index) ?? student.patch(index) };
+}
+
+async function fitAll(
+  { layers, patchRunner }: { layers: LayerRunner; patchRunner: PatchRunner },
+  checkpoint: Checkpoint,
+  student: Student,
+  windows: Int32Array[],
+  options: EvaluateOptions,
+): Promise<Map<number, LinearPatch>> {
+  const { architecture: a } = checkpoint;
+  const depth = a.layers.length;
+  const cuts = cutsOf(student.layers, depth);
+  const patches = new Map<number, LinearPatch>();
+  const total = depth + student.layers.length;
+  let done = 0;
+  const forward = async (states: Float32Array[], run: (state: Float32Array) => Float32Array) => {
+    const next: Float32Array[] = [];
+    for (const state of states) {
+      await betweenSteps(options.signal);
+      next.push(run(state));
+    }
+    options.onProgress?.(++done, total);
+    return next;
+  };
+
+  let own = await embed(student, windows);
+  let teacher = own;
+  let reached = 0; // layers of the checkpoint that `teacher` has been through
+  for (const [index, { source, block }] of student.layers.entries()) {
+    if (cuts.every((cut) => cut < index)) break; // nothing is fitted any more
+    const [weights, norms] = [await student.block(block), await student.norms(index)];
+    own = await forward(own, (state) => layers.run(source, weights, norms, state));
+    if (!cuts.includes(index)) continue;
+    const end = student.layers[index + 1]?.source ?? depth;
+    for (; reached < end; reached++) {
+      const layer = reached;
+      const [weights, norms] = [
+        await readBlock(checkpoint, [{ layer, factor: 1 }]),
+        await readNorms(checkpoint, layer),
+      ];
+      teacher = await forward(teacher, (state) => layers.run(layer, weights, norms, state));
+    }
+    const patch = fitPatch(a.width, own, teacher);
+    patches.set(index, patch);
+    own = own.map((state) => patchRunner.run(patch, state));
+  }
+  options.onProgress?.(total, total);
+  return patches;
+}
