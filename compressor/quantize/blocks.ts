@@ -97,7 +97,13 @@ export function stack(parts: QuantizedMatrix[]): QuantizedMatrix {
   return matrix;
 }
 
-function emptyMatrix(outputs: number, inputs: number, bits: 4 | 8, blockSize: number): QuantizedMatrix {
+/** All codes and scales zero. */
+export function emptyMatrix(
+  outputs: number,
+  inputs: number,
+  bits: 4 | 8,
+  blockSize: number,
+): QuantizedMatrix {
   const blocks = Math.ceil(inputs / blockSize);
   return {
     bits,
@@ -109,7 +115,8 @@ function emptyMatrix(outputs: number, inputs: number, bits: 4 | 8, blockSize: nu
   };
 }
 
-function putCodes(matrix: QuantizedMatrix, block: number, codes: Uint8Array): void {
+/** Packs the codes of one block of scales, counted over all rows. */
+export function putCodes(matrix: QuantizedMatrix, block: number, codes: Uint8Array): void {
   const { bits, blockSize, values } = matrix;
   if (bits === 8) {
     values.set(codes, block * blockSize);
