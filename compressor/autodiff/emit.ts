@@ -6,8 +6,14 @@ import { inOrder } from './order.ts';
  * The ONNX model that computes `outputs` by name. Its inputs are those that the outputs depend on.
  *
  * @param name of the graph, for the runtime's messages
+ * @param given values that are inputs instead of being computed, such as activations of an earlier run
  */
-export function emitModel(name: string, outputs: Record<string, Expression>): Uint8Array {
+export function emitModel(
+  name: string,
+  outputs: Record<string, Expression>,
+  given: Record<string, Expression> = {},
+): Uint8Array {
+  const givenNames = new Map(Object.entries(given).map(([input, e]) => [e, input]));
   const g = new GraphBuilder();
   const names = new Map<Expression, string>();
   for (const [output, e] of Object.entries(outputs)) {
@@ -15,7 +21,12 @@ export function emitModel(name: string, outputs: Record<string, Expression>): Ui
     if (e.inputs.length > 0 && !names.has(e)) names.set(e, output);
   }
   const values = new Map<Expression, string>();
-  for (const e of inOrder(Object.values(outputs))) {
+  for (const e of inOrder(Object.values(outputs), new Set(givenNames.keys()))) {
+    const givenName = givenNames.get(e);
+    if (givenName !== undefined) {
+      values.set(e, g.input(givenName, e.type, [...e.shape]));
+      continue;
+    }
     const own = names.get(e) ?? `e${values.size}`;
     values.set(
       e,

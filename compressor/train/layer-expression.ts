@@ -20,7 +20,7 @@ export const qkvParts = ['q', 'k', 'v'] as const;
 export type QkvPart = (typeof qkvParts)[number];
 /** A weight of the block as the graph takes it: q, k and v apart, since a stack of rows is three arrays in place. */
 export type LayerMatrix = QkvPart | Exclude<BlockMatrix, 'qkv'>;
-export const layerMatrices: LayerMatrix[] = [...qkvParts, 'output', 'gate', 'up', 'down'];
+const layerMatrices: LayerMatrix[] = [...qkvParts, 'output', 'gate', 'up', 'down'];
 
 /** One layer as a formula, with everything it is computed from. */
 export interface LayerExpression {
@@ -33,6 +33,8 @@ export interface LayerExpression {
   norms: Partial<Record<LayerNorm, Expression>>;
   /** [batch * tokens, width] */
   out: Expression;
+  /** What is dear to compute again: every product with a matrix, but for the last, and what attention saw. */
+  activations: Record<string, Expression>;
 }
 
 /** [outputs, inputs]. */
@@ -67,8 +69,13 @@ export function layerExpression(
   const norms: LayerExpression['norms'] = {};
   for (const norm of normsOf(a)) norms[norm] = input(norm, [/[qk]\.norm$/.test(norm) ? a.headSize : a.width]);
 
+  const activations: LayerExpression['activations'] = {};
+  const kept = (name: string, e: Expression) => {
+    activations[`${name}.activation`] = e;
+    return e;
+  };
   const linear = (matrix: LayerMatrix, x: Expression, plus?: Expression) =>
-    matmul(x, matrices[matrix], { transposeB: true, ...(plus && { plus }) });
+    kept(matrix, matmul(x, matrices[matrix], { transposeB: true, ...(plus && { plus }) }));
   const normalize = (norm: LayerNorm, x: Expression) => rmsNorm(x, norms[norm]!, a.normEpsilon);
 
   const attentionIn = normalize('attention.norm', hidden);
@@ -80,7 +87,7 @@ export function layerExpression(
     const x = heads(part);
     return rotary(a.qkNorm ? normalize(`attention.${part}.norm`, x) : x, cos, sin);
   };
-  const seen = attention(turned('q'), turned('k'), heads('v'), a.attentionScale, window);
+  const seen = kept('attention', attention(turned('q'), turned('k'), heads('v'), a.attentionScale, window));
   const joined = reshape(transpose(seen, [0, 2, 1, 3]), [batch * tokens, a.heads * a.headSize]);
   let mixed = linear('output', joined);
   if (a.postNorms) mixed = normalize('attention.postNorm', mixed);
@@ -89,10 +96,10 @@ export function layerExpression(
   const mlpIn = normalize('mlp.norm', middle);
   const activation = a.activation === 'silu' ? silu : geluTanh;
   const inner = multiply(activation(linear('gate', mlpIn)), linear('up', mlpIn));
-  const kept = add(hidden, multiply(mixed, gate));
+  const base = add(hidden, multiply(mixed, gate));
   // The gate acts before the last product where it may: its gradient then needs no product but that of `inner`.
   const out = a.postNorms
-    ? add(kept, multiply(normalize('mlp.postNorm', linear('down', inner)), gate))
-    : linear('down', multiply(inner, gate), kept);
-  return { hidden, gate, matrices, biases, norms, out };
+    ? add(base, multiply(normalize('mlp.postNorm', linear('down', inner)), gate))
+    : matmul(multiply(inner, gate), matrices.down, { transposeB: true, plus: base });
+  return { hidden, gate, matrices, biases, norms, out, activations };
 }

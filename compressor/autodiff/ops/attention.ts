@@ -1,7 +1,7 @@
 import { constant, type Expression, expression } from '../expression.ts';
 import { add, multiply, subtract } from './elementwise.ts';
 import { batchedMatmul } from './matmul.ts';
-import { contrib, node } from './node.ts';
+import { contrib, integers, node } from './node.ts';
 import { reduceSum } from './reduce.ts';
 import { reshape } from './shape.ts';
 
@@ -42,15 +42,16 @@ export function attention(
   const p = reshape(node('Softmax', [masked], apart, undefined, { attributes: { axis: -1 } }), together);
 
   const y: Expression = expression({
-    shape: rows,
+    shape: q.shape,
     inputs: [queries, k, v, p],
-    emit: (g, [, , value, weights], name) =>
-      g.node('FusedMatMul', [weights!, value!], { ...contrib, outputs: [name] }),
-    gradient: (d) => {
-      const ds = multiply(
-        p,
-        subtract(batchedMatmul(d, v, { transposeB: true }), reduceSum(multiply(d, y), [3])),
-      );
+    emit: (g, [, , value, weights], name) => {
+      const product = g.node('FusedMatMul', [weights!, value!], contrib);
+      return g.node('Reshape', [product, integers(g, q.shape)], { outputs: [name] });
+    },
+    gradient: (dy) => {
+      const d = reshape(dy, rows);
+      const correction = reshape(reduceSum(multiply(dy, y), [3]), [batch, kvHeads, group * tokens, 1]);
+      const ds = multiply(p, subtract(batchedMatmul(d, v, { transposeB: true }), correction));
       return [
         batchedMatmul(ds, k, { factor }),
         batchedMatmul(ds, queries, { transposeA: true, factor }),
@@ -59,7 +60,7 @@ export function attention(
       ];
     },
   });
-  return reshape(y, q.shape);
+  return y;
 }
 
 /** [tokens, tokens]: 0 where the row's position sees the column's. */

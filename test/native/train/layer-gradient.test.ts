@@ -106,6 +106,27 @@ describe.each(goldens.cases)('layer $layer of $family', (golden) => {
     }
   });
 
+  it('gives the same from the activations that the way forward kept', () => {
+    for (const trainable of ['all', 'norms', 'gate'] as const) {
+      using trained = trainer(trainable);
+      const activations = new Float32Array(trained.activationLength).fill(Number.NaN);
+      const [wantedInto, into] = [zeros(block, norms), zeros(block, norms)];
+      const out = trained.forward(layer, block, norms, hidden, gate, activations);
+      expect(out).toEqual(trained.forward(layer, block, norms, hidden, gate));
+      const wanted = trained.backward(layer, block, norms, hidden, gradOut, wantedInto, gate);
+      const found = trained.backward(layer, block, norms, hidden, gradOut, into, gate, activations);
+      expect(relativeDifference(found.hidden, wanted.hidden)).toBeLessThan(1e-5);
+      expect(found.gate).toBeCloseTo(wanted.gate, 3);
+      for (const [name, values] of named(into)) {
+        expect(maxDifference(values, named(wantedInto).get(name)!), name).toBeLessThan(1e-3);
+      }
+      // They are what it computes from: others give another answer.
+      activations.fill(0);
+      const other = trained.backward(layer, block, norms, hidden, gradOut, into, gate, activations);
+      expect(relativeDifference(other.hidden, wanted.hidden)).toBeGreaterThan(0.01);
+    }
+  });
+
   it('leaves alone what is not trained, and gives the same for the rest', () => {
     using all = trainer();
     const whole = zeros(block, norms);
