@@ -48,6 +48,7 @@ export async function foldInto(
       workFolder: join(defaultCacheFolder(), 'folds'),
       version: packageJson.version,
       options: { ...options, plan },
+      fit: calibration.fit,
       ...(quality && { quality: calibration }),
       onProgress(step, done, total) {
         if (step !== publishingStep) return show.update(step, done, total);

@@ -5,15 +5,18 @@ import { UsageError } from '../artifact/errors.ts';
 import { parseTokenizer } from '../artifact/tokenizer.ts';
 import type { Checkpoint } from '../compressor/checkpoint/checkpoint.ts';
 import type { TextWindows } from '../compressor/evaluate/windows.ts';
+import { methods } from '../compressor/methods/index.ts';
 import { type FoldPlan, type SharedWeights, sharedWeights } from '../compressor/plan/plan.ts';
 import type { Progress } from './progress.ts';
 
 /** Options that decide a fold, shared by `plan`, `fold` and `start`. */
 export interface FoldFlags {
   plan?: string;
+  method?: string;
   remove: number;
   share: number;
   rank: string;
+  patch: 'none' | 'linear';
   weights: SharedWeights;
   keep: number[];
   quantize: string;
@@ -23,15 +26,27 @@ export interface FoldFlags {
 
 export function addFoldOptions(command: Command): Command {
   return command
+    .hook('preAction', (_, action) => applyMethod(action))
+    .addOption(
+      new Option(
+        '--method <name>',
+        'a named way to fold, which sets --rank, --patch and the cure where they are not given',
+      ).choices(Object.keys(methods)),
+    )
     .option('--remove <share>', 'share of the layers to remove, 0 to below 1', parseNumber, 0)
     .option('--share <layers>', 'neighbouring kept layers that run one block', parseInteger, 1)
     .addOption(
-      new Option(
-        '--rank <method>',
-        'how layers are ranked: by the loss without each, or by block influence (quicker)',
-      )
-        .choices(['loss', 'influence'])
+      new Option('--rank <how>', 'how the layers to remove are found, see below')
+        .choices(Object.keys(rankHelp))
         .default('loss'),
+    )
+    .addOption(
+      new Option(
+        '--patch <kind>',
+        'what stands in for removed layers: nothing, or a linear map fitted to the text',
+      )
+        .choices(['none', 'linear'])
+        .default('none'),
     )
     .addOption(
       new Option('--weights <choice>', 'the weights a group shares')
@@ -52,8 +67,37 @@ export function addFoldOptions(command: Command): Command {
     .option('--calibration-tokens <count>', 'tokens of it to use', parseCount, 2048);
 }
 
+/** What `--rank` takes, without loading what carries it out. */
+const rankHelp: Record<string, string> = {
+  loss: 'by the loss without each layer',
+  greedy: 'by that loss, measured again after each removal',
+  influence: 'by how little a layer turns the hidden state (quickest)',
+  gates: 'by gates trained together to a size',
+  runs: 'runs of neighbours, measured with a linear patch in their place',
+  reverse: 'the deepest first',
+  uniform: 'at equal distances',
+};
+
+/** For the end of `--help`. */
+export function rankingHelp(): string {
+  const lines = (entries: [string, string][]) =>
+    entries.map(([name, text]) => `  ${name.padEnd(10)} ${text}`).join('\n');
+  const summaries = Object.entries(methods).map(([name, { summary }]): [string, string] => [name, summary]);
+  return `\nMethods:\n${lines(summaries)}\n\nRanking (--rank):\n${lines(Object.entries(rankHelp))}\n`;
+}
+
+/** A method's choices take the place of defaults, never of what was given. */
+function applyMethod(command: Command): void {
+  const method = methods[command.getOptionValue('method') ?? ''];
+  if (!method) return;
+  for (const option of ['rank', 'patch', 'calibrationTokens'] as const) {
+    if (method[option] !== undefined && command.getOptionValueSource(option) === 'default')
+      command.setOptionValueWithSource(option, method[option], 'implied');
+  }
+}
+
 /** What a plan decides; with a plan of one's own, these have no say. */
-const planned = ['remove', 'share', 'rank', 'weights', 'keep', 'quantize'] as const;
+const planned = ['method', 'remove', 'share', 'rank', 'patch', 'weights', 'keep', 'quantize'] as const;
 
 /** @throws UsageError where options were given that the plan of --plan decides */
 export function refuseBesidePlan(command: Command): void {
@@ -70,7 +114,9 @@ export function refuseBesidePlan(command: Command): void {
 export function recordedOptions(flags: FoldFlags): Record<string, unknown> {
   const names = flags.plan === undefined ? planned : [];
   return {
-    ...Object.fromEntries(names.map((name) => [name, flags[name]])),
+    ...Object.fromEntries(
+      names.filter((name) => flags[name] !== undefined).map((name) => [name, flags[name]]),
+    ),
     ...(flags.calibration !== undefined && { calibration: basename(flags.calibration) }),
     calibrationTokens: flags.calibrationTokens,
   };
@@ -79,18 +125,24 @@ export function recordedOptions(flags: FoldFlags): Record<string, unknown> {
 /** Tokens of a calibration window. */
 const calibrationWindow = 256;
 
+/** Tokens that patches are fitted on: fewer, and the map learns the text. */
+const fitTokens = 12_288;
+
+/** What layers are ranked and quality is measured on, and the longer text that patches are fitted on. */
 export async function calibrationText(
   checkpoint: Checkpoint,
-  flags: Pick<FoldFlags, 'calibration' | 'calibrationTokens'>,
-): Promise<{ text: TextWindows; description: string }> {
+  flags: Pick<FoldFlags, 'calibration' | 'calibrationTokens' | 'patch'>,
+): Promise<{ text: TextWindows; fit: TextWindows; description: string }> {
   const { cutWindows } = await import('../compressor/evaluate/windows.ts');
   const tokenizer = parseTokenizer(await checkpoint.tokenizerFiles(), checkpoint.name);
-  const text = flags.calibration
+  const content = flags.calibration
     ? await readText(flags.calibration)
     : (await import('../compressor/calibration/default-text.ts')).defaultText;
   const window = Math.min(calibrationWindow, checkpoint.architecture.contextLength);
+  const text = cutWindows(tokenizer, content, window, flags.calibrationTokens);
   return {
-    text: cutWindows(tokenizer, text, window, flags.calibrationTokens),
+    text,
+    fit: flags.patch === 'none' ? text : cutWindows(tokenizer, content, window, fitTokens),
     description: flags.calibration === undefined ? 'built-in text' : basename(flags.calibration),
   };
 }
@@ -118,15 +170,18 @@ export async function planOf(
     const { readPlan } = await import('../compressor/plan/plan.ts');
     return readPlan(flags.plan, depth);
   }
-  const { makePlan } = await import('../compressor/plan/make-plan.ts');
+  const { fromStart, makePlan } = await import('../compressor/plan/make-plan.ts');
   const { parsePrecision } = await import('../compressor/quantize/precision.ts');
   parsePrecision(flags.quantize); // a typing error is told before the work, not after it
   let ranking: { method: string; scores?: number[] } = { method: 'none' };
-  const needsScores = Math.round(flags.remove * depth.layers) > 0 || flags.weights === 'weighted';
+  const remove = Math.round(flags.remove * depth.layers);
+  const needsScores = remove > 0 || flags.weights === 'weighted';
   if (options.rank || needsScores) {
     makePlan(depth, { method: 'check', scores: new Array(depth.layers).fill(0) }, flags); // likewise
     const { rankers } = await import('../compressor/rank/index.ts');
-    const scores = await rankers[flags.rank]!(checkpoint, calibration, {
+    const { scores } = await rankers[flags.rank]!(checkpoint, calibration, {
+      remove,
+      keep: fromStart(flags.keep, depth.layers),
       onProgress: (done, total) => show.update(`Ranking layers by ${flags.rank}`, done, total),
       signal,
     });

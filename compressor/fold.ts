@@ -11,7 +11,7 @@ import { exportModel } from './export/export.ts';
 import { WorkFolder } from './export/work-folder.ts';
 import { type FoldPlan, groupsOf } from './plan/plan.ts';
 import { parsePrecision, resolvePrecision } from './quantize/precision.ts';
-import { plannedStudent, unfolded } from './student/planned-student.ts';
+import { makeStudent, type Stage, studentIdentity } from './student/make-student.ts';
 import { mixtureOf } from './weights/mixture.ts';
 
 /** The step whose progress is told in bytes. */
@@ -27,6 +27,8 @@ export interface FoldOptions {
   /** The program's version and the options it was called with, for the manifest. */
   version: string;
   options: Record<string, unknown>;
+  /** What patches are fitted on, where the plan has any. */
+  fit?: TextWindows;
   /** Measures what each step costs in perplexity; left out where absent. */
   quality?: { text: TextWindows; description: string };
   /** Called through each step of the work. */
@@ -51,7 +53,14 @@ export async function fold(options: FoldOptions): Promise<FoldResult> {
   // What the written blobs depend on; how the layers were ranked, say, is not among it.
   const mixtures = groupsOf(plan).map((group) => mixtureOf(group, plan.weights, plan.scores));
   const { version, workFolder } = options;
-  const identity = [version, await fingerprint(checkpoint), plan.layers, mixtures, precision];
+  const identity = [
+    version,
+    await fingerprint(checkpoint),
+    plan.layers,
+    mixtures,
+    precision,
+    studentIdentity(options),
+  ];
   const onWait = () =>
     options.onNotice?.('Another process is folding the same. Waiting until it has published its result.');
   const how = { onWait, ...(signal && { signal }) };
@@ -66,9 +75,10 @@ async function foldIn(
   const { checkpoint, plan, store, name, signal } = options;
   const resumedSteps = work.resumedSteps;
   const report = (step: string) => (done: number, total: number) => options.onProgress?.(step, done, total);
+  const steps = await makeStudent(options);
   const { manifest, files } = await exportModel({
     checkpoint,
-    student: plannedStudent(checkpoint, plan),
+    student: steps.at(-1)!.student,
     plan,
     precision,
     name,
@@ -86,17 +96,18 @@ async function foldIn(
   const quality: FoldResult['quality'] = [];
   if (options.quality) {
     const { text, description } = options.quality;
-    for (const { stage, measure } of stages(checkpoint, plan, precision)) {
-      const run =
-        measure ??
-        ((windows, how) => evaluateFolded(files.get(manifest.graph.sha256)!, manifest, windows, how));
-      const measured = await run(text, {
-        onProgress: report(`Measuring: ${stage}`),
-        ...(signal && { signal }),
-      });
-      checkFinite(measured, stage);
-      quality.push({ stage, ...measured });
+    const how = (stage: string) => ({
+      onProgress: report(`Measuring: ${stage}`),
+      ...(signal && { signal }),
+    });
+    const { floats, stored } = measuredStages(steps, precision);
+    for (const { name: stage, student } of floats) {
+      quality.push({ stage, ...(await evaluateStudent(student, text, how(stage))) });
+      checkFinite(quality.at(-1)!);
     }
+    const graph = files.get(manifest.graph.sha256)!;
+    quality.push({ stage: stored, ...(await evaluateFolded(graph, manifest, text, how(stored))) });
+    checkFinite(quality.at(-1)!);
     manifest.quality = quality.map(({ stage, tokens, perplexity }) => ({
       stage,
       text: description,
@@ -118,7 +129,7 @@ async function foldIn(
 }
 
 /** A model that computes no numbers would fail later, where nobody could tell why. */
-function checkFinite({ perplexity }: Quality, stage: string): void {
+function checkFinite({ stage, perplexity }: Quality & { stage: string }): void {
   if (Number.isFinite(perplexity)) return;
   const hint =
     stage === 'checkpoint'
@@ -129,36 +140,14 @@ function checkFinite({ perplexity }: Quality, stage: string): void {
   );
 }
 
-type Measure = (
-  text: TextWindows,
-  how: { onProgress?: (done: number, total: number) => void; signal?: AbortSignal },
-) => Promise<Quality>;
-
-/** The steps whose cost is measured apart. The last one, the folded model itself, has no `measure`. */
-function stages(checkpoint: Checkpoint, plan: FoldPlan, precision: Record<MatrixKind, Precision>) {
-  const layers = checkpoint.architecture.layers.length;
-  const kept = plan.layers.map(({ source }, block) => ({ source, block }));
-  const shares = new Set(plan.layers.map((layer) => layer.block)).size < plan.layers.length;
-  const quantized = Object.values(precision).some(({ bits }) => bits !== 32);
-  const list: { stage: string; measure?: Measure }[] = [
-    {
-      stage: 'checkpoint',
-      measure: (text, how) => evaluateStudent(unfolded(checkpoint), text, how),
-    },
-  ];
-  if (kept.length < layers) {
-    const removed = { ...plan, layers: kept };
-    list.push({
-      stage: 'layers removed',
-      measure: (text, how) => evaluateStudent(plannedStudent(checkpoint, removed), text, how),
-    });
-  }
-  if (shares && quantized) {
-    list.push({
-      stage: 'blocks shared',
-      measure: (text, how) => evaluateStudent(plannedStudent(checkpoint, plan), text, how),
-    });
-  }
-  list.push({ stage: quantized ? 'quantized' : shares ? 'blocks shared' : 'exported' });
-  return list;
+/** The steps whose cost is measured apart in float32, and the name of what the stored model shows. */
+function measuredStages(
+  steps: Stage[],
+  precision: Record<MatrixKind, Precision>,
+): { floats: Stage[]; stored: string } {
+  if (Object.values(precision).some(({ bits }) => bits !== 32)) return { floats: steps, stored: 'quantized' };
+  const last = steps.at(-1)!.name;
+  // Stored in float32, the model is its last step: to measure both would say the same twice.
+  if (last === 'checkpoint' || last === 'layers removed') return { floats: steps, stored: 'exported' };
+  return { floats: steps.slice(0, -1), stored: last };
 }

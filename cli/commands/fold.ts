@@ -1,6 +1,12 @@
 import { Command } from 'commander';
 import { foldInto } from '../fold-into.ts';
-import { addFoldOptions, type FoldFlags, recordedOptions, refuseBesidePlan } from '../fold-options.ts';
+import {
+  addFoldOptions,
+  type FoldFlags,
+  rankingHelp,
+  recordedOptions,
+  refuseBesidePlan,
+} from '../fold-options.ts';
 import { interruptSignal } from '../signal.ts';
 
 interface Flags extends FoldFlags {
@@ -19,7 +25,7 @@ export function foldCommand(): Command {
     .option('--json', 'print the result as JSON')
     .addHelpText(
       'after',
-      `
+      `${rankingHelp()}
 Examples:
   foldgate fold ./SmolLM2-135M-Instruct --remove 0.2 --out file:./models/smol
   foldgate fold model.gguf --share 2 --quantize int8 --out s3://models/tiny

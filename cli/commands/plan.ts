@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { addFoldOptions, calibrationText, type FoldFlags, planOf } from '../fold-options.ts';
+import { addFoldOptions, calibrationText, type FoldFlags, planOf, rankingHelp } from '../fold-options.ts';
 import { progress } from '../progress.ts';
 import { interruptSignal } from '../signal.ts';
 
@@ -10,7 +10,7 @@ export function planCommand(): Command {
     .option('--json', 'print the plan as JSON, for `fold --plan`')
     .addHelpText(
       'after',
-      `
+      `${rankingHelp()}
 Without --remove, it also prints which layers would go first, and what that would save.
 
 Examples:

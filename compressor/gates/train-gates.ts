@@ -19,6 +19,8 @@ import { gate, gateSlope } from './gate.ts';
 export interface GateOptions extends EvaluateOptions {
   /** Share of the layers that should go: the gates' expected size is driven to 1 - remove. */
   remove: number;
+  /** Layers whose gates stay open. @default [] */
+  keep?: readonly number[];
   /** @default 60 */
   steps?: number;
   /** Windows a step. @default 2 */
@@ -107,6 +109,7 @@ async function train(
     const gradient = slopes.map(
       (slope, l) => (slope + push + part * (1 - 2 * gates[l]!)) * gateSlope(alphas[l]!, epsilon),
     );
+    for (const layer of options.keep ?? []) gradient[layer] = 0;
     adam.step(alphas, gradient);
     // At 0 a gate could never open again, and beyond 1.5 it takes too long to come back.
     for (const [l, alpha] of alphas.entries()) alphas[l] = Math.min(Math.max(alpha, 0.003), 1.5);

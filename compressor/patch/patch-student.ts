@@ -8,13 +8,8 @@ import { LayerRunner } from '../forward/layer-runner.ts';
 import { PatchRunner } from '../forward/patch-runner.ts';
 import type { LinearPatch, Student } from '../student/student.ts';
 import { readBlock, readNorms } from '../weights/block.ts';
+import { cutsOf } from './cuts.ts';
 import { fitPatch } from './fit.ts';
-
-/** The student's layers after which layers of the checkpoint are missing. */
-export function cutsOf(layers: Student['layers'], checkpointLayers: number): number[] {
-  const next = (index: number) => layers[index + 1]?.source ?? checkpointLayers;
-  return [...layers.keys()].filter((index) => next(index) > layers[index]!.source + 1);
-}
 
 /**
  * Puts a linear patch in the place of each run of removed layers, fitted on a text: the checkpoint's state

@@ -8,6 +8,8 @@ export interface PlanOptions {
   share: number;
   weights: SharedWeights;
   quantize: string;
+  /** @default none */
+  patch?: 'none' | 'linear';
   /** Layers that are never removed, negative ones counted from the end. @default [0, -1] */
   keep: number[];
 }
@@ -53,6 +55,7 @@ export function makePlan(
     checkpointLayers: layers,
     method: ranking.method,
     layers: kept.map((source, i) => ({ source, block: Math.floor(i / share) })),
+    ...(options.patch && options.patch !== 'none' && { patch: options.patch }),
     weights: options.weights,
     quantize: options.quantize,
     ...(ranking.scores && { scores: ranking.scores }),
@@ -70,7 +73,7 @@ function leastImportant(
   if (count >= layers) {
     throw new UsageError(`--remove asks for all ${layers} layers: nothing would be left. Remove fewer.`);
   }
-  const protectedLayers = new Set(keep.map((layer) => (layer < 0 ? layers + layer : layer)));
+  const protectedLayers = new Set(fromStart(keep, layers));
   const candidates = scores.map((_, layer) => layer).filter((layer) => !protectedLayers.has(layer));
   if (count > candidates.length) {
     throw new UsageError(
@@ -80,4 +83,9 @@ function leastImportant(
   }
   candidates.sort((a, b) => scores[a]! - scores[b]! || a - b);
   return new Set(candidates.slice(0, count));
+}
+
+/** Layers counted from the start, where negative ones count from the end. */
+export function fromStart(keep: readonly number[], layers: number): number[] {
+  return keep.map((layer) => (layer < 0 ? layers + layer : layer));
 }

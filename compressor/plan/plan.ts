@@ -17,6 +17,8 @@ const planSchema = z.strictObject({
   method: z.string(),
   /** Kept layers in depth order: each runs `block` (counted from 0) with the norms of layer `source`. */
   layers: z.array(z.strictObject({ source: index, block: index })).min(1),
+  /** What stands in for each run of removed layers. @default none */
+  patch: z.enum(['none', 'linear']).optional(),
   /** Whose weights a group runs. */
   weights: z.enum(sharedWeights),
   /** As for `--quantize`. */

@@ -1,6 +1,7 @@
 import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import { blockMatrices, matrixShape } from '../graph/layer.ts';
+import { cutsOf } from '../patch/cuts.ts';
 import { patchPrecision } from '../quantize/precision.ts';
 import { blockParameters, normParameters, sharedParameters } from '../weights/block.ts';
 import { type FoldPlan, groupsOf } from './plan.ts';
@@ -19,14 +20,14 @@ export interface FoldedSizes {
 /** What a plan saves, known before anything is read. */
 export function foldedSizes(
   a: Architecture,
-  plan: Pick<FoldPlan, 'layers'> & { patches?: number[] },
+  plan: Pick<FoldPlan, 'layers' | 'patch'>,
   precision: Record<MatrixKind, Precision>,
 ): FoldedSizes {
   const blocks = groupsOf(plan).length;
   const stored = { ...a, headSize: a.storedHeadSize ?? a.headSize };
   const shared = sharedParameters(stored);
   const norms = plan.layers.length * normParameters(stored);
-  const patches = plan.patches?.length ?? 0;
+  const patches = plan.patch === 'linear' ? cutsOf(plan.layers, a.layers.length).length : 0;
   const patchParameters = a.width * a.width + a.width;
   const original = shared + a.layers.length * (blockParameters(stored) + normParameters(stored));
   const blockBytes = blockMatrices.reduce(

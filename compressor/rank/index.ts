@@ -1,6 +1,11 @@
+import { gates } from './gates.ts';
+import { greedy } from './greedy.ts';
 import { influence } from './influence.ts';
 import { loss } from './loss.ts';
 import type { Ranker } from './ranker.ts';
+import { reverse } from './reverse.ts';
+import { runs } from './runs.ts';
+import { uniform } from './uniform.ts';
 
 /** The ways to rank layers, by the name that `--rank` takes. */
-export const rankers: Record<string, Ranker> = { influence, loss };
+export const rankers: Record<string, Ranker> = { loss, greedy, influence, gates, runs, reverse, uniform };

@@ -13,9 +13,9 @@ import type { Ranker } from './ranker.ts';
  * output over all tokens. One pass through the model.
  */
 export const influence: Ranker = async (checkpoint, { windows }, options = {}) => {
-  const longest = longestOf(windows);
-  const runner = new LayerRunner(checkpoint.architecture, longest);
-  return withResource(runner, () => influences(runner, checkpoint, windows, options));
+  const runner = new LayerRunner(checkpoint.architecture, longestOf(windows));
+  const scores = await withResource(runner, () => influences(runner, checkpoint, windows, options));
+  return { scores };
 };
 
 async function influences(

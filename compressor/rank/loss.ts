@@ -1,7 +1,7 @@
 import { withResource } from '../../artifact/dispose.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { EvaluateOptions } from '../evaluate/student.ts';
-import { longestOf } from '../evaluate/windows.ts';
+import { longestOf, type TextWindows } from '../evaluate/windows.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
 import { HeadRunner } from '../forward/head-runner.ts';
@@ -12,41 +12,62 @@ import type { Ranker } from './ranker.ts';
 /**
  * The rise of the loss, in nats a token, when a layer is left out. Block influence misses layers whose
  * removal ruins the model though they turn the hidden state no more than their neighbours.
- *
- * All models with one layer left out advance together, so that each block is read once: the one without
- * layer l starts from the whole model's states before it. Costs layers / 2 passes through the model.
  */
-export const loss: Ranker = async (checkpoint, { windows, targets, tokens }, options = {}) => {
-  const longest = longestOf(windows);
-  const runner = new LayerRunner(checkpoint.architecture, longest);
-  const all = await withResource(runner, () => runVariants(runner, checkpoint, windows, options));
-  const losses = await withResource(new HeadRunner(checkpoint), (head) =>
-    head.losses(
-      all.flat(),
-      all.flatMap(() => targets),
-      options.signal,
+export const loss: Ranker = async (checkpoint, text, options = {}) => {
+  const all = [...checkpoint.architecture.layers.keys()];
+  const runner = new LayerRunner(checkpoint.architecture, longestOf(text.windows));
+  const { whole, without } = await withResource(runner, () =>
+    withResource(new HeadRunner(checkpoint), (head) =>
+      lossesWithout({ checkpoint, runner, head }, all, all, text, options),
     ),
   );
-  options.onProgress?.(all.length, all.length);
-  const means = all.map((_, i) => {
+  return { scores: without.map((value) => value - whole) };
+};
+
+interface Runners {
+  checkpoint: Checkpoint;
+  runner: LayerRunner;
+  head: HeadRunner;
+}
+
+/**
+ * Losses in nats a token: of the model of the layers `kept`, and of those without one of `candidates`.
+ *
+ * All models advance together, so that each block is read once: the one without layer l starts from the
+ * whole model's states before it. Costs candidates / 2 passes through the model.
+ */
+export async function lossesWithout(
+  runners: Runners,
+  kept: readonly number[],
+  candidates: readonly number[],
+  { windows, targets, tokens }: TextWindows,
+  options: EvaluateOptions,
+): Promise<{ whole: number; without: number[] }> {
+  const all = await runVariants(runners, kept, candidates, windows, options);
+  const losses = await runners.head.losses(
+    all.flat(),
+    all.flatMap(() => targets),
+    options.signal,
+  );
+  options.onProgress?.(kept.length + 1, kept.length + 1);
+  const [whole, ...without] = all.map((_, i) => {
     const own = losses.slice(i * windows.length, (i + 1) * windows.length);
     return own.reduce((sum, window) => sum + window.reduce((a, b) => a + b, 0), 0) / tokens;
   });
-  return means.slice(1).map((mean) => mean - means[0]!);
-};
+  return { whole: whole!, without };
+}
 
-/** States after the last layer: of the whole model, then of those without layer 0, 1, ... */
+/** States after the last layer: of the whole model, then of those without each candidate. */
 async function runVariants(
-  runner: LayerRunner,
-  checkpoint: Checkpoint,
+  { checkpoint, runner }: Runners,
+  kept: readonly number[],
+  candidates: readonly number[],
   windows: Int32Array[],
   options: EvaluateOptions,
 ): Promise<Float32Array[][]> {
-  const layers = checkpoint.architecture.layers.length;
   let whole = await embed(checkpoint, windows);
-  /** By the layer left out. */
   const without: Float32Array[][] = [];
-  for (let layer = 0; layer < layers; layer++) {
+  for (const [index, layer] of kept.entries()) {
     const block = await readBlock(checkpoint, [{ layer, factor: 1 }]);
     const norms = await readNorms(checkpoint, layer);
     const run = async (states: Float32Array[]) => {
@@ -58,9 +79,9 @@ async function runVariants(
       return out;
     };
     for (const [left, states] of without.entries()) without[left] = await run(states);
-    without.push(whole); // this layer passes the states on as they are
+    if (candidates.includes(layer)) without.push(whole); // this layer passes the states on as they are
     whole = await run(whole);
-    options.onProgress?.(layer + 1, layers + 1);
+    options.onProgress?.(index + 1, kept.length + 1);
   }
   return [whole, ...without];
 }

@@ -40,7 +40,7 @@ describe('stories260K', () => {
       tokens: cuts.reduce((sum, cut) => sum + cut.tokens, 0),
     };
     const { nll } = await evaluateStudent(unfolded(checkpoint), windows);
-    const rises = await loss(checkpoint, windows);
+    const { scores: rises } = await loss(checkpoint, windows);
     await checkpoint.close();
     expect(Math.abs(nll - known.whole)).toBeLessThan(0.15);
     for (const [layer, rise] of rises.entries()) {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { evaluateStudent } from '../../compressor/evaluate/student.ts';
+import { cutsOf } from '../../compressor/patch/cuts.ts';
 import { fitPatch } from '../../compressor/patch/fit.ts';
-import { cutsOf, patchStudent } from '../../compressor/patch/patch-student.ts';
+import { patchStudent } from '../../compressor/patch/patch-student.ts';
 import { solveRidge } from '../../compressor/patch/ridge.ts';
 import { plannedStudent, unfolded } from '../../compressor/student/planned-student.ts';
 import { randomCheckpoint } from '../fixtures/random-checkpoint.ts';

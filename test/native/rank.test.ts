@@ -2,9 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
 import { evaluateStudent, runStudent } from '../../compressor/evaluate/student.ts';
 import { embed } from '../../compressor/forward/embed.ts';
+import { patchStudent } from '../../compressor/patch/patch-student.ts';
 import { rankers } from '../../compressor/rank/index.ts';
+import { cheapestRuns, type Run } from '../../compressor/rank/runs.ts';
 import { type LayerPlan, plannedStudent, unfolded } from '../../compressor/student/planned-student.ts';
 import { golden, picoFamilies, picoPath } from '../fixtures/pico.ts';
+import { randomCheckpoint } from '../fixtures/random-checkpoint.ts';
+import { taleText } from '../fixtures/tale-text.ts';
 import { textOf } from '../fixtures/texts.ts';
 
 const plan = (sources: number[]): LayerPlan => ({
@@ -22,7 +26,7 @@ describe.each(picoFamilies)('ranking the layers of %s', (family) => {
   it('by influence gives 1 - the mean cosine of what goes in and what comes out', async () => {
     const { checkpoint, text } = await open();
     const { width, layers } = checkpoint.architecture;
-    const scores = await rankers.influence!(checkpoint, text);
+    const { scores } = await rankers.influence!(checkpoint, text);
     let before = await embed(checkpoint, text.windows);
     for (const layer of layers.keys()) {
       const after = await runStudent(
@@ -48,7 +52,7 @@ describe.each(picoFamilies)('ranking the layers of %s', (family) => {
   it('by loss gives the rise of the loss without each', async () => {
     const { checkpoint, text } = await open();
     const layers = [...checkpoint.architecture.layers.keys()];
-    const scores = await rankers.loss!(checkpoint, text);
+    const { scores } = await rankers.loss!(checkpoint, text);
     const whole = await evaluateStudent(unfolded(checkpoint), text);
     for (const left of layers) {
       const without = await evaluateStudent(
@@ -62,19 +66,102 @@ describe.each(picoFamilies)('ranking the layers of %s', (family) => {
   });
 });
 
-it.each(Object.entries(rankers))(
-  'ranking by %s stops at a signal and counts its steps',
-  async (_name, rank) => {
-    const checkpoint = await openCheckpoint(picoPath('llama'));
-    const text = textOf([[1, 2, 3, 4]]);
-    const steps: [number, number][] = [];
-    await rank(checkpoint, text, { onProgress: (done, total) => steps.push([done, total]) });
-    const total = steps.at(-1)![1];
-    expect(steps).toEqual(Array.from({ length: total }, (_, i) => [i + 1, total]));
+/** Those that read no weights have nothing to stop. */
+const measuring = Object.entries(rankers).filter(([name]) => !['reverse', 'uniform'].includes(name));
 
-    const controller = new AbortController();
-    const how = { signal: controller.signal, onProgress: () => controller.abort() };
-    await expect(rank(checkpoint, text, how)).rejects.toThrow(/abort/i);
+it.each(measuring)('ranking by %s stops at a signal and counts its steps', async (_name, rank) => {
+  const checkpoint = await openCheckpoint(picoPath('llama'));
+  const text = textOf([[1, 2, 3, 4]]);
+  const steps: [number, number][] = [];
+  await rank(checkpoint, text, { onProgress: (done, total) => steps.push([done, total]) });
+  const total = steps.at(-1)![1];
+  expect(steps).toEqual(Array.from({ length: total }, (_, i) => [i + 1, total]));
+
+  const controller = new AbortController();
+  const how = { signal: controller.signal, onProgress: () => controller.abort() };
+  await expect(rank(checkpoint, text, how)).rejects.toThrow(/abort/i);
+  await checkpoint.close();
+});
+
+describe('the choice of layers to remove', () => {
+  const lowest = (scores: number[], count: number) =>
+    [...scores.keys()]
+      .sort((a, b) => scores[a]! - scores[b]!)
+      .slice(0, count)
+      .sort((a, b) => a - b);
+
+  it('by reverse takes the deepest', async () => {
+    const { scores } = await rankers.reverse!(randomCheckpoint(), textOf([[1, 2]]));
+    expect(lowest(scores, 2)).toEqual([2, 3]);
+  });
+
+  it('by uniform keeps equal distances, and what is to stay', async () => {
+    const { scores } = await rankers.uniform!(randomCheckpoint(), textOf([[1, 2]]), { remove: 2, keep: [0] });
+    expect(lowest(scores, 2)).toEqual([1, 3]);
+  });
+
+  it('by greedy measures again after each removal', async () => {
+    const checkpoint = await openCheckpoint(picoPath('llama'));
+    const { tokens } = await golden('llama');
+    const text = textOf([tokens, tokens.slice(5, 18)]);
+    const layers = [...checkpoint.architecture.layers.keys()];
+    const nll = async (kept: number[]) =>
+      (await evaluateStudent(plannedStudent(checkpoint, plan(kept)), text)).nll;
+    let kept = layers;
+    const order: number[] = [];
+    for (let round = 0; round < 2; round++) {
+      const losses = await Promise.all(
+        kept.map(async (layer) => [layer, await nll(kept.filter((other) => other !== layer))] as const),
+      );
+      const [gone] = losses.sort((a, b) => a[1] - b[1])[0]!;
+      order.push(gone);
+      kept = kept.filter((layer) => layer !== gone);
+    }
+    const { scores } = await rankers.greedy!(checkpoint, text, { remove: 2 });
+    expect(lowest(scores, 2)).toEqual(order.sort((a, b) => a - b));
     await checkpoint.close();
-  },
-);
+  });
+
+  it('by runs takes the cheapest set of runs, of all there are', () => {
+    const layers = 7;
+    let state = 11;
+    const cost = () => {
+      state = (state * 48271) % 2147483647;
+      return state / 2147483647;
+    };
+    const all: Run[] = [];
+    for (let from = 0; from < layers; from++)
+      for (let to = from + 1; to <= Math.min(layers, from + 3); to++) all.push({ from, to, cost: cost() });
+    for (const count of [1, 2, 3, 4]) {
+      let best = Number.POSITIVE_INFINITY;
+      const search = (left: Run[], size: number, sum: number, end: number): void => {
+        if (size === count) best = Math.min(best, sum);
+        for (const [i, run] of left.entries()) {
+          if (run.from <= end || size + run.to - run.from > count) continue;
+          search(left.slice(i + 1), size + run.to - run.from, sum + run.cost, run.to);
+        }
+      };
+      search(all, 0, 0, -1);
+      const chosen = cheapestRuns(all, count, layers);
+      expect(chosen.reduce((sum, run) => sum + run.to - run.from, 0)).toBe(count);
+      expect(chosen.reduce((sum, run) => sum + run.cost, 0)).toBeCloseTo(best, 12);
+    }
+  });
+
+  it('by runs measures each run with its patch in place', async () => {
+    const { checkpoint, text } = await taleText(48);
+    const few = { ...text, windows: text.windows.slice(0, 24), targets: text.targets.slice(0, 24) };
+    const { scores } = await rankers.runs!(checkpoint, few, {
+      remove: 1,
+      keep: [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
+    });
+    const kept = [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+    const student = plannedStudent(checkpoint, plan(kept));
+    const patched = await patchStudent(checkpoint, student, few.windows.slice(0, 18));
+    const held = { windows: few.windows.slice(18), targets: few.targets.slice(18), tokens: 6 * 47 };
+    const rise =
+      (await evaluateStudent(patched, held)).nll - (await evaluateStudent(unfolded(checkpoint), held)).nll;
+    expect(scores[1]).toBeCloseTo(rise, 4);
+    await checkpoint.close();
+  });
+});

@@ -1,0 +1,18 @@
+/**
+ * A way to fold, by name: which layers go, what stands in for them, and how the result is repaired.
+ * Options given beside a method's name win over the method's own.
+ */
+export interface FoldMethod {
+  /** One line for `--help`. */
+  summary: string;
+  /** Who says so. */
+  source: string;
+  /** As for `--rank`. */
+  rank: string;
+  /** As for `--patch`. */
+  patch: 'none' | 'linear';
+  /** As for `--calibration-tokens`, where the ranking fits as well as measures. @default the option's own */
+  calibrationTokens?: number;
+  /** Tokens of distillation after the fold, where there is text to train on. */
+  cureTokens: number;
+}

@@ -1,0 +1,5 @@
+/** The kept layers after which layers of the checkpoint are missing. */
+export function cutsOf(layers: readonly { source: number }[], checkpointLayers: number): number[] {
+  const next = (index: number) => layers[index + 1]?.source ?? checkpointLayers;
+  return [...layers.keys()].filter((index) => next(index) > layers[index]!.source + 1);
+}

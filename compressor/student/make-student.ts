@@ -1,0 +1,75 @@
+import { createHash } from 'node:crypto';
+import { UsageError } from '../../artifact/errors.ts';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { TextWindows } from '../evaluate/windows.ts';
+import { cutsOf } from '../patch/cuts.ts';
+import { patchStudent } from '../patch/patch-student.ts';
+import type { FoldPlan } from '../plan/plan.ts';
+import { plannedStudent, unfolded } from './planned-student.ts';
+import type { Student } from './student.ts';
+
+export interface MakeStudentOptions {
+  checkpoint: Checkpoint;
+  plan: FoldPlan;
+  /** What patches are fitted on, where the plan has any. */
+  fit?: TextWindows;
+  onProgress?: (step: string, done: number, total: number) => void;
+  onNotice?: (message: string) => void;
+  signal?: AbortSignal;
+}
+
+/** The model after one step of the fold. */
+export interface Stage {
+  name: 'checkpoint' | 'layers removed' | 'blocks shared' | 'patched';
+  student: Student;
+}
+
+/** Carries out a plan in float32, step by step. The last stage is the result. */
+export async function makeStudent(options: MakeStudentOptions): Promise<[Stage, ...Stage[]]> {
+  const { checkpoint, plan } = options;
+  const stages: [Stage, ...Stage[]] = [{ name: 'checkpoint', student: unfolded(checkpoint) }];
+  const kept = plan.layers.map(({ source }, block) => ({ source, block }));
+  if (kept.length < checkpoint.architecture.layers.length)
+    stages.push({ name: 'layers removed', student: plannedStudent(checkpoint, { ...plan, layers: kept }) });
+  let student = plannedStudent(checkpoint, plan);
+  if (new Set(plan.layers.map((layer) => layer.block)).size < plan.layers.length)
+    stages.push({ name: 'blocks shared', student });
+  if (hasPatches(options)) {
+    student = await patched(student, options);
+    stages.push({ name: 'patched', student });
+  }
+  return stages;
+}
+
+/** What the result depends on besides the checkpoint and the plan's layers. */
+export function studentIdentity(options: Pick<MakeStudentOptions, 'checkpoint' | 'plan' | 'fit'>): unknown {
+  if (!hasPatches(options)) return undefined;
+  const hash = createHash('sha256');
+  for (const window of options.fit?.windows ?? []) hash.update(window);
+  return { fit: hash.digest('hex') };
+}
+
+/** Fewer tokens than this for each number a patch's output depends on, and the fit is to the text. */
+const tokensPerInput = 8;
+
+async function patched(
+  student: Student,
+  { checkpoint, fit, signal, onNotice, onProgress }: MakeStudentOptions,
+): Promise<Student> {
+  if (!fit) throw new UsageError('Linear patches are fitted on a text: give one.');
+  const wanted = tokensPerInput * checkpoint.architecture.width;
+  if (fit.tokens < wanted) {
+    onNotice?.(
+      `The patches are fitted on ${fit.tokens} tokens only, and will know that text better than others. ` +
+        `Give --calibration a text of ${wanted} tokens or more.`,
+    );
+  }
+  return patchStudent(checkpoint, student, fit.windows, {
+    onProgress: (done, total) => onProgress?.('Fitting patches', done, total),
+    ...(signal && { signal }),
+  });
+}
+
+function hasPatches({ checkpoint, plan }: Pick<MakeStudentOptions, 'checkpoint' | 'plan'>): boolean {
+  return plan.patch === 'linear' && cutsOf(plan.layers, checkpoint.architecture.layers.length).length > 0;
+}
