@@ -1,139 +1,118 @@
-import { stat } from 'node:fs/promises';
-import { Command } from 'commander';
-import { NotFoundError, UsageError } from '../../artifact/errors.ts';
-import type { LocalFoldedModel } from '../../artifact/models/open-local.ts';
-import type { TokenizerFiles } from '../../artifact/tokenizer.ts';
-import type { Quality, TextWindows } from '../../compressor/evaluate/windows.ts';
-import { parseCount, parseInteger, readText } from '../fold-options.ts';
-import { type Progress, progress } from '../progress.ts';
+import { Command, Option } from 'commander';
+import { UsageError } from '../../artifact/errors.ts';
+import { defaultTokens, type GenerateFlags, generate } from '../eval/generate.ts';
+import type { Measurement } from '../eval/measurement.ts';
+import { withModel } from '../eval/open-model.ts';
+import { defaultWindow, type PerplexityFlags, perplexity } from '../eval/perplexity.ts';
+import { type TaskFlags, task } from '../eval/task.ts';
+import { parseCount, parseInteger } from '../fold-options.ts';
+import { progress } from '../progress.ts';
 import { interruptSignal } from '../signal.ts';
-import { withTransfer } from '../transfer.ts';
-
-/** Tokens of a window where the user names none. */
-const defaultWindow = 256;
-
-interface Flags {
-  text: string;
-  window?: number;
-  tokens?: number;
-  json?: boolean;
-}
 
 export function evalCommand(): Command {
   return new Command('eval')
-    .description('measure the perplexity of a folded model or a checkpoint on a text')
+    .summary('measure a folded model or a checkpoint: perplexity, tasks, how it writes')
+    .description('Measures a folded model or a checkpoint: on a text, on a task, or by what it writes.')
     .argument('<model>', 'URL of a folded model, Hugging Face folder or GGUF file')
-    .requiredOption('--text <file>', 'UTF-8 text')
+    .option('--text <file>', 'perplexity on this UTF-8 text')
+    .option('--task <file>', 'score on these questions, as JSON lines')
+    .option(
+      '--generate [file]',
+      'repetition in what it writes on from these prompts (default: built-in ones)',
+    )
     .option(
       '--window <tokens>',
-      `tokens that are read together (default: ${defaultWindow}, or the model's context where that is shorter)`,
+      `with --text: tokens that are read together (default: ${defaultWindow}, or the model's context where that is shorter)`,
       parseInteger,
     )
-    .option('--tokens <count>', 'stop after this many tokens (default: the whole text)', parseCount)
-    .option('--json', 'print {perplexity, nll, tokens}')
-    .addHelpText(
-      'after',
-      `
-The text is cut into windows that do not overlap; each begins as the tokenizer begins any text. Of each
-window all tokens but the first are predicted. nll is their mean negative log-likelihood in nats, and
-perplexity its exponential. A checkpoint runs in float32, a folded model with its own weights and kernels.
-
-Example:
-  foldgate eval file:./models/tales --text heldout.txt --json`,
+    .option('--stride <tokens>', 'with --text: from one window to the next (default: no overlap)', parseCount)
+    .addOption(
+      new Option(
+        '--bos <where>',
+        'with --stride: what begins as the tokenizer begins a text, every window or the first (default: first)',
+      ).choices(['each', 'first']),
     )
-    .action(async (model: string, flags: Flags) => {
-      if (flags.window !== undefined && flags.window < 16)
-        throw new UsageError(`--window takes 16 tokens or more, not ${flags.window}.`);
-      const show = progress();
-      const signal = interruptSignal();
-      const text = await readText(flags.text);
-      const isCheckpoint = await stat(model).then(
-        () => true,
-        () => false,
-      );
-      const evaluate = isCheckpoint ? evaluateCheckpoint : evaluateModel;
-      const quality = await evaluate(model, text, flags, show, signal).finally(show.finish);
-      process.stdout.write(
-        flags.json
-          ? `${JSON.stringify({ perplexity: quality.perplexity, nll: quality.nll, tokens: quality.tokens })}\n`
-          : `perplexity ${quality.perplexity.toFixed(3)} (${quality.nll.toFixed(4)} nats a token) over ` +
-              `${quality.tokens} tokens in windows of ${quality.window}\n`,
-      );
-    });
+    .option(
+      '--tokens <count>',
+      `with --text: stop after this many (default: the whole text); with --generate: write this many (default: ${defaultTokens})`,
+      parseCount,
+    )
+    .option('--limit <items>', 'with --task: the first so many alone', parseCount)
+    .option(
+      '--delimiter <text>',
+      'with --task: stands before each choice (default: a space, unless there is white space)',
+    )
+    .option('--teacher <model>', 'with --generate: compare with this model, the checkpoint for example')
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', help)
+    .action(evaluate);
 }
 
-async function evaluateCheckpoint(
-  path: string,
-  text: string,
-  flags: Flags,
-  show: Progress,
-  signal: AbortSignal,
-): Promise<Quality & { window: number }> {
-  const { openCheckpoint } = await import('../../compressor/checkpoint/open.ts');
-  const { evaluateStudent } = await import('../../compressor/evaluate/student.ts');
-  const { unfolded } = await import('../../compressor/student/planned-student.ts');
-  const checkpoint = await openCheckpoint(path);
-  try {
-    const { contextLength } = checkpoint.architecture;
-    const window = windowOf(flags, contextLength);
-    const windows = await cut(await checkpoint.tokenizerFiles(), checkpoint.name, text, window, flags.tokens);
-    const quality = await evaluateStudent(unfolded(checkpoint), windows, {
-      onProgress: (done, total) => show.update('Evaluating, layer', done, total),
-      signal,
-    });
-    return { ...quality, window };
-  } finally {
-    await checkpoint.close();
+const help = `
+A checkpoint runs in float32, a folded model with its own weights and kernels.
+
+--text: the text is cut into windows that do not overlap; each begins as the tokenizer begins any text. Of
+each window all tokens but the first are predicted. nll is their mean negative log-likelihood in nats, and
+perplexity its exponential. With --stride windows overlap as on transformers' page on perplexity: what an
+earlier window held is context and not counted. JSON: {perplexity, nll, tokens}, with --stride
+{window, stride, bos} too.
+
+--task: each line is {"query", "choices", "gold"}, gold the right choice's index, or {"context",
+"continuation"}. Scores are those of the Language Model Evaluation Harness, with no examples given before:
+a choice's log-likelihood is summed over its tokens, and the largest wins; accuracyNorm divides by the
+choice's characters (harness: acc_norm), accuracyBytes by its bytes. A continuation is right where each of
+its tokens is the likeliest; perplexity is that of whole continuations. stderr is sqrt(p (1 - p) / (n - 1)).
+JSON: {accuracy, accuracyNorm, stderr, items}, then accuracyBytes or perplexity, and truncated.
+
+--generate: the file has one prompt a line, or JSON lines with a prompt (.jsonl). The likeliest token is
+always taken. Means over texts: distinct1 to 3, the share of different runs of 1 to 3 tokens; repeated4, of
+runs of 4 seen before; loops, of texts that end by saying the same three times. --teacher reads what was
+written, once, so a checkpoint will do: prefixShare and meanPrefix tell how far its own greedy text would be
+the same, nextToken how often it would choose the next token likewise. A checkpoint as the model itself
+runs once for every token: fold it with --quantize none where that takes too long.
+
+Examples:
+  foldgate eval file:./models/tales --text heldout.txt --json
+  foldgate eval ./SmolLM2-135M --text wiki.txt --window 1024 --stride 512
+  foldgate eval file:./models/smol --task piqa.jsonl --delimiter $'\\nAnswer: ' --limit 200
+  foldgate eval file:./models/smol --generate --tokens 128 --teacher ./SmolLM2-135M`;
+
+type Flags = Partial<PerplexityFlags & TaskFlags & GenerateFlags>;
+
+/** What each way of measuring takes beside `--json`. */
+const takes: Record<'text' | 'task' | 'generate', (keyof Flags)[]> = {
+  text: ['window', 'stride', 'bos', 'tokens'],
+  task: ['limit', 'delimiter'],
+  generate: ['tokens', 'teacher'],
+};
+
+async function evaluate(path: string, flags: Flags): Promise<void> {
+  const measure = await measurementOf(flags);
+  const show = progress();
+  const signal = interruptSignal();
+  const output = await withModel(path, signal, (model) => measure(model, show, signal)).finally(show.finish);
+  process.stdout.write(output);
+}
+
+function measurementOf(flags: Flags): Promise<Measurement> {
+  const way = wayOf(flags);
+  if (way === 'text') return perplexity(flags as PerplexityFlags);
+  if (way === 'task') return task(flags as TaskFlags);
+  return generate(flags as GenerateFlags);
+}
+
+/** @throws UsageError where none or several are asked for, or options of another */
+function wayOf(flags: Flags): keyof typeof takes {
+  const ways = Object.keys(takes) as (keyof typeof takes)[];
+  const [way, ...others] = ways.filter((name) => flags[name] !== undefined);
+  if (way === undefined || others.length > 0) {
+    const given =
+      way === undefined ? 'none was given' : `not ${[way, ...others].map((n) => `--${n}`).join(' and ')}`;
+    throw new UsageError(`One of --text, --task and --generate is expected, ${given}.`);
   }
-}
-
-async function evaluateModel(
-  url: string,
-  text: string,
-  flags: Flags,
-  show: Progress,
-  signal: AbortSignal,
-): Promise<Quality & { window: number }> {
-  const { evaluateFolded } = await import('../../compressor/evaluate/folded.ts');
-  const local = await fetchModel(url, signal).catch((error: unknown) => {
-    if (!(error instanceof NotFoundError)) throw error;
-    throw new NotFoundError(`${error.message} There is no checkpoint at that path either.`, { cause: error });
-  });
-  const { manifest, graphPath, tokenizerFiles } = local;
-  const window = windowOf(flags, manifest.dimensions.contextLength);
-  const windows = await cut(tokenizerFiles, manifest.name, text, window, flags.tokens);
-  const quality = await evaluateFolded(graphPath, manifest, windows, {
-    onProgress: (done, total) => show.update('Evaluating, window', done, total),
-    signal,
-  });
-  return { ...quality, window };
-}
-
-/** Brings the model to this machine, showing how far it is where that takes time. */
-async function fetchModel(url: string, signal: AbortSignal): Promise<LocalFoldedModel> {
-  const { openModelUrl } = await import('../../artifact/store/open.ts');
-  const { inspect } = await import('../../artifact/models/inspect.ts');
-  const { openLocalModel } = await import('../../artifact/models/open-local.ts');
-  const { store, name } = await openModelUrl(url);
-  const { bytes } = await inspect(store, name, { signal });
-  return withTransfer(`Fetching ${name}`, bytes, (onProgress) => openLocalModel(url, { signal, onProgress }));
-}
-
-/** @throws UsageError for a window that the model cannot see at once */
-function windowOf({ window }: Flags, contextLength: number): number {
-  if (window === undefined) return Math.min(defaultWindow, contextLength);
-  if (window <= contextLength) return window;
-  throw new UsageError(`--window ${window} is beyond the model's context of ${contextLength} tokens.`);
-}
-
-async function cut(
-  files: TokenizerFiles,
-  where: string,
-  text: string,
-  window: number,
-  tokens?: number,
-): Promise<TextWindows> {
-  const { cutWindows } = await import('../../compressor/evaluate/windows.ts');
-  const { parseTokenizer } = await import('../../artifact/tokenizer.ts');
-  return cutWindows(parseTokenizer(files, where), text, window, tokens);
+  const foreign = ways
+    .flatMap((name) => takes[name])
+    .find((option) => flags[option] !== undefined && !takes[way].includes(option));
+  if (foreign !== undefined) throw new UsageError(`--${foreign} has no meaning with --${way}.`);
+  return way;
 }

@@ -1,11 +1,9 @@
 import { Decoder, decoderOptions } from '../../artifact/decoder/decoder.ts';
+import { withResource } from '../../artifact/dispose.ts';
 import type { Manifest } from '../../artifact/manifest.ts';
-import { betweenSteps } from '../forward/between-steps.ts';
+import { CachedRun } from './cached-run.ts';
 import type { EvaluateOptions } from './student.ts';
 import { longestOf, type Quality, qualityOf, type TextWindows } from './windows.ts';
-
-/** Logits in memory at a time, in numbers: 64 MB. */
-const maxLogits = 16 * 2 ** 20;
 
 /** The quality of a folded model as it is served: its own graph, quantized weights and kernels. */
 export async function evaluateFolded(
@@ -14,35 +12,27 @@ export async function evaluateFolded(
   { windows, targets, tokens }: TextWindows,
   options: EvaluateOptions = {},
 ): Promise<Quality> {
-  const longest = longestOf(windows);
-  const decoder = new Decoder(decoderOptions(manifest, graphPath, longest));
   const { vocabularySize } = manifest.dimensions;
-  const step = Math.max(1, Math.floor(maxLogits / vocabularySize));
   let total = 0;
-  try {
-    const cache = decoder.newCache();
+  const decoder = new Decoder(decoderOptions(manifest, graphPath, longestOf(windows)));
+  await withResource(decoder, async () => {
+    const cached = new CachedRun(decoder, vocabularySize);
     for (const [i, window] of windows.entries()) {
-      cache.length = 0;
-      for (let start = 0; start < window.length; start += step) {
-        await betweenSteps(options.signal);
-        const part = window.subarray(start, start + step);
-        const logits = decoder.runAll(cache, part);
-        part.forEach((_, t) => {
-          const target = targets[i]![start + t]!;
-          if (target >= 0)
-            total += loss(logits.subarray(t * vocabularySize, (t + 1) * vocabularySize), target);
-        });
-      }
+      // What overlaps the window before is context alone and needs no logits.
+      const counted = targets[i]!.findIndex((target) => target >= 0);
+      const add = (place: number, logits: Float32Array) => {
+        const target = targets[i]![counted + place]!;
+        if (target >= 0) total += lossOf(logits, target);
+      };
+      await cached.run(window, counted, add, options.signal);
       options.onProgress?.(i + 1, windows.length);
     }
-  } finally {
-    decoder[Symbol.dispose]();
-  }
+  });
   return qualityOf(total, tokens);
 }
 
 /** -log softmax(logits)[target] */
-function loss(logits: Float32Array, target: number): number {
+export function lossOf(logits: Float32Array, target: number): number {
   let highest = -Infinity;
   for (const value of logits) if (value > highest) highest = value;
   let sum = 0;

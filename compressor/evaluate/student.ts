@@ -14,7 +14,7 @@ export interface EvaluateOptions {
 }
 
 /** Hidden states in memory at a time, in numbers: 256 MB, twice that while a layer runs. */
-const maxStates = 64 * 2 ** 20;
+export const maxStates = 64 * 2 ** 20;
 
 /**
  * The quality of a student, in float32, before anything is written: layer by layer,

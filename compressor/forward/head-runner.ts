@@ -29,14 +29,36 @@ export class HeadRunner implements Disposable {
    * @returns per sequence, per token; 0 where the target is -1
    */
   async losses(states: Float32Array[], targets: Int32Array[], signal?: AbortSignal): Promise<Float64Array[]> {
+    return this.#losses(states, targets, () => {}, signal);
+  }
+
+  /** As `losses`, and the token held likeliest at each position: the first of equal ones. */
+  async predictions(
+    states: Float32Array[],
+    targets: Int32Array[],
+    signal?: AbortSignal,
+  ): Promise<{ losses: Float64Array; likeliest: Int32Array }[]> {
+    const maxima = targets.map(({ length }) => new Maximum(length));
+    const visit: TileVisitor = (i, first, _, __, logits) => maxima[i]!.add(first, logits);
+    const losses = await this.#losses(states, targets, visit, signal);
+    return losses.map((own, i) => ({ losses: own, likeliest: maxima[i]!.tokens }));
+  }
+
+  async #losses(
+    states: Float32Array[],
+    targets: Int32Array[],
+    visit: TileVisitor,
+    signal?: AbortSignal,
+  ): Promise<Float64Array[]> {
     const totals = states.map((_, i) => new LogSumExp(targets[i]!.length));
-    const visit: TileVisitor = (i, first, logsumexp, picked) => {
+    const visitAll: TileVisitor = (i, first, logsumexp, picked, logits) => {
       totals[i]!.add(logsumexp);
       targets[i]!.forEach((target, t) => {
         if (target >= first && target < first + tileRows) totals[i]!.picked[t] = picked[t]!;
       });
+      visit(i, first, logsumexp, picked, logits);
     };
-    await this.#tiles(states, targets, visit, signal);
+    await this.#tiles(states, targets, visitAll, signal);
     return totals.map((total, i) => total.losses(targets[i]!));
   }
 
@@ -122,6 +144,32 @@ class LogSumExp {
 
   losses(targets: Int32Array): Float64Array {
     return this.#value.map((value, t) => (targets[t]! < 0 ? 0 : value - this.picked[t]!));
+  }
+}
+
+/** The largest logit per token over one tile after the other. */
+class Maximum {
+  readonly tokens: Int32Array;
+  readonly #values: Float64Array;
+
+  constructor(tokens: number) {
+    this.tokens = new Int32Array(tokens);
+    this.#values = new Float64Array(tokens).fill(-Infinity);
+  }
+
+  /** @param logits [tokens, rows of the tile] */
+  add(first: number, logits: Float32Array): void {
+    const rows = logits.length / this.tokens.length;
+    for (let t = 0; t < this.tokens.length; t++) {
+      let value = this.#values[t]!;
+      for (let row = 0; row < rows; row++) {
+        const logit = logits[t * rows + row]!;
+        if (logit <= value) continue;
+        value = logit;
+        this.tokens[t] = first + row;
+      }
+      this.#values[t] = value;
+    }
   }
 }
 

@@ -1,0 +1,61 @@
+import { stat } from 'node:fs/promises';
+import { NotFoundError } from '../../artifact/errors.ts';
+import type { LocalFoldedModel } from '../../artifact/models/open-local.ts';
+import type { EvaluatedModel } from '../../compressor/evaluate/evaluated-model.ts';
+import { withTransfer } from '../transfer.ts';
+
+/** Opens a checkpoint, where there is something at that path, or else the folded model of that URL, and closes it. */
+export async function withModel<T>(
+  pathOrUrl: string,
+  signal: AbortSignal,
+  use: (model: EvaluatedModel) => Promise<T>,
+): Promise<T> {
+  const isThere = await stat(pathOrUrl).then(
+    () => true,
+    () => false,
+  );
+  const model = isThere ? await openUnfolded(pathOrUrl) : await openFolded(pathOrUrl, signal);
+  try {
+    return await use(model);
+  } finally {
+    await model.close();
+  }
+}
+
+async function openUnfolded(path: string): Promise<EvaluatedModel> {
+  const { parseTokenizer } = await import('../../artifact/tokenizer.ts');
+  const { openCheckpoint } = await import('../../compressor/checkpoint/open.ts');
+  const { floatModel } = await import('../../compressor/evaluate/float-model.ts');
+  const { unfolded } = await import('../../compressor/student/planned-student.ts');
+  const checkpoint = await openCheckpoint(path);
+  try {
+    return floatModel(unfolded(checkpoint), {
+      name: checkpoint.name,
+      tokenizer: parseTokenizer(await checkpoint.tokenizerFiles(), checkpoint.name),
+      tokens: checkpoint.tokens,
+      close: () => checkpoint.close(),
+    });
+  } catch (error) {
+    await checkpoint.close();
+    throw error;
+  }
+}
+
+async function openFolded(url: string, signal: AbortSignal): Promise<EvaluatedModel> {
+  const { foldedModel } = await import('../../compressor/evaluate/folded-model.ts');
+  const local = await fetchModel(url, signal).catch((error: unknown) => {
+    if (!(error instanceof NotFoundError)) throw error;
+    throw new NotFoundError(`${error.message} There is no checkpoint at that path either.`, { cause: error });
+  });
+  return foldedModel(local);
+}
+
+/** Brings the model to this machine, showing how far it is where that takes time. */
+async function fetchModel(url: string, signal: AbortSignal): Promise<LocalFoldedModel> {
+  const { openModelUrl } = await import('../../artifact/store/open.ts');
+  const { inspect } = await import('../../artifact/models/inspect.ts');
+  const { openLocalModel } = await import('../../artifact/models/open-local.ts');
+  const { store, name } = await openModelUrl(url);
+  const { bytes } = await inspect(store, name, { signal });
+  return withTransfer(`Fetching ${name}`, bytes, (onProgress) => openLocalModel(url, { signal, onProgress }));
+}
