@@ -60,6 +60,20 @@ describe('greedy sampling', () => {
     expect(sampler.next(new Float32Array(4))).toBe(0);
   });
 
+  it('finds the largest wherever it lies, whatever else is no number', () => {
+    for (const length of [1, 2, 3, 4, 5, 7, 8, 301]) {
+      for (let at = 0; at < length; at++) {
+        const values = randomLogits(length, at);
+        values[at] = 100;
+        expect(argmax(values)).toBe(at);
+        values.fill(Number.NaN);
+        expect(argmax(values)).toBe(0);
+        values[at] = -3;
+        expect(argmax(values)).toBe(at);
+      }
+    }
+  });
+
   it.each([
     ['top-k of 1', { topK: 1 }],
     ['top-p of 0', { topP: 0 }],
@@ -79,6 +93,17 @@ describe('sampling', () => {
     const logits = randomLogits(60, 5);
     const seen = counts(logits, { ...everything, temperature, seed: 11 });
     expect(chiSquareOf(seen, softmax(logits, temperature))).toBeLessThan(chiSquareLimit(59));
+  });
+
+  it('follows the softmax across a large vocabulary, most of which has no chance', () => {
+    const likely = [3, 255, 256, 511, 1030, 1291, 1299]; // and none from 512 to 1023
+    const logits = new Float32Array(1300).fill(-1000);
+    for (const [i, token] of likely.entries()) logits[token] = i / 3;
+    const seen = counts(logits, { ...everything, seed: 13 });
+    expect(seen.flatMap((count, token) => (count > 0 ? [token] : []))).toEqual(likely);
+    const ofLikely = (values: number[]) => likely.map((token) => values[token]!);
+    const distance = chiSquareOf(ofLikely(seen), ofLikely(softmax(logits, 1)));
+    expect(distance).toBeLessThan(chiSquareLimit(likely.length - 1));
   });
 
   it.each([{ topK: 7 }, { topP: 0.8 }, { minP: 0.1 }, { topK: 12, topP: 0.7, minP: 0.05 }])(
