@@ -71,13 +71,24 @@ export function foldgateServer(
 
 /** One completion, not streamed. */
 export async function complete(url: string, body: Record<string, unknown>) {
+  const response = await requestCompletion(url, body);
+  return (await response.json()) as { usage: { prompt_tokens: number; completion_tokens: number } };
+}
+
+/** Reads a streamed completion to its end. */
+export async function stream(url: string, body: Record<string, unknown>): Promise<void> {
+  const response = await requestCompletion(url, { ...body, stream: true });
+  for await (const _ of response.body!);
+}
+
+async function requestCompletion(url: string, body: Record<string, unknown>): Promise<Response> {
   const response = await fetch(`${url}/v1/completions`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),
   });
   if (!response.ok) throw new Error(`${url}: ${await response.text()}`);
-  return (await response.json()) as { usage: { prompt_tokens: number; completion_tokens: number } };
+  return response;
 }
 
 /** A port that nothing listens on, or did not a moment ago: llama-server cannot pick one itself. */
