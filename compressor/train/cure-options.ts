@@ -1,0 +1,130 @@
+import { UsageError } from '../../artifact/errors.ts';
+import type { SessionOptions } from '../../artifact/onnxruntime/session.ts';
+import type { HeldOut, StepReport } from './cure-report.ts';
+import type { MemoryPlan } from './memory.ts';
+import type { CuredPart } from './trained-weights.ts';
+
+/** How a student is trained. Everything here decides the result, bit for bit. */
+export interface CureSettings {
+  /** Tokens to train on; the last step may go a little beyond. */
+  tokens: number;
+  /** @default 'all' */
+  part: CuredPart;
+  /** Learning rate at its highest. @default 3e-4, for norms alone 1e-3 */
+  learningRate: number;
+  /** Weight of the cross-entropy with the data's own tokens. @default 0 */
+  crossEntropy: number;
+  /** Weight of the KL divergence from the teacher. @default 1 */
+  divergence: number;
+  /** How many of the last layers are drawn to the teacher's outputs at their sources. @default 0 */
+  tailLayers: number;
+  /** Weight of that, the mean over those layers. @default 1 */
+  tailWeight: number;
+  /** Tokens of a sequence. @default 256 */
+  length: number;
+  /** @default 1024 */
+  tokensPerStep: number;
+  /** Sequences that go through the model together; a step's others follow. @default 4, or a step's where those are fewer */
+  batch: number;
+  /** @default a twentieth of all steps, 100 at most */
+  warmupSteps: number;
+  /** Share of the learning rate that is left at the end. @default 0.1 */
+  floor: number;
+  /** Decay of matrices. @default 0.01 */
+  weightDecay: number;
+  /** Factor on the learning rate of norms and biases, where matrices are trained too. @default 1 */
+  vectorRate: number;
+  /** Longest gradient. @default 1 */
+  clipNorm: number;
+  /** Order of the data. @default 1 */
+  seed: number;
+  /** Share of the documents that is never trained on. @default 0.01 */
+  heldOutShare: number;
+  /** Of those, how many tokens are measured on. @default 8192 */
+  heldOutTokens: number;
+  /** Tokens between two measurements; there is one before the first step and one after the last. @default a fifth of all */
+  evaluateEvery: number;
+}
+
+export interface CureOptions extends Partial<CureSettings> {
+  tokens: number;
+  /** Training data: see `readDocuments`. */
+  data: readonly string[];
+  /**
+   * Where `state.safetensors` and `metrics.jsonl` are kept. A cure that was interrupted goes on from there,
+   * and ends as it would have without.
+   */
+  folder: string;
+  /** What the state must agree with besides the settings and the data: the checkpoint's fingerprint, the plan. */
+  identity?: unknown;
+  /** @default 180 */
+  saveEverySeconds?: number;
+  session?: SessionOptions;
+  signal?: AbortSignal;
+  /** Called before anything large is read. */
+  onMemory?: (plan: MemoryPlan) => void;
+  onStep?: (report: StepReport) => void;
+  onHeldOut?: (measured: HeldOut) => void;
+}
+
+/** Fills in the defaults. @throws UsageError where settings make no sense */
+export function settle(options: CureOptions): CureSettings {
+  const { part = 'all', length = 256, tokensPerStep = 1024, tokens } = options;
+  const sequences = tokensPerStep / length;
+  const steps = Math.ceil(tokens / tokensPerStep);
+  const settings: CureSettings = {
+    tokens,
+    part,
+    learningRate: options.learningRate ?? (part === 'all' ? 3e-4 : 1e-3),
+    crossEntropy: options.crossEntropy ?? 0,
+    divergence: options.divergence ?? 1,
+    tailLayers: options.tailLayers ?? 0,
+    tailWeight: options.tailWeight ?? 1,
+    length,
+    tokensPerStep,
+    batch: options.batch ?? largestDivisor(sequences, 4),
+    warmupSteps: options.warmupSteps ?? Math.min(Math.ceil(steps / 20), 100),
+    floor: options.floor ?? 0.1,
+    weightDecay: options.weightDecay ?? 0.01,
+    vectorRate: options.vectorRate ?? 1,
+    clipNorm: options.clipNorm ?? 1,
+    seed: options.seed ?? 1,
+    heldOutShare: options.heldOutShare ?? 0.01,
+    heldOutTokens: options.heldOutTokens ?? 8192,
+    evaluateEvery: options.evaluateEvery ?? Math.ceil(tokens / 5),
+  };
+  check(settings);
+  return settings;
+}
+
+/** Steps of the whole cure. */
+export function stepsOf({ tokens, tokensPerStep }: CureSettings): number {
+  return Math.ceil(tokens / tokensPerStep);
+}
+
+function check(s: CureSettings): void {
+  const positive = ['tokens', 'learningRate', 'clipNorm', 'heldOutTokens', 'evaluateEvery', 'batch'] as const;
+  for (const name of positive) if (!(s[name] > 0)) throw wrong(name, 'more than 0', s[name]);
+  const weights = ['crossEntropy', 'divergence', 'tailWeight', 'weightDecay', 'vectorRate', 'floor'] as const;
+  for (const name of weights) if (!(s[name] >= 0)) throw wrong(name, '0 or more', s[name]);
+  if (!Number.isInteger(s.tailLayers) || s.tailLayers < 0)
+    throw wrong('tailLayers', 'a whole number', s.tailLayers);
+  if (!(s.length >= 2)) throw wrong('length', '2 tokens or more', s.length);
+  if (!(s.heldOutShare >= 0 && s.heldOutShare < 1))
+    throw wrong('heldOutShare', 'from 0 to 1', s.heldOutShare);
+  if (!Number.isInteger(s.tokensPerStep / s.length))
+    throw wrong('tokensPerStep', `a multiple of the length, ${s.length}`, s.tokensPerStep);
+  if (!Number.isInteger(s.tokensPerStep / s.length / s.batch))
+    throw wrong('batch', `a divisor of a step's ${s.tokensPerStep / s.length} sequences`, s.batch);
+  if (s.crossEntropy + s.divergence + s.tailLayers * s.tailWeight === 0)
+    throw new UsageError('All weights of the loss are 0: there is nothing to train for.');
+}
+
+function wrong(name: string, expected: string, value: number): UsageError {
+  return new UsageError(`${name} should be ${expected}, not ${value}.`);
+}
+
+function largestDivisor(n: number, most: number): number {
+  for (let d = Math.min(n, most); d > 1; d--) if (n % d === 0) return d;
+  return 1;
+}

@@ -1,0 +1,172 @@
+import type { SessionOptions } from '../../artifact/onnxruntime/session.ts';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { embed } from '../forward/embed.ts';
+import { AdamW } from './adamw.ts';
+import type { CureSettings } from './cure-options.ts';
+import type { StepReport } from './cure-report.ts';
+import type { Batch } from './data/packed.ts';
+import { StudentPass, type Trace } from './student-pass.ts';
+import { tailLoss } from './tail-loss.ts';
+import { type Lesson, Teacher } from './teacher.ts';
+import { type Head, type Loss, TiledLoss } from './tiled-loss.ts';
+import type { TrainedWeights } from './trained-weights.ts';
+
+/** What one step measures. */
+export type StepLosses = Pick<StepReport, 'loss' | 'crossEntropy' | 'divergence' | 'tail' | 'gradientNorm'>;
+
+/** Batches to measure on, and the teacher's final states for them. */
+export interface Exam {
+  batches: Batch[];
+  states: Float32Array[];
+  /** Mean cross-entropy of the teacher in nats a token. */
+  teacherLoss: number;
+}
+
+/** Teacher, student, loss and optimizer: one step after the other, and the measurement between them. */
+export class CureRun implements Disposable {
+  readonly #checkpoint: Checkpoint;
+  readonly #weights: TrainedWeights;
+  readonly #settings: CureSettings;
+  readonly #teacher: Teacher;
+  readonly #pass: StudentPass;
+  readonly #loss: TiledLoss;
+  readonly #teacherHead: Head;
+  readonly #head: Head;
+  readonly optimizer: AdamW;
+  /** The last layers of the student, and the teacher's whose outputs they are drawn to. */
+  readonly #tail: { index: number; source: number }[];
+
+  /** Reads the head. @param keepTeacher holds the teacher's weights in memory */
+  static async open(
+    checkpoint: Checkpoint,
+    weights: TrainedWeights,
+    settings: CureSettings,
+    keepTeacher: boolean,
+    session: SessionOptions = {},
+  ): Promise<CureRun> {
+    const role = checkpoint.architecture.tiedHead ? 'embedding' : 'head';
+    const head = {
+      norm: await checkpoint.tensor('norm').read(),
+      weight: await checkpoint.tensor(role).read(),
+    };
+    return new CureRun(checkpoint, weights, settings, head, keepTeacher, session);
+  }
+
+  private constructor(
+    checkpoint: Checkpoint,
+    weights: TrainedWeights,
+    settings: CureSettings,
+    head: Head,
+    keepTeacher: boolean,
+    session: SessionOptions,
+  ) {
+    const { width, normEpsilon } = checkpoint.architecture;
+    const { part, batch, length, weightDecay, clipNorm, tailLayers } = settings;
+    const shape = { batch, tokens: length };
+    this.#checkpoint = checkpoint;
+    this.#weights = weights;
+    this.#settings = settings;
+    this.#teacherHead = head;
+    // Embedding and head are frozen: both models have the checkpoint's.
+    this.#head = { norm: weights.finalNorm, weight: head.weight };
+    this.#teacher = new Teacher(checkpoint, shape, keepTeacher, session);
+    this.#pass = new StudentPass(weights, shape, part, session);
+    this.#loss = new TiledLoss({ width, normEpsilon, ...session });
+    const vectorRate = part === 'all' ? settings.vectorRate : 1;
+    this.optimizer = new AdamW(weights.parameters, { weightDecay, clipNorm, vectorRate, ...session });
+    this.#tail = [...weights.layers.entries()]
+      .slice(Math.max(0, weights.layers.length - tailLayers))
+      .map(([index, { source }]) => ({ index, source }));
+    if (tailLayers === 0) this.#tail = [];
+  }
+
+  /** @param batches of one step */
+  async step(batches: Batch[], learningRate: number, signal?: AbortSignal): Promise<StepLosses> {
+    const { crossEntropy, divergence, tailWeight } = this.#settings;
+    const inputs = batches.map(({ tokens }) => tokens);
+    const wanted = new Set(this.#tail.map(({ source }) => source));
+    const lesson = await this.#teacher.teach(inputs, wanted, signal);
+    const embedded = await embed(this.#checkpoint, inputs);
+    this.#weights.zeroGradients();
+    const sums = { crossEntropy: 0, divergence: 0, tail: 0 };
+    for (const [i, { targets }] of batches.entries()) {
+      const trace = await this.#pass.forward(embedded[i]!, signal);
+      const loss = this.#loss.run({
+        hidden: trace.final,
+        head: this.#head,
+        targets,
+        weights: { crossEntropy, divergence },
+        teacher: { hidden: lesson.final[i]!, head: this.#teacherHead },
+        denominator: targets.length * batches.length,
+      });
+      const norm = this.#weights.gradients.finalNorm;
+      for (let k = 0; k < norm.length; k++) norm[k]! += loss.norm[k]!;
+      const tail = this.#tailLosses(trace, lesson, i, batches.length);
+      sums.crossEntropy += loss.crossEntropy;
+      sums.divergence += loss.divergence;
+      sums.tail += tail.mean;
+      await this.#pass.backward(trace, loss.hidden, tail.gradients, signal);
+    }
+    const loss = crossEntropy * sums.crossEntropy + divergence * sums.divergence + tailWeight * sums.tail;
+    return { loss, ...sums, gradientNorm: this.optimizer.step(learningRate) };
+  }
+
+  /** One batch's part of the mean over layers and the step's tokens, and its gradients by layer. */
+  #tailLosses(trace: Trace, { outputs }: Lesson, batch: number, batches: number) {
+    const { width } = this.#checkpoint.architecture;
+    const tokens = (trace.final.length / width) * batches;
+    const share = 1 / (tokens * Math.max(this.#tail.length, 1));
+    const gradients = new Map<number, Float32Array>();
+    let mean = 0;
+    for (const { index, source } of this.#tail) {
+      const teacher = outputs.get(source)![batch]!;
+      const { sum, gradient } = tailLoss(
+        trace.outputs[index]!,
+        teacher,
+        width,
+        this.#settings.tailWeight * share,
+      );
+      mean += sum * share;
+      gradients.set(index, gradient);
+    }
+    return { mean, gradients };
+  }
+
+  /** What the teacher says to batches that are measured on again and again. */
+  async prepare(batches: Batch[], signal?: AbortSignal): Promise<Exam> {
+    const tokens = batches.map(({ tokens }) => tokens);
+    const { final } = await this.#teacher.teach(tokens, new Set(), signal);
+    const losses = final.map((hidden, i) => this.#measure(hidden, this.#teacherHead, batches[i]!));
+    return { batches, states: final, teacherLoss: mean(losses.map(({ crossEntropy }) => crossEntropy)) };
+  }
+
+  /** Means over the batches in nats a token. */
+  async examine({ batches, states }: Exam, signal?: AbortSignal) {
+    const tokens = batches.map(({ tokens }) => tokens);
+    const embedded = await embed(this.#checkpoint, tokens);
+    const losses: Loss[] = [];
+    for (const [i, batch] of batches.entries()) {
+      const { final } = await this.#pass.forward(embedded[i]!, signal);
+      losses.push(this.#measure(final, this.#head, batch, states[i]));
+    }
+    return {
+      crossEntropy: mean(losses.map(({ crossEntropy }) => crossEntropy)),
+      divergence: mean(losses.map(({ divergence }) => divergence)),
+    };
+  }
+
+  /** Losses without gradients. */
+  #measure(hidden: Float32Array, head: Head, { targets }: Batch, states?: Float32Array): Loss {
+    const teacher = states && { hidden: states, head: this.#teacherHead };
+    const weights = { crossEntropy: 0, divergence: teacher ? 1 : 0 };
+    return this.#loss.run({ hidden, head, targets, weights, ...(teacher && { teacher }) });
+  }
+
+  [Symbol.dispose](): void {
+    for (const each of [this.#teacher, this.#pass, this.#loss, this.optimizer]) each[Symbol.dispose]();
+  }
+}
+
+function mean(values: number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}

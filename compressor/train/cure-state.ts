@@ -1,0 +1,79 @@
+import { UsageError } from '../../artifact/errors.ts';
+import type { AdamW } from './adamw.ts';
+import type { HeldOut } from './cure-report.ts';
+import type { Position } from './data/packed.ts';
+import { readArrays, readMeta, type State, writeState } from './state-file.ts';
+
+interface Meta {
+  version: 1;
+  identity: Record<string, unknown>;
+  steps: number;
+  position: Position | undefined;
+  measured: HeldOut[];
+}
+
+/** All that a cure needs to go on: weights, moments, steps, the data's position, what was measured. */
+export class CureState {
+  readonly #path: string;
+  readonly #identity: Record<string, unknown>;
+  readonly #optimizer: AdamW;
+  /** Where the data goes on; undefined at the start. */
+  position: Position | undefined;
+  measured: HeldOut[] = [];
+
+  /**
+   * Fills weights and moments from a state that is there.
+   * @param identity everything the result depends on, as JSON values
+   * @throws UsageError where the state is another cure's
+   */
+  static async open(path: string, identity: Record<string, unknown>, optimizer: AdamW): Promise<CureState> {
+    const state = new CureState(path, identity, optimizer);
+    const meta = (await readMeta(path)) as Meta | undefined;
+    if (!meta) return state;
+    const differing = meta.version === 1 ? differences(meta.identity, identity) : ['version'];
+    if (differing.length > 0) {
+      throw new UsageError(
+        `${path} is the state of another cure (other: ${differing.join(', ')}). Go on with the settings and the data of that one, or remove it to begin anew.`,
+      );
+    }
+    await readArrays(path, state.#arrays());
+    optimizer.steps = meta.steps;
+    state.position = meta.position;
+    state.measured = meta.measured;
+    return state;
+  }
+
+  private constructor(path: string, identity: Record<string, unknown>, optimizer: AdamW) {
+    this.#path = path;
+    this.#identity = identity;
+    this.#optimizer = optimizer;
+  }
+
+  async save(): Promise<void> {
+    const { steps } = this.#optimizer;
+    const { position, measured } = this;
+    const meta: Meta = { version: 1, identity: this.#identity, steps, position, measured };
+    await writeState(this.#path, { meta, arrays: this.#arrays() });
+  }
+
+  #arrays(): State['arrays'] {
+    const { parameters, moments } = this.#optimizer;
+    return parameters.flatMap(({ name, values }, i) => [
+      [`${name}.values`, values],
+      [`${name}.mean`, moments[i]!.mean],
+      [`${name}.square`, moments[i]!.square],
+    ]);
+  }
+}
+
+/** The names of what is not the same, at any depth. */
+function differences(a: unknown, b: unknown, name = ''): string[] {
+  const [one, other] = [JSON.stringify(a), JSON.stringify(b)];
+  if (one === other) return [];
+  const isRecord = (x: unknown): x is Record<string, unknown> =>
+    typeof x === 'object' && x !== null && !Array.isArray(x);
+  if (!isRecord(a) || !isRecord(b)) return [name];
+  return [...new Set([...Object.keys(a), ...Object.keys(b)])].flatMap((key) =>
+    differences(a[key], b[key], name === '' || name === 'settings' ? key : name),
+  );
+}

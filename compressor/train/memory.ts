@@ -1,0 +1,93 @@
+import { UsageError } from '../../artifact/errors.ts';
+import type { Architecture } from '../checkpoint/architecture.ts';
+import { matrixShape } from '../graph/layer.ts';
+import { blocksOf, type Student } from '../student/student.ts';
+import { blockParameters, normParameters } from '../weights/block.ts';
+import type { CureSettings } from './cure-options.ts';
+import { tokensAtATime } from './logit-tiles.ts';
+
+/** What a cure will hold in memory, computed before it reads anything large. */
+export interface MemoryPlan {
+  parts: { what: string; bytes: number }[];
+  total: number;
+  /** What this process may still take. */
+  available: number;
+  /** Whether the teacher's weights fit in memory too; else they are read anew for every step. */
+  keepTeacher: boolean;
+}
+
+/** Node, the runtime's code, the training data and its tokenizer. */
+const fixedBytes = 200e6;
+
+/** Of what is available: the rest is for what the estimate misses and for others on the machine. */
+const usableShare = 0.9;
+
+const float = 4;
+
+/** @param patches number of layers that a linear patch follows */
+export function planMemory(
+  student: Pick<Student, 'architecture' | 'layers'>,
+  patches: number,
+  settings: CureSettings,
+  available = process.availableMemory(),
+): MemoryPlan {
+  const a = student.architecture;
+  const { part, length, batch, tokensPerStep, tailLayers } = settings;
+  const vectors = student.layers.length * normParameters(a) + a.width;
+  const matrices = blocksOf(student) * blockParameters(a) + patches * (a.width + 1) * a.width;
+  const trained = part === 'all' ? matrices + vectors : vectors;
+  const teacherLayer = blockParameters(a) + normParameters(a);
+  const tokens = batch * length;
+  const parts = [
+    { what: 'weights', bytes: (matrices + vectors) * float },
+    { what: 'gradients', bytes: trained * float },
+    { what: 'moments', bytes: 2 * trained * float },
+    { what: 'head', bytes: a.vocabularySize * a.width * float },
+    { what: 'states of the layers', bytes: (student.layers.length + 2) * tokens * a.width * float },
+    { what: 'states of the teacher', bytes: (2 + tailLayers) * tokensPerStep * a.width * float },
+    { what: 'one layer at work', bytes: workspace(a, batch, length) },
+    { what: 'loss', bytes: lossBytes(a, tokens) },
+    { what: 'everything else', bytes: fixedBytes },
+  ];
+  const sum = parts.reduce((total, { bytes }) => total + bytes, 0);
+  const whole = a.layers.length * teacherLayer * float;
+  const keepTeacher = sum + whole <= available * usableShare;
+  parts.push({
+    what: keepTeacher ? 'teacher' : 'one layer of the teacher',
+    bytes: keepTeacher ? whole : teacherLayer * float,
+  });
+  return { parts, total: parts.reduce((total, { bytes }) => total + bytes, 0), available, keepTeacher };
+}
+
+/** @throws UsageError with advice where it is more than there is */
+export function checkMemory({ parts, total, available }: MemoryPlan, { part, batch }: CureSettings): void {
+  if (total <= available * usableShare) return;
+  const list = parts.map(({ what, bytes }) => `${what} ${megabytes(bytes)}`).join(', ');
+  const advice = [
+    ...(part === 'all' ? ['train the norms alone'] : []),
+    ...(batch > 1 ? ['take fewer sequences at a time'] : []),
+    'shorten the sequences',
+    'fold into fewer blocks',
+  ];
+  throw new UsageError(
+    `The cure needs ${megabytes(total)} (${list}); this machine has ${megabytes(available)} free. ` +
+      `To need less: ${advice.join(', ')}.`,
+  );
+}
+
+/** Between the operators of one layer's gradient; attention keeps its probabilities whole. */
+function workspace(a: Architecture, batch: number, length: number): number {
+  const perToken =
+    12 * a.width + 8 * a.intermediateSize + 6 * matrixShape(a, 'qkv')[0] + 6 * a.heads * length;
+  return batch * length * perToken * float;
+}
+
+/** Both models' logits for a few tokens at a time, and what is computed between them. */
+function lossBytes(a: Architecture, tokens: number): number {
+  const together = Math.min(tokensAtATime(a.vocabularySize, {}), tokens);
+  return 2 * together * a.vocabularySize * float + 50e6;
+}
+
+function megabytes(bytes: number): string {
+  return `${Math.ceil(bytes / 1e6)} MB`;
+}

@@ -1,0 +1,85 @@
+import type { SessionOptions } from '../../artifact/onnxruntime/session.ts';
+import { betweenSteps } from '../forward/between-steps.ts';
+import { PatchRunner } from '../forward/patch-runner.ts';
+import type { BatchShape } from './layer-expression.ts';
+import { LayerTrainer } from './layer-gradient.ts';
+import { PatchGradient } from './patch-gradient.ts';
+import type { CuredPart, TrainedWeights } from './trained-weights.ts';
+
+/** What a forward pass leaves for the way back: one state a layer. */
+export interface Trace {
+  /** By layer, [batch * tokens, width]: what goes into it. */
+  inputs: Float32Array[];
+  /** By layer: what comes out of it, before a patch. The same memory as the next input where there is none. */
+  outputs: Float32Array[];
+  /** After the last layer. */
+  final: Float32Array;
+}
+
+/** Takes one batch through all layers of a student, and back. */
+export class StudentPass implements Disposable {
+  readonly #weights: TrainedWeights;
+  readonly #layers: LayerTrainer;
+  readonly #patches: PatchRunner;
+  readonly #patchGradient: PatchGradient;
+
+  constructor(weights: TrainedWeights, shape: BatchShape, part: CuredPart, options: SessionOptions = {}) {
+    const { architecture } = weights;
+    const quiet = { spinning: false, ...options };
+    this.#weights = weights;
+    this.#layers = new LayerTrainer(architecture, shape, { trainable: part, ...quiet });
+    this.#patches = new PatchRunner(architecture, quiet);
+    this.#patchGradient = new PatchGradient(architecture.width, part === 'all', options);
+  }
+
+  /** @param hidden embedded tokens, [batch * tokens, width] */
+  async forward(hidden: Float32Array, signal?: AbortSignal): Promise<Trace> {
+    const { layers, blocks, norms, patches } = this.#weights;
+    const trace: Trace = { inputs: [], outputs: [], final: hidden };
+    for (const [i, { source, block }] of layers.entries()) {
+      await betweenSteps(signal);
+      trace.inputs.push(trace.final);
+      const out = this.#layers.forward(source, blocks[block]!, norms[i]!, trace.final);
+      trace.outputs.push(out);
+      const patch = patches[i];
+      trace.final = patch ? this.#patches.run(patch, out) : out;
+    }
+    return trace;
+  }
+
+  /**
+   * Adds the gradients of all weights to `weights.gradients`.
+   * @param gradient dLoss/dFinal
+   * @param atOutputs by layer: what the loss has of its output besides, or nothing. Added to in place.
+   */
+  async backward(
+    trace: Trace,
+    gradient: Float32Array,
+    atOutputs: ReadonlyMap<number, Float32Array>,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const { layers, blocks, norms, patches, gradients } = this.#weights;
+    let current = gradient;
+    for (let i = layers.length - 1; i >= 0; i--) {
+      await betweenSteps(signal);
+      const { source, block } = layers[i]!;
+      const patch = patches[i];
+      if (patch) current = this.#patchGradient.run(patch, trace.outputs[i]!, current, gradients.patches[i]!);
+      const extra = atOutputs.get(i);
+      if (extra) for (let k = 0; k < current.length; k++) current[k]! += extra[k]!;
+      const into = this.#weights.layerGradients(i);
+      current = this.#layers.backward(
+        source,
+        blocks[block]!,
+        norms[i]!,
+        trace.inputs[i]!,
+        current,
+        into,
+      ).hidden;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const each of [this.#layers, this.#patches, this.#patchGradient]) each[Symbol.dispose]();
+  }
+}

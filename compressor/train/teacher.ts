@@ -1,0 +1,68 @@
+import type { SessionOptions } from '../../artifact/onnxruntime/session.ts';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { betweenSteps } from '../forward/between-steps.ts';
+import { embed } from '../forward/embed.ts';
+import { type BlockWeights, type NormWeights, readBlock, readNorms } from '../weights/block.ts';
+import type { BatchShape } from './layer-expression.ts';
+import { LayerTrainer } from './layer-gradient.ts';
+
+interface LayerWeights {
+  block: BlockWeights;
+  norms: NormWeights;
+}
+
+/** What the teacher says to some batches. */
+export interface Lesson {
+  /** After the last layer, per batch [batch * tokens, width]. */
+  final: Float32Array[];
+  /** By the checkpoint's layer, per batch: what comes out of it. */
+  outputs: Map<number, Float32Array[]>;
+}
+
+/** The checkpoint, layer by layer over several batches, so that each layer's weights are fetched once for all. */
+export class Teacher implements Disposable {
+  readonly #checkpoint: Checkpoint;
+  readonly #layers: LayerTrainer;
+  /** By layer, where weights are kept. */
+  readonly #kept: LayerWeights[] | undefined;
+
+  /** @param keep holds all weights in memory in float32, instead of reading them for every lesson */
+  constructor(checkpoint: Checkpoint, shape: BatchShape, keep: boolean, options: SessionOptions = {}) {
+    this.#checkpoint = checkpoint;
+    this.#layers = new LayerTrainer(checkpoint.architecture, shape, { spinning: false, ...options });
+    this.#kept = keep ? [] : undefined;
+  }
+
+  /**
+   * @param batches token ids, each [batch * tokens]
+   * @param wanted layers whose outputs are asked for
+   */
+  async teach(batches: Int32Array[], wanted: ReadonlySet<number>, signal?: AbortSignal): Promise<Lesson> {
+    const outputs = new Map<number, Float32Array[]>();
+    let states = await embed(this.#checkpoint, batches);
+    for (const layer of this.#checkpoint.architecture.layers.keys()) {
+      const { block, norms } = await this.#weights(layer);
+      const next: Float32Array[] = [];
+      for (const state of states) {
+        await betweenSteps(signal);
+        next.push(this.#layers.forward(layer, block, norms, state));
+      }
+      states = next;
+      if (wanted.has(layer)) outputs.set(layer, states);
+    }
+    return { final: states, outputs };
+  }
+
+  async #weights(layer: number): Promise<LayerWeights> {
+    const known = this.#kept?.[layer];
+    if (known) return known;
+    const block = await readBlock(this.#checkpoint, [{ layer, factor: 1 }]);
+    const weights = { block, norms: await readNorms(this.#checkpoint, layer) };
+    if (this.#kept) this.#kept[layer] = weights;
+    return weights;
+  }
+
+  [Symbol.dispose](): void {
+    this.#layers[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,149 @@
+import type { Architecture } from '../checkpoint/architecture.ts';
+import { blockMatrices } from '../graph/layer.ts';
+import { blocksOf, type LinearPatch, type Student } from '../student/student.ts';
+import type { BlockWeights, NormWeights } from '../weights/block.ts';
+import type { Parameter } from './adamw.ts';
+import type { LayerGradients } from './layer-gradient.ts';
+
+/** `norms`: the layers' norms and the final one, every matrix stays as it is. */
+export type CuredPart = 'all' | 'norms';
+
+/** Everything of a student that is trained, or one array of gradients for each of it. */
+interface Arrays {
+  blocks: BlockWeights[];
+  /** By layer. */
+  norms: NormWeights[];
+  patches: (LinearPatch | undefined)[];
+  finalNorm: Float32Array;
+}
+
+/**
+ * A student's weights in memory, with their gradients. Embedding and head are no part of it: they stay as
+ * they are.
+ */
+export class TrainedWeights implements Arrays {
+  readonly blocks: BlockWeights[];
+  readonly norms: NormWeights[];
+  readonly patches: (LinearPatch | undefined)[];
+  readonly finalNorm: Float32Array;
+  readonly gradients: Arrays;
+  /** What the optimizer changes. */
+  readonly parameters: readonly Parameter[];
+  readonly #student: Student;
+  readonly #part: CuredPart;
+
+  /** Reads copies: the student's own weights stay as they are. */
+  static async read(student: Student, part: CuredPart): Promise<TrainedWeights> {
+    const blocks: BlockWeights[] = [];
+    for (let block = 0; block < blocksOf(student); block++)
+      blocks.push(mapBlock(await student.block(block), copy));
+    const norms: NormWeights[] = [];
+    const patches: (LinearPatch | undefined)[] = [];
+    for (const index of student.layers.keys()) {
+      norms.push(mapVectors(await student.norms(index), copy));
+      const patch = await student.patch(index);
+      patches.push(patch && mapVectors(patch, copy));
+    }
+    const finalNorm = copy(await student.tensor('norm').read());
+    return new TrainedWeights(student, part, { blocks, norms, patches, finalNorm });
+  }
+
+  private constructor(student: Student, part: CuredPart, arrays: Arrays) {
+    this.#student = student;
+    this.#part = part;
+    this.blocks = arrays.blocks;
+    this.norms = arrays.norms;
+    this.patches = arrays.patches;
+    this.finalNorm = arrays.finalNorm;
+    // Nothing is computed for what is not trained, so it needs no memory.
+    const zeros = part === 'all' ? zerosLike : () => new Float32Array();
+    this.gradients = {
+      blocks: this.blocks.map((block) => mapBlock(block, zeros)),
+      norms: this.norms.map((norms) => mapVectors(norms, zerosLike)),
+      patches: this.patches.map((patch) => patch && mapVectors(patch, zeros)),
+      finalNorm: zerosLike(this.finalNorm),
+    };
+    this.parameters = [...parametersOf(this, this.gradients, part)];
+  }
+
+  get architecture(): Architecture {
+    return this.#student.architecture;
+  }
+
+  get layers(): Student['layers'] {
+    return this.#student.layers;
+  }
+
+  /** Where a layer's gradients go: layers of one group share its block's. */
+  layerGradients(index: number): LayerGradients {
+    return { ...this.gradients.blocks[this.layers[index]!.block]!, norms: this.gradients.norms[index]! };
+  }
+
+  zeroGradients(): void {
+    for (const { gradient } of this.parameters) gradient.fill(0);
+  }
+
+  /** The student with these weights, which it shares. */
+  asStudent(): Student {
+    const base = this.#student;
+    return {
+      architecture: base.architecture,
+      layers: base.layers,
+      tensor: (role) =>
+        role === 'norm'
+          ? { role, shape: [this.finalNorm.length], storedAs: 'F32', read: async () => copy(this.finalNorm) }
+          : base.tensor(role),
+      block: async (block) => this.blocks[block]!,
+      matrix: async (block, matrix) => this.blocks[block]!.matrices[matrix],
+      qkvBias: async (block) => this.blocks[block]!.qkvBias,
+      norms: async (index) => this.norms[index]!,
+      patch: async (index) => this.patches[index],
+      unchanged: (block) => (this.#part === 'all' ? undefined : base.unchanged(block)),
+    };
+  }
+}
+
+function* parametersOf(weights: Arrays, gradients: Arrays, part: CuredPart): Generator<Parameter> {
+  const parameter = (
+    name: string,
+    values: Float32Array,
+    gradient: Float32Array,
+    kind: Parameter['kind'] = 'vector',
+  ) => ({ name, values, gradient, kind });
+  if (part === 'all') {
+    for (const [b, { matrices, qkvBias }] of weights.blocks.entries()) {
+      const own = gradients.blocks[b]!;
+      for (const matrix of blockMatrices)
+        yield parameter(`blocks.${b}.${matrix}`, matrices[matrix], own.matrices[matrix], 'matrix');
+      if (qkvBias) yield parameter(`blocks.${b}.qkv.bias`, qkvBias, own.qkvBias!);
+    }
+    for (const [i, patch] of weights.patches.entries()) {
+      if (!patch) continue;
+      const { weight, bias } = gradients.patches[i]!;
+      yield parameter(`patches.${i}.weight`, patch.weight, weight, 'matrix');
+      yield parameter(`patches.${i}.bias`, patch.bias, bias);
+    }
+  }
+  for (const [i, norms] of weights.norms.entries()) {
+    const own = gradients.norms[i]! as Record<string, Float32Array>;
+    for (const [norm, values] of Object.entries(norms))
+      yield parameter(`layers.${i}.${norm}`, values, own[norm]!);
+  }
+  yield parameter('norm', weights.finalNorm, gradients.finalNorm);
+}
+
+type Change = (array: Float32Array) => Float32Array;
+
+const copy: Change = (array) => array.slice();
+const zerosLike: Change = (array) => new Float32Array(array.length);
+
+function mapBlock({ matrices, qkvBias }: BlockWeights, change: Change): BlockWeights {
+  return { matrices: mapVectors(matrices, change), ...(qkvBias && { qkvBias: change(qkvBias) }) };
+}
+
+function mapVectors<T extends { [name: string]: Float32Array } | LinearPatch | NormWeights>(
+  all: T,
+  change: Change,
+): T {
+  return Object.fromEntries(Object.entries(all).map(([name, array]) => [name, change(array)])) as T;
+}

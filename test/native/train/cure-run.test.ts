@@ -1,0 +1,113 @@
+import { readFile } from 'node:fs/promises';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { openCheckpoint } from '../../../compressor/checkpoint/open.ts';
+import { plannedStudent } from '../../../compressor/student/planned-student.ts';
+import type { Student } from '../../../compressor/student/student.ts';
+import { type CureOptions, settle } from '../../../compressor/train/cure-options.ts';
+import { CureRun } from '../../../compressor/train/cure-run.ts';
+import { TrainedWeights } from '../../../compressor/train/trained-weights.ts';
+import { maxDifference, type PicoForm, picoPath } from '../../fixtures/pico.ts';
+import { waves } from './waves.ts';
+
+interface Golden {
+  weights: { crossEntropy: number; divergence: number; tailWeight: number };
+  cases: {
+    family: PicoForm;
+    gradients: Record<string, { every5: string; norm: number }>;
+    steps: {
+      tokens: number[];
+      targets: number[];
+      learningRate: number;
+      crossEntropy: number;
+      divergence: number;
+      tail: number;
+      gradientNorm: number;
+    }[];
+  }[];
+}
+const golden: Golden = JSON.parse(await readFile(new URL('cure.json', import.meta.url), 'utf8'));
+const numbers = (base64: string) => new Float32Array(new Uint8Array(Buffer.from(base64, 'base64')).buffer);
+
+/** As in make-cure.py: layers 1 and 2 share a block, a patch follows layer 1. */
+async function open(family: PicoForm, changed: Partial<CureOptions>) {
+  const checkpoint = await openCheckpoint(picoPath(family));
+  onTestFinished(() => checkpoint.close());
+  const { width } = checkpoint.architecture;
+  const layers = [0, 1, 2].map((source) => ({ source, block: Math.min(source, 1) }));
+  const patch = { weight: waves(width * width, 1, 0.05), bias: waves(width, 2, 0.05) };
+  const student: Student = {
+    ...plannedStudent(checkpoint, { layers, weights: 'first' }),
+    patch: async (index) => (index === 1 ? patch : undefined),
+  };
+  const options = { data: [], folder: '', tokens: 1000, length: 24, tokensPerStep: 96, batch: 2 };
+  const settings = settle({ ...options, ...changed });
+  const weights = await TrainedWeights.read(student, settings.part);
+  const run = await CureRun.open(checkpoint, weights, settings, false);
+  onTestFinished(() => run[Symbol.dispose]());
+  return { run, weights, student };
+}
+
+const halves = ({ tokens, targets }: { tokens: number[]; targets: number[] }) =>
+  [0, 48].map((start) => ({
+    tokens: Int32Array.from(tokens.slice(start, start + 48)),
+    targets: Int32Array.from(targets.slice(start, start + 48)),
+  }));
+
+describe('a step of the cure', () => {
+  it.each(golden.cases)("has PyTorch's losses, gradients and effect: $family", async (wanted) => {
+    const { run, weights } = await open(wanted.family, {
+      ...golden.weights,
+      tailLayers: 2,
+      weightDecay: 0.1,
+      vectorRate: 2,
+    });
+    for (const [i, { learningRate, ...step }] of wanted.steps.entries()) {
+      const got = await run.step(halves(step), learningRate);
+      for (const name of ['crossEntropy', 'divergence', 'tail', 'gradientNorm'] as const)
+        expect(got[name] / step[name]).toBeCloseTo(1, 3);
+      if (i > 0) continue;
+      const names = weights.parameters.map(({ name }) => name);
+      expect(names.toSorted()).toEqual(Object.keys(wanted.gradients).toSorted());
+      for (const { name, gradient } of weights.parameters) {
+        const { every5, norm } = wanted.gradients[name]!;
+        const reference = numbers(every5);
+        const difference = maxDifference(
+          gradient.filter((_, k) => k % 5 === 0),
+          reference,
+        );
+        // Relative to the gradient's own size: a typical number of it, times 1e-3.
+        expect(difference / (norm / Math.sqrt(gradient.length)), name).toBeLessThan(1e-3);
+        expect(Math.hypot(...gradient) / norm, name).toBeCloseTo(1, 4);
+      }
+    }
+    // Each step's losses depend on the updates before it: they must have moved visibly.
+    expect(wanted.steps[2]!.divergence / wanted.steps[0]!.divergence).toBeLessThan(0.9);
+  });
+
+  it('leaves every matrix as it is where norms alone are trained', async () => {
+    const { run, weights, student } = await open('llama', { part: 'norms' });
+    const { steps } = golden.cases[0]!;
+    const first = await run.step(halves(steps[0]!), 1e-3);
+    expect(await run.step(halves(steps[0]!), 1e-3)).not.toEqual(first);
+    const names = weights.parameters.map(({ name }) => name);
+    expect(names).toEqual(
+      [0, 1, 2].flatMap((i) => [`layers.${i}.attention.norm`, `layers.${i}.mlp.norm`]).concat('norm'),
+    );
+    for (const block of [0, 1]) expect(weights.blocks[block]).toEqual(await student.block(block));
+    expect(weights.patches[1]).toEqual(await student.patch(1));
+    for (const index of [0, 1, 2]) expect(weights.norms[index]).not.toEqual(await student.norms(index));
+    expect(weights.asStudent().unchanged(0)).toBe(0);
+  });
+
+  it('does not touch the weights of the student it was given', async () => {
+    const { run, weights, student } = await open('llama', {});
+    const before = structuredClone(await student.patch(1));
+    await run.step(halves(golden.cases[0]!.steps[0]!), 1e-2);
+    expect(await student.patch(1)).toEqual(before);
+    expect(weights.patches[1]).not.toEqual(before);
+    const trained = weights.asStudent();
+    expect(await trained.matrix(1, 'down')).toBe(weights.blocks[1]!.matrices.down);
+    expect(await trained.tensor('norm').read()).toEqual(weights.finalNorm);
+    expect(trained.unchanged(0)).toBeUndefined();
+  });
+});
