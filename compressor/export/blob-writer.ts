@@ -14,6 +14,8 @@ export interface StoredTensor {
   shape: number[];
   offset: number;
   length: number;
+  /** What the tensor's codes are, where it has any. */
+  codes?: { bits: 4 | 8; blockSize: number };
 }
 
 export interface WrittenBlob extends Blob {
@@ -48,10 +50,10 @@ export class BlobWriter {
   }
 
   /** Starts a tensor whose bytes follow by `append`, for those too large to hold. */
-  async begin(name: string, type: DataType, shape: number[]): Promise<void> {
+  async begin(name: string, type: DataType, shape: number[], codes?: StoredTensor['codes']): Promise<void> {
     const padding = -this.#length & (alignment - 1);
     if (padding > 0) await this.#write(new Uint8Array(padding));
-    this.#tensors.push({ name, type, shape, offset: this.#length, length: 0 });
+    this.#tensors.push({ name, type, shape, offset: this.#length, length: 0, ...(codes && { codes }) });
   }
 
   async append(values: ArrayBufferView): Promise<void> {

@@ -5,7 +5,8 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import type { FoldPlan } from '../plan/plan.ts';
 import { foldedSizes } from '../plan/sizes.ts';
-import { blocksOf, type Student } from '../student/student.ts';
+import { type BlockQuantizer, NearestQuantizer } from '../quantize/block-quantizer.ts';
+import { blocksInOrder, type Student } from '../student/student.ts';
 import { BlobWriter, type WrittenBlob } from './blob-writer.ts';
 import { decoderGraph } from './graph.ts';
 import { WeightWriter } from './weights.ts';
@@ -26,6 +27,8 @@ export interface ExportOptions {
   /** The model's name in its store. */
   name: string;
   work: WorkFolder;
+  /** @default rounds to nearest */
+  quantizer?: BlockQuantizer;
   /** Recorded in the manifest: enough to run the fold again. */
   folding: Manifest['folding'];
   onProgress?: (done: number, total: number) => void;
@@ -42,10 +45,12 @@ export interface ExportedModel {
 export async function exportModel(options: ExportOptions): Promise<ExportedModel> {
   const { checkpoint, student, plan, precision, work, signal } = options;
   const { architecture: a } = checkpoint;
-  const writer = new WeightWriter({ checkpoint, student, precision, folder: work.path });
-  const blockCount = blocksOf(student);
+  const writer = new WeightWriter({ student, precision, folder: work.path });
+  const quantizer =
+    options.quantizer ?? new NearestQuantizer(checkpoint, student, (_, matrix) => precision[matrix]);
+  const order = blocksInOrder(student);
   const patched = await patchedLayers(student);
-  const total = blockCount + 3 + (a.tiedHead ? 0 : 1) + (patched.length > 0 ? 1 : 0);
+  const total = order.length + 3 + (a.tiedHead ? 0 : 1) + (patched.length > 0 ? 1 : 0);
   let done = 0;
   const step = async (name: string, write: () => Promise<WrittenBlob>) => {
     signal?.throwIfAborted();
@@ -57,8 +62,9 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   /** A large vocabulary takes minutes: Ctrl-C is heard between its pieces, not only after it. */
   const onRows = async () => betweenSteps(signal);
   const blocks: WrittenBlob[] = [];
-  for (let block = 0; block < blockCount; block++) {
-    blocks.push(await step(`block-${block}`, () => writer.block(block)));
+  for (const block of order) {
+    const write = async () => writer.block(block, await quantizer.quantize(block));
+    blocks[block] = await step(blockStep(block), write);
   }
   const positions = Math.min(a.contextLength, maxPositions);
   const norms = await step('norms', () => writer.norms());
@@ -68,7 +74,6 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   const head = a.tiedHead ? undefined : await step('head', () => writer.vocabulary('head', onRows));
   const graph = decoderGraph({
     architecture: a,
-    precision,
     layers: plan.layers,
     blocks,
     norms,
@@ -101,7 +106,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   };
   const tokenizer = await checkpoint.tokenizerFiles();
   const config = tokenizer['tokenizer_config.json'];
-  const sizes = foldedSizes(a, { ...plan, patches: patched }, precision);
+  const sizes = foldedSizes(a, plan, precision);
   const manifest: Manifest = {
     schemaVersion,
     name: options.name,
@@ -136,6 +141,11 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
     folding: options.folding,
   };
   return { manifest, files };
+}
+
+/** The name of the step that writes a block. */
+export function blockStep(block: number): string {
+  return `block-${block}`;
 }
 
 async function patchedLayers(student: Student): Promise<number[]> {

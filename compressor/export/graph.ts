@@ -1,13 +1,10 @@
-import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import { emitFinalNorm, emitLayer, emitSum, type LayerWeights, type Residual } from '../graph/layer.ts';
 import { GraphBuilder } from '../onnx/graph.ts';
-import { patchPrecision } from '../quantize/precision.ts';
 import type { StoredTensor, WrittenBlob } from './blob-writer.ts';
 
 export interface GraphParts {
   architecture: Architecture;
-  precision: Record<MatrixKind, Precision>;
   /** Kept layers in depth order. */
   layers: { source: number; block: number }[];
   /** One per distinct block. */
@@ -84,14 +81,7 @@ class Initializers {
 
   layer(index: number, block: number, rotary: number): LayerWeights {
     return {
-      linear: (matrix, x) =>
-        this.#linear(
-          x,
-          `block.${block}.${matrix}`,
-          this.#parts.blocks[block]!,
-          matrix,
-          this.#parts.precision[matrix],
-        ),
+      linear: (matrix, x) => this.#linear(x, `block.${block}.${matrix}`, this.#parts.blocks[block]!, matrix),
       norm: (norm) => this.norm(`layers.${index}.${norm}`),
       rotary: { cos: this.#rotary(rotary, 'cos'), sin: this.#rotary(rotary, 'sin') },
     };
@@ -103,19 +93,19 @@ class Initializers {
 
   /** h + weight h + bias after a layer that has a patch. */
   patch(index: number, residual: Residual): Residual {
-    const { patches, precision } = this.#parts;
+    const { patches } = this.#parts;
     const name = `patches.${index}`;
     if (!patches?.tensors.some((stored) => stored.name === `${name}.bias`)) return residual;
     const sum = emitSum(this.#g, residual);
-    return { sum, pending: this.#linear(sum, name, patches, name, patchPrecision(precision)) };
+    return { sum, pending: this.#linear(sum, name, patches, name) };
   }
 
   /** [batch, tokens] -> [batch, tokens, width] */
   embed(ids: string): string {
-    const { architecture: a, precision, embedding } = this.#parts;
-    const { bits, blockSize } = precision.embedding;
+    const { architecture: a, embedding } = this.#parts;
+    const codes = codesOf(embedding, 'embedding');
     let x: string;
-    if (bits === 32) {
+    if (!codes) {
       x = this.#g.node('Gather', [this.#tensor('embedding.weight', embedding, 'embedding.weight'), ids]);
     } else {
       // The same bytes as the head's, under a second name and shape: rows are read from the mapped file,
@@ -125,9 +115,9 @@ class Initializers {
       const scales = this.#tensor('embedding.row_scales', embedding, 'embedding.scales');
       x = this.#g.node('GatherBlockQuantized', [values, ids, scales], {
         domain: 'com.microsoft',
-        attributes: { bits, block_size: blockSize!, gather_axis: 0, quantize_axis: 1 },
+        attributes: { bits: codes.bits, block_size: codes.blockSize, gather_axis: 0, quantize_axis: 1 },
       });
-      if (blocks * blockSize! !== a.width) x = this.#cut(x, a.width);
+      if (blocks * codes.blockSize !== a.width) x = this.#cut(x, a.width);
     }
     if (a.embeddingScale === 1) return x;
     const factor = this.#g.constant('embedding.scale', 'float32', [], Float32Array.of(a.embeddingScale));
@@ -136,23 +126,17 @@ class Initializers {
 
   /** [rows, width] -> [rows, vocabulary], named `logits`. */
   head(x: string): string {
-    const { head, embedding, precision } = this.#parts;
+    const { head, embedding } = this.#parts;
     const name = head ? 'head' : 'embedding';
-    return this.#linear(x, name, head ?? embedding, name, precision.embedding, 'logits');
+    return this.#linear(x, name, head ?? embedding, name, 'logits');
   }
 
-  #linear(
-    x: string,
-    name: string,
-    blob: WrittenBlob,
-    tensor: string,
-    precision: Precision,
-    output?: string,
-  ): string {
+  #linear(x: string, name: string, blob: WrittenBlob, tensor: string, output?: string): string {
     const outputs = output === undefined ? {} : { outputs: [output] };
     const hasBias = blob.tensors.some((stored) => stored.name === `${tensor}.bias`);
     const bias = hasBias ? this.#tensor(`${name}.bias`, blob, `${tensor}.bias`) : '';
-    if (precision.bits === 32) {
+    const codes = codesOf(blob, tensor);
+    if (!codes) {
       const weight = this.#tensor(`${name}.weight`, blob, `${tensor}.weight`);
       const product = this.#g.node('FusedMatMul', [x, weight], {
         domain: 'com.microsoft',
@@ -172,10 +156,10 @@ class Initializers {
     return this.#g.node('MatMulNBits', inputs, {
       domain: 'com.microsoft',
       attributes: {
-        K: this.#inputsOf(tensor, blocks * precision.blockSize!),
+        K: this.#inputsOf(tensor, blocks * codes.blockSize),
         N: rows,
-        bits: precision.bits,
-        block_size: precision.blockSize!,
+        bits: codes.bits,
+        block_size: codes.blockSize,
         // Activations in int8 too: the kernels that use the processor's integer dot products.
         accuracy_level: 4,
       },
@@ -218,4 +202,9 @@ function find(blob: WrittenBlob, name: string): StoredTensor {
   const tensor = blob.tensors.find((stored) => stored.name === name);
   if (!tensor) throw new Error(`Blob ${blob.sha256} has no tensor ${name}.`);
   return tensor;
+}
+
+/** The form of a matrix's codes; undefined where it is stored in float32. */
+function codesOf(blob: WrittenBlob, tensor: string): StoredTensor['codes'] {
+  return blob.tensors.find((stored) => stored.name === `${tensor}.values`)?.codes;
 }

@@ -1,11 +1,10 @@
 import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
-import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { blockMatrices, matrixShape } from '../graph/layer.ts';
-import { type QuantizedMatrix, type Quantizer, repack, roundToNearest, stack } from '../quantize/blocks.ts';
+import type { BlockCodes } from '../quantize/block-quantizer.ts';
+import { type QuantizedMatrix, repack, roundToNearest } from '../quantize/blocks.ts';
 import { ownForm } from '../quantize/own-form.ts';
 import { patchPrecision } from '../quantize/precision.ts';
 import type { Student } from '../student/student.ts';
-import { partsOf } from '../weights/block.ts';
 import { rotaryTables } from '../weights/rotary.ts';
 import { BlobWriter, type WrittenBlob } from './blob-writer.ts';
 
@@ -13,52 +12,38 @@ import { BlobWriter, type WrittenBlob } from './blob-writer.ts';
 const embeddingRows = 4096;
 
 export interface WeightWriterOptions {
-  /** Whose codes are repacked where the student still runs its weights. */
-  checkpoint: Checkpoint;
   student: Student;
   precision: Record<MatrixKind, Precision>;
   /** Folder the blobs are written to, each named by its sha256. */
   folder: string;
-  /** @default roundToNearest */
-  quantizer?: Quantizer;
 }
 
 /** Writes a folded model's weights, blob by blob. Tensor names are those of the graph. */
 export class WeightWriter {
-  readonly #checkpoint: Checkpoint;
   readonly #student: Student;
   readonly #precision: Record<MatrixKind, Precision>;
   readonly #folder: string;
-  readonly #quantizer: Quantizer;
 
   constructor(options: WeightWriterOptions) {
-    this.#checkpoint = options.checkpoint;
     this.#student = options.student;
     this.#precision = options.precision;
     this.#folder = options.folder;
-    this.#quantizer = options.quantizer ?? roundToNearest;
   }
 
-  /** A block's matrices. Names are free of the block's number, so that equal blocks are equal blobs. */
-  block(block: number): Promise<WrittenBlob> {
+  /**
+   * A block's matrices. Names are free of the block's number, so that equal blocks are equal blobs.
+   * @param codes of the matrices that are not stored in float32
+   */
+  block(block: number, codes: BlockCodes): Promise<WrittenBlob> {
     return this.#blob(`block-${block}`, async (blob) => {
       for (const matrix of blockMatrices) {
-        const precision = this.#precision[matrix];
-        const [outputs, inputs] = matrixShape(this.#student.architecture, matrix);
-        if (precision.bits === 32) {
-          const weights = await this.#student.matrix(block, matrix);
-          await blob.add(`${matrix}.weight`, 'float32', [outputs, inputs], weights);
-          continue;
+        const quantized = codes[matrix];
+        if (quantized) {
+          await addQuantized(blob, matrix, quantized);
+        } else {
+          const shape = matrixShape(this.#student.architecture, matrix);
+          await blob.add(`${matrix}.weight`, 'float32', shape, await this.#student.matrix(block, matrix));
         }
-        const quantized =
-          (await this.#ownBlocks(block, matrix)) ??
-          this.#quantizer(
-            await this.#student.matrix(block, matrix),
-            [outputs, inputs],
-            precision.bits,
-            precision.blockSize!,
-          );
-        await addQuantized(blob, matrix, quantized);
       }
       const bias = await this.#student.qkvBias(block);
       if (bias) await blob.add('qkv.bias', 'float32', [bias.length], bias);
@@ -128,8 +113,8 @@ export class WeightWriter {
           const own = ownForm(tensor, bits, blockSize!);
           const part = own
             ? repack(await own(start, count), count, inputs)
-            : this.#quantizer(await tensor.read(start, count), [count, inputs], bits, blockSize!);
-          if (start === 0) await blob.begin(`${role}.values`, 'uint8', valuesShape(part, rows));
+            : roundToNearest(await tensor.read(start, count), [count, inputs], bits, blockSize!);
+          if (start === 0) await beginValues(blob, role, part, rows);
           await blob.append(part.values);
           scales.push(part.scales);
         }
@@ -139,21 +124,6 @@ export class WeightWriter {
       await blob.begin(`${role}.scales`, 'float32', [rows, Math.ceil(inputs / blockSize!)]);
       for (const part of scales) await blob.append(part);
     });
-  }
-
-  /** The checkpoint's own codes, where they have the wanted form and the block is still one of its layers'. */
-  async #ownBlocks(
-    block: number,
-    matrix: (typeof blockMatrices)[number],
-  ): Promise<QuantizedMatrix | undefined> {
-    const layer = this.#student.unchanged(block);
-    if (layer === undefined) return undefined;
-    const { bits, blockSize } = this.#precision[matrix];
-    const parts = partsOf(matrix).map((role) => this.#checkpoint.tensor(`layers.${layer}.${role}`));
-    const readers = parts.map((part) => ownForm(part, bits, blockSize!));
-    if (readers.includes(undefined)) return undefined;
-    const stored = await Promise.all(readers.map((read) => read!()));
-    return stack(stored.map((blocks, i) => repack(blocks, parts[i]!.shape[0]!, parts[i]!.shape[1]!)));
   }
 
   async #blob(name: string, write: (blob: BlobWriter) => Promise<void>): Promise<WrittenBlob> {
@@ -168,11 +138,20 @@ export class WeightWriter {
   }
 }
 
-function valuesShape(matrix: QuantizedMatrix, outputs: number): number[] {
-  return [outputs, matrix.blocks, (matrix.blockSize * matrix.bits) / 8];
+/** @param outputs rows of the whole matrix, of which `part` may hold some */
+async function beginValues(
+  blob: BlobWriter,
+  name: string,
+  { bits, blockSize, blocks }: QuantizedMatrix,
+  outputs: number,
+): Promise<void> {
+  const shape = [outputs, blocks, (blockSize * bits) / 8];
+  await blob.begin(`${name}.values`, 'uint8', shape, { bits, blockSize });
 }
 
 async function addQuantized(blob: BlobWriter, name: string, matrix: QuantizedMatrix): Promise<void> {
-  await blob.add(`${name}.values`, 'uint8', valuesShape(matrix, matrix.outputs), matrix.values);
-  await blob.add(`${name}.scales`, 'float32', [matrix.outputs, matrix.blocks], matrix.scales);
+  const { outputs, blocks, values, scales } = matrix;
+  await beginValues(blob, name, matrix, outputs);
+  await blob.append(values);
+  await blob.add(`${name}.scales`, 'float32', [outputs, blocks], scales);
 }

@@ -51,13 +51,17 @@ export class WorkFolder {
     return Object.keys(this.#done).length;
   }
 
+  /** The result of a step that was done, where its blob is still whole. */
+  async find(step: string): Promise<WrittenBlob | undefined> {
+    const known = this.#done[step];
+    const file = known && (await stat(join(this.path, known.sha256)).catch(() => undefined));
+    return file?.size === known?.bytes ? known : undefined;
+  }
+
   /** Runs a step, or gives the result of an earlier run whose blob is still whole. */
   async once(step: string, write: () => Promise<WrittenBlob>): Promise<WrittenBlob> {
-    const known = this.#done[step];
-    if (known) {
-      const file = await stat(join(this.path, known.sha256)).catch(() => undefined);
-      if (file?.size === known.bytes) return known;
-    }
+    const known = await this.find(step);
+    if (known) return known;
     const blob = await write();
     this.#done = { ...this.#done, [step]: blob };
     const temporary = join(this.path, `state.${process.pid}.partial`);

@@ -16,19 +16,16 @@ export interface QuantizedMatrix {
   scales: Float32Array;
 }
 
-/** Turns float weights into codes; the calibrated forms have the same shape. */
-export type Quantizer = (
-  weights: Float32Array,
-  shape: readonly [outputs: number, inputs: number],
-  bits: 4 | 8,
-  blockSize: number,
-) => QuantizedMatrix;
-
 /**
  * Round to nearest. The scale maps the block's largest value (by size, with its sign) to the lowest code,
  * so that the outlier is exact: least squares on the weights alone shrinks the outliers that matter.
  */
-export const roundToNearest: Quantizer = (weights, [outputs, inputs], bits, blockSize) => {
+export function roundToNearest(
+  weights: Float32Array,
+  [outputs, inputs]: readonly [outputs: number, inputs: number],
+  bits: 4 | 8,
+  blockSize: number,
+): QuantizedMatrix {
   const matrix = emptyMatrix(outputs, inputs, bits, blockSize);
   const { blocks, scales } = matrix;
   const zero = 2 ** (bits - 1);
@@ -53,7 +50,7 @@ export const roundToNearest: Quantizer = (weights, [outputs, inputs], bits, bloc
     }
   }
   return matrix;
-};
+}
 
 /** A checkpoint's own blocks, code for code and scale for scale. */
 export function repack(stored: StoredBlocks, outputs: number, inputs: number): QuantizedMatrix {

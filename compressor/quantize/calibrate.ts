@@ -1,5 +1,4 @@
 import { withResource } from '../../artifact/dispose.ts';
-import type { Precision } from '../../artifact/manifest.ts';
 import { longestOf } from '../evaluate/windows.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
@@ -8,174 +7,161 @@ import { PatchRunner } from '../forward/patch-runner.ts';
 import { type BlockMatrix, blockMatrices, matrixShape } from '../graph/layer.ts';
 import type { Student } from '../student/student.ts';
 import type { BlockWeights } from '../weights/block.ts';
-import { dequantize, type QuantizedMatrix, roundToNearest } from './blocks.ts';
+import type { BlockCodes, BlockQuantizer, NearestQuantizer, PrecisionOf } from './block-quantizer.ts';
+import { dequantize } from './blocks.ts';
 import { feedbackOf } from './feedback.ts';
 import { Gptq } from './gptq.ts';
 import { Hessian } from './hessian.ts';
 
 export interface CalibrateOptions {
+  student: Student;
   /** Token ids of each window of the calibration text. */
   windows: Int32Array[];
-  precision: (block: number, matrix: BlockMatrix) => Precision;
-  /** Matrices that have their codes: the checkpoint's own, or of an interrupted run. */
-  given?: (block: number) => Promise<QuantizedMatrices>;
+  precision: PrecisionOf;
+  /** For what is not calibrated. */
+  nearest: NearestQuantizer;
+  /** The codes of the blocks that are done, from where they were written. */
+  written: (block: number) => Promise<BlockCodes | undefined>;
   /** Share of the Hessian's mean diagonal that is added to it. @default 0.01 */
   damping?: number;
   /** As for `Gptq`. */
   scales?: readonly number[];
-  onProgress?: (done: number, total: number) => void;
   signal?: AbortSignal;
 }
 
-export type QuantizedMatrices = Partial<Record<BlockMatrix, QuantizedMatrix>>;
+type Input = (typeof distinctInputs)[number];
 
-/** Errors are fitted to the inputs where they matter; those of int8 are too small to. */
+/** The errors of int8 are too small for it to matter which inputs they meet. */
 const calibratedBits = 4;
 
-/** Quantizes a student's blocks, in the order in which they first run, on what flows through them. */
-export async function* calibratedBlocks(
-  student: Student,
-  options: CalibrateOptions,
-): AsyncGenerator<{ block: number; matrices: QuantizedMatrices }> {
-  const runner = new LayerRunner(student.architecture, longestOf(options.windows));
-  const patches = new PatchRunner(student.architecture);
-  const calibration = new Calibration(student, runner, patches, options);
-  try {
-    yield* calibration.run();
-  } finally {
-    runner[Symbol.dispose]();
-    patches[Symbol.dispose]();
-  }
-}
-
 /**
- * One pass through the model. The states before each layer are those behind the quantized layers before it,
- * so that a block also makes up for what its predecessors lost.
+ * Fits a student's int4 matrices to what flows through them (GPTQ), in one pass through the model: the
+ * states before each layer are those behind the quantized layers before it, so that a block also meets what
+ * its predecessors lost. Memory holds one block, its Hessians, and the states of all windows.
  */
-class Calibration {
+export class CalibratedQuantizer implements BlockQuantizer {
+  readonly #options: CalibrateOptions;
   readonly #student: Student;
   readonly #runner: LayerRunner;
   readonly #patches: PatchRunner;
-  readonly #options: CalibrateOptions;
+  /** Before layer `#index`, per window; undefined until a block needs them. */
+  #states: Float32Array[] | undefined;
+  #index = 0;
 
-  constructor(student: Student, runner: LayerRunner, patches: PatchRunner, options: CalibrateOptions) {
-    this.#student = student;
-    this.#runner = runner;
-    this.#patches = patches;
+  constructor(options: CalibrateOptions) {
     this.#options = options;
+    this.#student = options.student;
+    this.#runner = new LayerRunner(this.#student.architecture, longestOf(options.windows));
+    this.#patches = new PatchRunner(this.#student.architecture);
   }
 
-  async *run(): AsyncGenerator<{ block: number; matrices: QuantizedMatrices }> {
-    const { layers } = this.#student;
-    let states = await embed(this.#student, this.#options.windows);
-    const settled = new Map<number, QuantizedMatrices>();
-    for (const [index, { block }] of layers.entries()) {
-      if (!settled.has(block)) {
-        const matrices = await this.#quantize(index, block, states, settled);
-        settled.set(block, matrices);
-        yield { block, matrices };
-      }
-      if (index === layers.length - 1) break;
-      states = await this.#advance(index, states, await this.#weights(block, settled));
-      this.#options.onProgress?.(index + 1, layers.length);
-    }
-    this.#options.onProgress?.(layers.length, layers.length);
-  }
-
-  /** @param states before layer `first`, the first that runs the block */
-  async #quantize(
-    first: number,
-    block: number,
-    states: Float32Array[],
-    settled: Map<number, QuantizedMatrices>,
-  ): Promise<QuantizedMatrices> {
-    const { architecture: a } = this.#student;
-    const { precision, given, damping = 0.01, scales } = this.#options;
-    const matrices: QuantizedMatrices = { ...(await given?.(block)) };
-    const open = blockMatrices.filter((matrix) => !matrices[matrix] && precision(block, matrix).bits !== 32);
-    if (open.length === 0) return matrices;
-    const fitted = open.filter((matrix) => precision(block, matrix).bits === calibratedBits);
-    const hessians = new Map(
-      distinctInputs
-        .filter((input) => fitted.some((matrix) => inputOf(matrix) === input))
-        .map((input) => [input, new Hessian(matrixShape(a, input)[1])]),
+  async quantize(block: number): Promise<BlockCodes> {
+    const { nearest, precision } = this.#options;
+    const own = await nearest.own(block);
+    const fitted = blockMatrices.filter(
+      (matrix) => precision(block, matrix).bits === calibratedBits && !own[matrix],
     );
-    if (hessians.size > 0) await this.#collect(first, block, states, settled, hessians);
-    const weights = await this.#student.block(block);
-    await withResource(new Gptq(scales), async (gptq) => {
-      for (const input of distinctInputs) {
-        const hessian = hessians.get(input);
-        hessian?.flush();
-        const feedback = hessian && feedbackOf(hessian.values, hessian.size, damping);
-        hessian?.[Symbol.dispose]();
-        for (const matrix of open.filter((one) => inputOf(one) === input)) {
-          await betweenSteps(this.#options.signal);
-          const { bits, blockSize } = precision(block, matrix) as { bits: 4 | 8; blockSize: number };
-          const shape = matrixShape(a, matrix);
-          matrices[matrix] =
-            feedback && bits === calibratedBits
-              ? gptq.quantize(weights.matrices[matrix], shape, bits, blockSize, feedback)
-              : roundToNearest(weights.matrices[matrix], shape, bits, blockSize);
-        }
-      }
-    });
-    return matrices;
+    const others = blockMatrices.filter((matrix) => !fitted.includes(matrix));
+    return {
+      ...(await nearest.quantize(block, others)),
+      ...(fitted.length > 0 && (await this.#fit(block, fitted))),
+    };
   }
 
-  /** Adds up the inputs of all layers that run the block; those in between run as far as they are quantized. */
-  async #collect(
-    first: number,
-    block: number,
-    states: Float32Array[],
-    settled: Map<number, QuantizedMatrices>,
-    hessians: Map<(typeof distinctInputs)[number], Hessian>,
-  ): Promise<void> {
+  /** The codes of the given matrices. */
+  async #fit(block: number, matrices: BlockMatrix[]): Promise<BlockCodes> {
+    const { architecture: a } = this.#student;
+    const { precision, damping = 0.01, scales, signal } = this.#options;
+    await this.#advanceTo(this.#student.layers.findIndex((layer) => layer.block === block));
+    const inputs = distinctInputs.filter((input) => matrices.some((matrix) => inputOf(matrix) === input));
+    const hessians = new Map(inputs.map((input) => [input, new Hessian(matrixShape(a, input)[1])]));
+    const codes: BlockCodes = {};
+    try {
+      await this.#collect(block, hessians);
+      const weights = await this.#student.block(block);
+      await withResource(new Gptq(scales), async (gptq) => {
+        for (const [input, hessian] of hessians) {
+          const feedback = feedbackOf(hessian.values, hessian.size, damping);
+          hessian[Symbol.dispose]();
+          hessians.delete(input);
+          for (const matrix of matrices.filter((one) => inputOf(one) === input)) {
+            await betweenSteps(signal);
+            const shape = matrixShape(a, matrix);
+            const { blockSize } = precision(block, matrix);
+            codes[matrix] = gptq.quantize(
+              weights.matrices[matrix],
+              shape,
+              calibratedBits,
+              blockSize!,
+              feedback,
+            );
+          }
+        }
+      });
+    } finally {
+      for (const hessian of hessians.values()) hessian[Symbol.dispose]();
+    }
+    return codes;
+  }
+
+  /** Adds up the inputs of all layers that run the block; blocks in between run as far as they have codes. */
+  async #collect(block: number, hessians: Map<Input, Hessian>): Promise<void> {
     const { layers } = this.#student;
     const last = layers.findLastIndex((layer) => layer.block === block);
-    let at = states;
-    for (let index = first; index <= last; index++) {
-      const layer = layers[index]!;
-      const weights = await this.#weights(layer.block, settled);
-      if (layer.block !== block) {
-        at = await this.#advance(index, at, weights);
-        continue;
-      }
-      const norms = await this.#student.norms(index);
-      const patch = await this.#student.patch(index);
-      const next: Float32Array[] = [];
-      for (const state of at) {
-        await betweenSteps(this.#options.signal);
-        const { out, inputs } = this.#runner.runTapped(layer.source, weights, norms, state);
-        for (const [input, hessian] of hessians) hessian.add(inputs[input]);
-        next.push(patch ? this.#patches.run(patch, out) : out);
-      }
-      at = next;
+    let states = this.#states!;
+    for (let index = this.#index; index <= last; index++) {
+      states = await this.#run(index, states, layers[index]!.block === block ? hessians : undefined);
+    }
+    for (const hessian of hessians.values()) hessian.flush();
+  }
+
+  /** To the states before a layer; every block up to there is done. */
+  async #advanceTo(index: number): Promise<void> {
+    this.#states ??= await embed(this.#student, this.#options.windows);
+    for (; this.#index < index; this.#index++) {
+      this.#states = await this.#run(this.#index, this.#states);
     }
   }
 
-  async #advance(index: number, states: Float32Array[], weights: BlockWeights): Promise<Float32Array[]> {
+  /** States behind a layer; what its matrices are multiplied with goes into `hessians`. */
+  async #run(index: number, states: Float32Array[], hessians?: Map<Input, Hessian>): Promise<Float32Array[]> {
+    const { source, block } = this.#student.layers[index]!;
+    const weights = await this.#weights(block);
     const norms = await this.#student.norms(index);
     const patch = await this.#student.patch(index);
     const next: Float32Array[] = [];
     for (const state of states) {
       await betweenSteps(this.#options.signal);
-      const out = this.#runner.run(this.#student.layers[index]!.source, weights, norms, state);
+      let out: Float32Array;
+      if (hessians) {
+        const tapped = this.#runner.runTapped(source, weights, norms, state);
+        for (const [input, hessian] of hessians) hessian.add(tapped.inputs[input]);
+        out = tapped.out;
+      } else {
+        out = this.#runner.run(source, weights, norms, state);
+      }
       next.push(patch ? this.#patches.run(patch, out) : out);
     }
     return next;
   }
 
   /** What the block's codes stand for, where it has them, else its own weights. */
-  async #weights(block: number, settled: Map<number, QuantizedMatrices>): Promise<BlockWeights> {
+  async #weights(block: number): Promise<BlockWeights> {
     const weights = await this.#student.block(block);
-    for (const [matrix, quantized] of Object.entries(settled.get(block) ?? {})) {
-      const inputs = matrixShape(this.#student.architecture, matrix as BlockMatrix)[1];
-      weights.matrices[matrix as BlockMatrix] = dequantize(quantized, inputs);
+    const codes = (await this.#options.written(block)) ?? {};
+    for (const matrix of blockMatrices) {
+      const inputs = matrixShape(this.#student.architecture, matrix)[1];
+      if (codes[matrix]) weights.matrices[matrix] = dequantize(codes[matrix], inputs);
     }
     return weights;
   }
+
+  [Symbol.dispose](): void {
+    this.#runner[Symbol.dispose]();
+    this.#patches[Symbol.dispose]();
+  }
 }
 
-function inputOf(matrix: BlockMatrix): (typeof distinctInputs)[number] {
+function inputOf(matrix: BlockMatrix): Input {
   return matrix === 'up' ? 'gate' : matrix;
 }

@@ -43,6 +43,11 @@ export interface LinearPatch {
   bias: Float32Array;
 }
 
+/** The blocks in the order in which they first run. */
+export function blocksInOrder(student: Pick<Student, 'layers'>): number[] {
+  return [...new Set(student.layers.map(({ block }) => block))];
+}
+
 /** Number of distinct blocks. */
 export function blocksOf(student: Pick<Student, 'layers'>): number {
   return new Set(student.layers.map(({ block }) => block)).size;

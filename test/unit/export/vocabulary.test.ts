@@ -25,7 +25,7 @@ describe('the embedding, written some thousand rows at a time', () => {
     );
     const folder = await temporaryFolder();
     const rows: number[] = [];
-    const writer = new WeightWriter({ checkpoint, student, precision, folder });
+    const writer = new WeightWriter({ student, precision, folder });
     const blob = await writer.vocabulary('embedding', (count) => void rows.push(count));
     expect(rows).toEqual([4096, 4096, 809]);
     const bytes = await readFile(join(folder, blob.sha256));
@@ -55,7 +55,7 @@ describe('the embedding, written some thousand rows at a time', () => {
     const precision = { qkv: float, output: float, gate: float, up: float, down: float, embedding: float };
     const folder = await temporaryFolder();
     let parts = 0;
-    const writing = new WeightWriter({ checkpoint, student, precision, folder }).vocabulary(
+    const writing = new WeightWriter({ student, precision, folder }).vocabulary(
       'embedding',
       async () => {
         if (++parts === 2) throw new Error('Interrupted.');
