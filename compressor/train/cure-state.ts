@@ -1,4 +1,7 @@
+import { readdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { UsageError } from '../../artifact/errors.ts';
+import { temporaryPrefix } from '../../artifact/store/atomic-file.ts';
 import type { AdamW } from './adamw.ts';
 import type { HeldOut } from './cure-report.ts';
 import type { Position } from './data/packed.ts';
@@ -28,6 +31,7 @@ export class CureState {
    */
   static async open(path: string, identity: Record<string, unknown>, optimizer: AdamW): Promise<CureState> {
     const state = new CureState(path, identity, optimizer);
+    await sweep(dirname(path));
     const meta = (await readMeta(path)) as Meta | undefined;
     if (!meta) return state;
     const differing = meta.version === 1 ? differences(meta.identity, identity) : ['version'];
@@ -63,6 +67,13 @@ export class CureState {
       [`${name}.mean`, moments[i]!.mean],
       [`${name}.square`, moments[i]!.square],
     ]);
+  }
+}
+
+/** Removes what a cure left that was killed while it wrote: a state can be gigabytes. */
+async function sweep(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (name.startsWith(temporaryPrefix)) await rm(join(folder, name), { force: true });
   }
 }
 

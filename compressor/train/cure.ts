@@ -55,7 +55,7 @@ export async function cure(checkpoint: Checkpoint, student: Student, options: Cu
       settings,
       layers: student.layers,
       data: digestOfAll(documents),
-      own: options.identity ?? null,
+      identity: options.identity ?? null,
     };
     const state = await CureState.open(join(options.folder, 'state.safetensors'), identity, run.optimizer);
     const { seed, length } = settings;

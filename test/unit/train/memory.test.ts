@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest';
+import { settle } from '../../../compressor/train/cure-options.ts';
+import { checkMemory, planMemory } from '../../../compressor/train/memory.ts';
+import { picoArchitecture } from '../../fixtures/random-checkpoint.ts';
+
+/** Of 135M parameters: 106M in 30 blocks, 28M in the embedding. */
+const architecture = {
+  ...picoArchitecture,
+  vocabularySize: 49_152,
+  width: 576,
+  heads: 9,
+  kvHeads: 3,
+  headSize: 64,
+  intermediateSize: 1536,
+  layers: Array.from({ length: 30 }, () => ({ window: undefined, rotary: 0 })),
+};
+const perBlock = 576 * 576 * 2 + 576 * 192 * 2 + 576 * 1536 * 3;
+
+const student = (layers: number, blocks = layers) => ({
+  architecture,
+  layers: Array.from({ length: layers }, (_, i) => ({ source: i, block: Math.min(i, blocks - 1) })),
+});
+const settings = (changed = {}) => settle({ data: [], folder: '', tokens: 1e5, ...changed });
+const bytesOf = (plan: ReturnType<typeof planMemory>, what: string) =>
+  plan.parts.find((part) => part.what === what)?.bytes;
+
+describe('the memory of a cure', () => {
+  it('is four times the trained weights and more', () => {
+    const plan = planMemory(student(24, 20), 2, settings(), 64e9);
+    const trained = 4 * (20 * perBlock + 24 * 2 * 576 + 576 + 2 * 577 * 576);
+    expect(bytesOf(plan, 'weights')).toBe(trained);
+    expect(bytesOf(plan, 'gradients')).toBe(trained);
+    expect(bytesOf(plan, 'moments')).toBe(2 * trained);
+    expect(bytesOf(plan, 'head')).toBe(4 * 49_152 * 576);
+    expect(plan.total).toBe(plan.parts.reduce((sum, { bytes }) => sum + bytes, 0));
+  });
+
+  it('holds gradients and moments of norms alone where these alone are trained', () => {
+    const plan = planMemory(student(24), 0, settings({ part: 'norms' }), 64e9);
+    expect(bytesOf(plan, 'weights')).toBeGreaterThan(300e6);
+    expect(bytesOf(plan, 'gradients')).toBe(4 * (24 * 2 * 576 + 576));
+  });
+
+  it('holds the teacher where it fits, else one layer of it', () => {
+    const plenty = planMemory(student(24), 0, settings(), 64e9);
+    expect(plenty.keepTeacher).toBe(true);
+    expect(bytesOf(plenty, 'teacher')).toBe(4 * 30 * (perBlock + 2 * 576));
+    // Just too little for the whole teacher.
+    const less = planMemory(student(24), 0, settings(), (plenty.total - 1e6) / 0.9);
+    expect(less.keepTeacher).toBe(false);
+    expect(less.total).toBeLessThan(plenty.total - 28 * 4 * perBlock);
+    expect(() => checkMemory(less, settings())).not.toThrow();
+  });
+
+  it('is refused where the machine has less, with advice that fits the settings', () => {
+    const check = (changed = {}) =>
+      checkMemory(planMemory(student(24), 0, settings(changed), 500e6), settings(changed));
+    expect(() => check()).toThrow(
+      /needs \d+ MB .*this machine has 500 MB.*norms alone, take fewer sequences/,
+    );
+    expect(() => check({ part: 'norms', batch: 1 })).toThrow(/To need less: shorten the sequences/);
+  });
+});
