@@ -3,7 +3,8 @@ import { InvalidDataError } from '../artifact/errors.ts';
 import type { Store } from '../artifact/store/store.ts';
 import type { FoldResult } from '../compressor/fold.ts';
 import packageJson from '../package.json' with { type: 'json' };
-import { calibrationText, type FoldFlags, planOf } from './fold-options.ts';
+import { type CureFlags, cureOf, recordedCure } from './cure-options.ts';
+import { calibrationTexts, type FoldFlags, planOf } from './fold-options.ts';
 import { byteProgress, formatBytes, progress } from './progress.ts';
 
 export interface FoldIntoOptions {
@@ -18,7 +19,7 @@ export interface FoldIntoOptions {
 export async function foldInto(
   path: string,
   { store, name }: { store: Store; name: string },
-  flags: FoldFlags,
+  flags: FoldFlags & Partial<CureFlags>,
   { options, quality, signal }: FoldIntoOptions,
 ): Promise<FoldResult> {
   const { defaultCacheFolder } = await import('../artifact/cache.ts');
@@ -37,8 +38,9 @@ export async function foldInto(
           'Set eos_token_id in its generation_config.json.\n',
       );
     }
-    const calibration = await calibrationText(checkpoint, flags);
-    const plan = await planOf(checkpoint, flags, calibration.text, show, signal);
+    const texts = await calibrationTexts(checkpoint, flags);
+    const cure = cureOf(flags, show);
+    const plan = await planOf(checkpoint, flags, texts.text, show, signal);
     process.stderr.write(`${planTable(checkpoint, plan)}\n\n`);
     const result = await fold({
       checkpoint,
@@ -47,9 +49,10 @@ export async function foldInto(
       name,
       workFolder: join(defaultCacheFolder(), 'folds'),
       version: packageJson.version,
-      options: { ...options, plan },
-      fit: calibration.fit,
-      ...(quality && { quality: calibration }),
+      options: { ...options, ...recordedCure(cure), plan },
+      fit: texts.fit,
+      ...(cure && { cure }),
+      ...(quality && { quality: texts.quality }),
       onProgress(step, done, total) {
         if (step !== publishingStep) return show.update(step, done, total);
         show.finish();
@@ -63,7 +66,9 @@ export async function foldInto(
       process.stderr.write(`Took up an interrupted fold: ${result.resumedSteps} steps were done already.\n`);
     }
     if (result.quality.length > 0) {
-      process.stderr.write(`Perplexity on ${calibration.description} (${calibration.text.tokens} tokens)\n`);
+      process.stderr.write(
+        `Perplexity on ${texts.quality.description} (${texts.quality.text.tokens} tokens)\n`,
+      );
       for (const { stage, perplexity } of result.quality) {
         const ratio = perplexity / result.quality[0]!.perplexity;
         process.stderr.write(

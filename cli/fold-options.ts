@@ -7,6 +7,7 @@ import type { Checkpoint } from '../compressor/checkpoint/checkpoint.ts';
 import type { TextWindows } from '../compressor/evaluate/windows.ts';
 import { methods } from '../compressor/methods/index.ts';
 import { type FoldPlan, type SharedWeights, sharedWeights } from '../compressor/plan/plan.ts';
+import { heldOutShare } from './cure-options.ts';
 import type { Progress } from './progress.ts';
 
 /** Options that decide a fold, shared by `plan`, `fold` and `start`. */
@@ -62,7 +63,7 @@ export function addFoldOptions(command: Command): Command {
     )
     .option(
       '--calibration <file>',
-      'text that layers are ranked and quality is measured on (default: a built-in one)',
+      'text that layers are ranked and quality is measured on (default: that of --data, else a built-in one)',
     )
     .option('--calibration-tokens <count>', 'tokens of it to use', parseCount, 2048);
 }
@@ -128,23 +129,59 @@ const calibrationWindow = 256;
 /** Tokens that patches are fitted on: fewer, and the map learns the text. */
 const fitTokens = 12_288;
 
-/** What layers are ranked and quality is measured on, and the longer text that patches are fitted on. */
-export async function calibrationText(
+/** The texts that a fold looks at, cut into windows. */
+export interface CalibrationTexts {
+  /** Layers are ranked on it. */
+  text: TextWindows;
+  /** Patches are fitted on it. */
+  fit: TextWindows;
+  /** Each step's quality is measured on it, so nothing else should see it. */
+  quality: { text: TextWindows; description: string };
+}
+
+/** The file of --calibration, else training data and its held-out part, else a built-in text. */
+export async function calibrationTexts(
   checkpoint: Checkpoint,
-  flags: Pick<FoldFlags, 'calibration' | 'calibrationTokens' | 'patch'>,
-): Promise<{ text: TextWindows; fit: TextWindows; description: string }> {
+  flags: Pick<FoldFlags, 'calibration' | 'calibrationTokens' | 'patch'> & { data?: string[] },
+): Promise<CalibrationTexts> {
   const { cutWindows } = await import('../compressor/evaluate/windows.ts');
   const tokenizer = parseTokenizer(await checkpoint.tokenizerFiles(), checkpoint.name);
-  const content = flags.calibration
-    ? await readText(flags.calibration)
-    : (await import('../compressor/calibration/default-text.ts')).defaultText;
   const window = Math.min(calibrationWindow, checkpoint.architecture.contextLength);
-  const text = cutWindows(tokenizer, content, window, flags.calibrationTokens);
+  const cut = (content: string, tokens: number) => cutWindows(tokenizer, content, window, tokens);
+  const { content, unseen, description } = await calibrationContent(flags);
+  const text = cut(content, flags.calibrationTokens);
   return {
     text,
-    fit: flags.patch === 'none' ? text : cutWindows(tokenizer, content, window, fitTokens),
-    description: flags.calibration === undefined ? 'built-in text' : basename(flags.calibration),
+    fit: flags.patch === 'none' ? text : cut(content, fitTokens),
+    quality: {
+      text: unseen === undefined ? text : cut(unseen, flags.calibrationTokens),
+      description,
+    },
   };
+}
+
+async function calibrationContent({
+  calibration,
+  data,
+}: {
+  calibration?: string;
+  data?: string[];
+}): Promise<{ content: string; unseen?: string; description: string }> {
+  if (calibration !== undefined)
+    return { content: await readText(calibration), description: basename(calibration) };
+  if (data === undefined) {
+    const { defaultText } = await import('../compressor/calibration/default-text.ts');
+    return { content: defaultText, description: 'built-in text' };
+  }
+  const { readDocuments } = await import('../compressor/train/data/documents.ts');
+  const { splitDocuments } = await import('../compressor/train/data/order.ts');
+  const { training, heldOut } = splitDocuments(await readDocuments(data), heldOutShare);
+  const joined = (documents: typeof training) =>
+    documents.flatMap(({ content }) => (typeof content === 'string' ? [content] : [])).join('\n\n');
+  const content = joined(training);
+  if (content === '') return calibrationContent({}); // conversations alone
+  const names = data.map((path) => basename(path)).join(', ');
+  return { content, unseen: joined(heldOut), description: `held-out part of ${names}` };
 }
 
 export async function readText(path: string): Promise<string> {

@@ -2,8 +2,8 @@
 const redrawMs = 100;
 
 export interface Progress {
-  /** The state of a step: `done` of `total`. A new label begins a new step. */
-  update(label: string, done: number, total: number): void;
+  /** The state of a step: `done` of `total`, and what else is worth seeing. A new label begins a new step. */
+  update(label: string, done: number, total: number, detail?: string): void;
   /** Ends the last step's line. */
   finish(): void;
 }
@@ -33,14 +33,14 @@ export function progress(options: ProgressOptions = {}): Progress {
     current = undefined;
   };
   return {
-    update(label, done, total) {
+    update(label, done, total, detail) {
       if (current?.label !== label) {
         finish();
         current = { label, startedAt: performance.now(), last: '' };
         drawnAt = 0;
         if (!terminal) process.stderr.write(`${label} ...\n`);
       }
-      current.last = format(done, total);
+      current.last = detail ? `${format(done, total)}, ${detail}` : format(done, total);
       if (!terminal || performance.now() - drawnAt < redrawMs) return;
       drawnAt = performance.now();
       process.stderr.write(`\r\x1b[K${label}: ${current.last}${timeLeft(current.startedAt, done, total)}`);

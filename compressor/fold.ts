@@ -11,7 +11,7 @@ import { exportModel } from './export/export.ts';
 import { WorkFolder } from './export/work-folder.ts';
 import { type FoldPlan, groupsOf } from './plan/plan.ts';
 import { parsePrecision, resolvePrecision } from './quantize/precision.ts';
-import { makeStudent, type Stage, studentIdentity } from './student/make-student.ts';
+import { type MakeStudentOptions, makeStudent, type Stage, studentIdentity } from './student/make-student.ts';
 import { mixtureOf } from './weights/mixture.ts';
 
 /** The step whose progress is told in bytes. */
@@ -29,6 +29,8 @@ export interface FoldOptions {
   options: Record<string, unknown>;
   /** What patches are fitted on, where the plan has any. */
   fit?: TextWindows;
+  /** Distillation after removing and sharing. @default none */
+  cure?: NonNullable<MakeStudentOptions['cure']>;
   /** Measures what each step costs in perplexity; left out where absent. */
   quality?: { text: TextWindows; description: string };
   /** Called through each step of the work. */
@@ -59,7 +61,7 @@ export async function fold(options: FoldOptions): Promise<FoldResult> {
     plan.layers,
     mixtures,
     precision,
-    studentIdentity(options),
+    await studentIdentity(options),
   ];
   const onWait = () =>
     options.onNotice?.('Another process is folding the same. Waiting until it has published its result.');
@@ -75,7 +77,7 @@ async function foldIn(
   const { checkpoint, plan, store, name, signal } = options;
   const resumedSteps = work.resumedSteps;
   const report = (step: string) => (done: number, total: number) => options.onProgress?.(step, done, total);
-  const steps = await makeStudent(options);
+  const steps = await makeStudent({ ...options, workFolder: work.path });
   const { manifest, files } = await exportModel({
     checkpoint,
     student: steps.at(-1)!.student,

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { addCureOptions, type CureFlags, cureHelp } from '../cure-options.ts';
 import { foldInto } from '../fold-into.ts';
 import {
   addFoldOptions,
@@ -9,14 +10,14 @@ import {
 } from '../fold-options.ts';
 import { interruptSignal } from '../signal.ts';
 
-interface Flags extends FoldFlags {
+interface Flags extends FoldFlags, CureFlags {
   out: string;
   quality: boolean;
   json?: boolean;
 }
 
 export function foldCommand(): Command {
-  return addFoldOptions(new Command('fold'))
+  return addCureOptions(addFoldOptions(new Command('fold')))
     .description('fold a checkpoint and publish it into a store')
     .argument('<checkpoint>', 'Hugging Face folder or GGUF file')
     .requiredOption('--out <url>', 'where to: file:./models/NAME or s3://bucket/prefix/NAME')
@@ -25,10 +26,11 @@ export function foldCommand(): Command {
     .option('--json', 'print the result as JSON')
     .addHelpText(
       'after',
-      `${rankingHelp()}
+      `${rankingHelp()}${cureHelp}
 Examples:
   foldgate fold ./SmolLM2-135M-Instruct --remove 0.2 --out file:./models/smol
   foldgate fold model.gguf --share 2 --quantize int8 --out s3://models/tiny
+  foldgate fold model.gguf --method foldgpt --remove 0.2 --data texts.txt --out file:./models/cured
   foldgate fold model.gguf --plan plan.json --out file:./models/tiny
 
 An interrupted fold leaves no model in the store; running it again takes it up where it stopped.`,

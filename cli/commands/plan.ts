@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { addFoldOptions, calibrationText, type FoldFlags, planOf, rankingHelp } from '../fold-options.ts';
+import { addFoldOptions, calibrationTexts, type FoldFlags, planOf, rankingHelp } from '../fold-options.ts';
 import { progress } from '../progress.ts';
 import { interruptSignal } from '../signal.ts';
 
@@ -23,7 +23,7 @@ Examples:
       const checkpoint = await openCheckpoint(path);
       const show = progress();
       try {
-        const { text } = await calibrationText(checkpoint, flags);
+        const { text } = await calibrationTexts(checkpoint, flags);
         const plan = await planOf(checkpoint, flags, text, show, interruptSignal(), { rank: true });
         if (flags.json) {
           process.stdout.write(`${JSON.stringify(plan, undefined, 2)}\n`);

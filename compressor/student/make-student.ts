@@ -1,10 +1,14 @@
 import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { UsageError } from '../../artifact/errors.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { TextWindows } from '../evaluate/windows.ts';
 import { cutsOf } from '../patch/cuts.ts';
 import { patchStudent } from '../patch/patch-student.ts';
 import type { FoldPlan } from '../plan/plan.ts';
+import { cure } from '../train/cure.ts';
+import type { CureOptions } from '../train/cure-options.ts';
 import { plannedStudent, unfolded } from './planned-student.ts';
 import type { Student } from './student.ts';
 
@@ -13,6 +17,10 @@ export interface MakeStudentOptions {
   plan: FoldPlan;
   /** What patches are fitted on, where the plan has any. */
   fit?: TextWindows;
+  /** Distillation of the result. @default none */
+  cure?: Omit<CureOptions, 'folder' | 'signal' | 'identity'>;
+  /** Where a cure keeps what it needs to go on after an interruption. */
+  workFolder: string;
   onProgress?: (step: string, done: number, total: number) => void;
   onNotice?: (message: string) => void;
   signal?: AbortSignal;
@@ -20,7 +28,7 @@ export interface MakeStudentOptions {
 
 /** The model after one step of the fold. */
 export interface Stage {
-  name: 'checkpoint' | 'layers removed' | 'blocks shared' | 'patched';
+  name: 'checkpoint' | 'layers removed' | 'blocks shared' | 'patched' | 'cured';
   student: Student;
 }
 
@@ -38,15 +46,29 @@ export async function makeStudent(options: MakeStudentOptions): Promise<[Stage, 
     student = await patched(student, options);
     stages.push({ name: 'patched', student });
   }
+  if (options.cure) {
+    const { workFolder, signal } = options;
+    const folder = join(workFolder, cureFolder);
+    const how = { ...options.cure, folder, ...(signal && { signal }) };
+    stages.push({ name: 'cured', student: (await cure(checkpoint, student, how)).student });
+  }
   return stages;
 }
 
+/** In the work folder. */
+const cureFolder = 'cure';
+
 /** What the result depends on besides the checkpoint and the plan's layers. */
-export function studentIdentity(options: Pick<MakeStudentOptions, 'checkpoint' | 'plan' | 'fit'>): unknown {
-  if (!hasPatches(options)) return undefined;
+export async function studentIdentity(
+  options: Pick<MakeStudentOptions, 'checkpoint' | 'plan' | 'fit' | 'cure'>,
+): Promise<unknown> {
+  const { fit, cure } = options;
   const hash = createHash('sha256');
-  for (const window of options.fit?.windows ?? []) hash.update(window);
-  return { fit: hash.digest('hex') };
+  if (hasPatches(options)) for (const window of fit?.windows ?? []) hash.update(window);
+  if (!cure) return hash.digest('hex');
+  for (const path of cure.data) hash.update(await readFile(path));
+  const { data: _, session, saveEverySeconds, onMemory, onStep, onHeldOut, ...settings } = cure;
+  return { text: hash.digest('hex'), settings };
 }
 
 /** Fewer tokens than this for each number a patch's output depends on, and the fit is to the text. */

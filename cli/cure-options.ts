@@ -1,0 +1,97 @@
+import { basename } from 'node:path';
+import { type Command, Option } from 'commander';
+import { UsageError } from '../artifact/errors.ts';
+import { methods } from '../compressor/methods/index.ts';
+import type { MakeStudentOptions } from '../compressor/student/make-student.ts';
+import { parseCount, parseInteger, parseNumber } from './fold-options.ts';
+import { formatBytes, type Progress } from './progress.ts';
+
+/** Options of the distillation that repairs a fold. */
+export interface CureFlags {
+  method?: string;
+  data?: string[];
+  cureTokens?: number;
+  cureTrain: 'all' | 'norms';
+  learningRate?: number;
+  tail: number;
+  seed: number;
+}
+
+/** Tokens of a cure where there is text to train on and nothing says how many. */
+const usualTokens = 100_000;
+
+export function addCureOptions(command: Command): Command {
+  return command
+    .option('--data <files...>', 'text or JSON lines to distil on (see below): the fold is cured')
+    .option(
+      '--cure-tokens <count>',
+      `tokens to distil on (default: the method's, else ${usualTokens}; 0 for none)`,
+      parseInteger,
+    )
+    .addOption(
+      new Option('--cure-train <part>', 'what the cure trains').choices(['all', 'norms']).default('all'),
+    )
+    .option('--learning-rate <rate>', 'highest of the cure (default: 3e-4, for norms 1e-3)', parseNumber)
+    .option(
+      '--tail <layers>',
+      "last layers that are drawn to the checkpoint's states as well",
+      parseInteger,
+      0,
+    )
+    .option('--seed <number>', "order of the cure's data", parseCount, 1);
+}
+
+/** For the end of `--help`. */
+export const cureHelp = `
+The cure trains the folded model to give the checkpoint's own probabilities (forward KL) on the text of --data:
+files of UTF-8 text, or .jsonl with {"text"} or {"messages"} a line. A hundredth of it is never trained on and
+measured on instead. An interrupted cure goes on where it was when the same command runs again.
+`;
+
+/** Share of the documents of --data that only measures. */
+export const heldOutShare = 0.01;
+
+type Cure = NonNullable<MakeStudentOptions['cure']>;
+
+/** @throws UsageError for a cure without text */
+export function cureOf(flags: Partial<CureFlags>, show: Progress): Cure | undefined {
+  const asked = flags.cureTokens ?? methods[flags.method ?? '']?.cureTokens ?? usualTokens;
+  if (!flags.data) {
+    if ((flags.cureTokens ?? 0) > 0)
+      throw new UsageError('--cure-tokens needs text to train on: give --data.');
+    return undefined;
+  }
+  if (asked < 0) throw new UsageError(`--cure-tokens takes 0 or more, not ${asked}.`);
+  if (asked === 0) return undefined;
+  return {
+    data: flags.data,
+    tokens: asked,
+    part: flags.cureTrain ?? 'all',
+    tailLayers: flags.tail ?? 0,
+    seed: flags.seed ?? 1,
+    heldOutShare,
+    ...(flags.learningRate !== undefined && { learningRate: flags.learningRate }),
+    onMemory({ total, available }) {
+      process.stderr.write(
+        `The cure takes ${formatBytes(total)} of the ${formatBytes(available)} there are.\n`,
+      );
+    },
+    onStep({ step, steps, loss, tokensPerSecond }) {
+      show.update('Curing', step, steps, `loss ${loss.toFixed(3)}, ${tokensPerSecond.toFixed(0)} tokens/s`);
+    },
+    onHeldOut({ tokens, perplexity, teacherPerplexity }) {
+      show.finish();
+      process.stderr.write(
+        `  after ${tokens} tokens: held-out perplexity ${perplexity.toFixed(2)}, ` +
+          `${(perplexity / teacherPerplexity).toFixed(3)}x the checkpoint's\n`,
+      );
+    },
+  };
+}
+
+/** What had a say, for the manifest: without the folders of this machine. */
+export function recordedCure(cure: Cure | undefined): Record<string, unknown> {
+  if (!cure) return {};
+  const { data, onMemory, onStep, onHeldOut, session, ...settings } = cure;
+  return { cure: { ...settings, data: data.map((path) => basename(path)) } };
+}
