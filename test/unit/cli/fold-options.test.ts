@@ -14,11 +14,18 @@ describe('the options of a fold', () => {
       remove: 0,
       share: 1,
       rank: 'loss',
+      patch: 'none',
       weights: 'first',
       keep: [0, -1],
       quantize: 'int4',
       calibrationTokens: 2048,
     });
+  });
+
+  it('follow a method, except where they are given', () => {
+    expect(parse('--method', 'foldgpt')).toMatchObject({ rank: 'gates', patch: 'linear' });
+    expect(parse('--rank', 'runs', '--method', 'foldgpt')).toMatchObject({ rank: 'runs', patch: 'linear' });
+    expect(parse('--method', 'shortgpt')).toMatchObject({ rank: 'influence', patch: 'none' });
   });
 
   it('are read as numbers, lists and choices', () => {

@@ -1,0 +1,30 @@
+import { describe, expect, it } from 'vitest';
+import { UsageError } from '../../../artifact/errors.ts';
+import { cureOf, recordedCure } from '../../../cli/cure-options.ts';
+
+const show = { update: () => {}, finish: () => {} };
+
+describe('the cure that flags ask for', () => {
+  it('is none without text', () => {
+    expect(cureOf({}, show)).toBeUndefined();
+    expect(cureOf({ method: 'foldgpt' }, show)).toBeUndefined();
+    expect(() => cureOf({ cureTokens: 1000 }, show)).toThrow(UsageError);
+  });
+
+  it('has the tokens that are given, else those of the method', () => {
+    const data = ['folder/texts.txt'];
+    expect(cureOf({ data, cureTokens: 5000, method: 'foldgpt' }, show)?.tokens).toBe(5000);
+    expect(cureOf({ data, method: 'foldgpt' }, show)?.tokens).toBe(100_000);
+    expect(cureOf({ data, method: 'shortgpt' }, show)).toBeUndefined();
+    expect(cureOf({ data, cureTokens: 0 }, show)).toBeUndefined();
+    expect(cureOf({ data }, show)?.tokens).toBe(100_000);
+    expect(() => cureOf({ data, cureTokens: -1 }, show)).toThrow(UsageError);
+  });
+
+  it('is recorded without the folders of this machine', () => {
+    const cure = cureOf({ data: ['folder/texts.txt'], cureTokens: 5000, seed: 3 }, show);
+    const recorded = recordedCure(cure);
+    expect(recorded).toMatchObject({ cure: { tokens: 5000, seed: 3, data: ['texts.txt'] } });
+    expect(JSON.stringify(recorded)).not.toContain('folder');
+  });
+});
