@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { addFoldOptions, type FoldFlags } from '../../../cli/fold-options.ts';
 
 function parse(...args: string[]): FoldFlags {
-  const command = addFoldOptions(new Command('test')).exitOverride();
+  const command = addFoldOptions(new Command('test'))
+    .exitOverride()
+    .action(() => {});
   command.configureOutput({ writeErr: () => {} });
   return command.parse(args, { from: 'user' }).opts<FoldFlags>();
 }
