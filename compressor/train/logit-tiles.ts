@@ -3,11 +3,11 @@ import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
 export interface TileSizes {
   /** Logits of one model that are kept between the passes: decides how many tokens go together. @default 64 MB */
   keptLogits?: number;
-  /** Logits worked on at a time. @default 8 MB, so that what is computed between them stays in the cache */
+  /** Logits worked on at a time. @default 4 MB, so that what is computed between them stays in the cache */
   tileLogits?: number;
 }
 
-const defaults = { keptLogits: 16 * 2 ** 20, tileLogits: 2 * 2 ** 20 };
+const defaults = { keptLogits: 16 * 2 ** 20, tileLogits: 2 ** 20 };
 
 /** Fewer tokens together make the products slow, as a row of the head is read for little work; more no faster. */
 const tokenBounds = { min: 16, max: 1024 };

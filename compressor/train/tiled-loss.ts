@@ -146,7 +146,7 @@ export class TiledLoss implements Disposable {
     const tokens = normalized.shape[0]!;
     const memory = this.#reserve(model, tokens * (head.weight.length / this.#width));
     const logits = new LogitTiles(tokens, head.weight, this.#width, memory, this.#sizes);
-    const logsumexp = tensor([tokens]);
+    const logsumexp = tensor([tokens, 1]);
     for (const tile of logits.tiles) {
       const outputs = { logits: tile.logits, logsumexp };
       this.#sessions.logits.run({ hidden: normalized, weight: tile.weight }, outputs);

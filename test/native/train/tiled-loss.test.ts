@@ -124,7 +124,7 @@ describe('the tiled loss', () => {
     expect(crossEntropy).toBeGreaterThan(0);
     // One array of all logits: 256 MiB; a plain softmax holds five of them.
     expect(pieces * many * 4).toBe(2 ** 28);
-    expect(bytes).toBeLessThan(200e6);
+    expect(bytes).toBeLessThan(220e6);
   });
 });
 
