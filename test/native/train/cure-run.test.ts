@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openCheckpoint } from '../../../compressor/checkpoint/open.ts';
-import { plannedStudent } from '../../../compressor/student/planned-student.ts';
+import { plannedStudent, unfolded } from '../../../compressor/student/planned-student.ts';
 import type { Student } from '../../../compressor/student/student.ts';
 import { type CureOptions, settle } from '../../../compressor/train/cure-options.ts';
 import { CureRun } from '../../../compressor/train/cure-run.ts';
 import { TrainedWeights } from '../../../compressor/train/trained-weights.ts';
-import { maxDifference, type PicoForm, picoPath } from '../../fixtures/pico.ts';
+import { golden, maxDifference, type PicoForm, picoFamilies, picoPath } from '../../fixtures/pico.ts';
 import { waves } from './waves.ts';
 
 interface Golden {
@@ -25,7 +25,7 @@ interface Golden {
     }[];
   }[];
 }
-const golden: Golden = JSON.parse(await readFile(new URL('cure.json', import.meta.url), 'utf8'));
+const reference: Golden = JSON.parse(await readFile(new URL('cure.json', import.meta.url), 'utf8'));
 const numbers = (base64: string) => new Float32Array(new Uint8Array(Buffer.from(base64, 'base64')).buffer);
 
 /** As in make-cure.py: layers 1 and 2 share a block, a patch follows layer 1. */
@@ -54,9 +54,9 @@ const halves = ({ tokens, targets }: { tokens: number[]; targets: number[] }) =>
   }));
 
 describe('a step of the cure', () => {
-  it.each(golden.cases)("has PyTorch's losses, gradients and effect: $family", async (wanted) => {
+  it.each(reference.cases)("has PyTorch's losses, gradients and effect: $family", async (wanted) => {
     const { run, weights } = await open(wanted.family, {
-      ...golden.weights,
+      ...reference.weights,
       tailLayers: 2,
       weightDecay: 0.1,
       vectorRate: 2,
@@ -70,10 +70,9 @@ describe('a step of the cure', () => {
       expect(names.toSorted()).toEqual(Object.keys(wanted.gradients).toSorted());
       for (const { name, gradient } of weights.parameters) {
         const { every5, norm } = wanted.gradients[name]!;
-        const reference = numbers(every5);
         const difference = maxDifference(
           gradient.filter((_, k) => k % 5 === 0),
-          reference,
+          numbers(every5),
         );
         // Relative to the gradient's own size: a typical number of it, times 1e-3.
         expect(difference / (norm / Math.sqrt(gradient.length)), name).toBeLessThan(1e-3);
@@ -84,9 +83,35 @@ describe('a step of the cure', () => {
     expect(wanted.steps[2]!.divergence / wanted.steps[0]!.divergence).toBeLessThan(0.9);
   });
 
+  it.each(picoFamilies)('sees in teacher and unfolded student what transformers sees: %s', async (family) => {
+    const { tokens, vocabulary, logits } = await golden(family);
+    const targets = tokens.map((_, t) => (t * 37 + 5) % vocabulary);
+    const wanted = targets.map((target, t) => {
+      const row = logits.subarray(t * vocabulary, (t + 1) * vocabulary);
+      return Math.log(row.reduce((sum, z) => sum + Math.exp(z), 0)) - row[target]!;
+    });
+    const checkpoint = await openCheckpoint(picoPath(family));
+    onTestFinished(() => checkpoint.close());
+    const [length, tokensPerStep] = [tokens.length, tokens.length];
+    const settings = settle({ data: [], folder: '', tokens: 1000, length, tokensPerStep });
+    const weights = await TrainedWeights.read(unfolded(checkpoint), 'all');
+    const run = await CureRun.open(checkpoint, weights, settings, true);
+    onTestFinished(() => run[Symbol.dispose]());
+    const batch = { tokens: Int32Array.from(tokens), targets: Int32Array.from(targets) };
+    const exam = await run.prepare([batch, batch]);
+    expect(exam.teacherLoss).toBeCloseTo(wanted.reduce((sum, loss) => sum + loss, 0) / tokens.length, 4);
+    const { crossEntropy, divergence } = await run.examine(exam);
+    expect(crossEntropy).toBeCloseTo(exam.teacherLoss, 6);
+    expect(divergence).toBeCloseTo(0, 6);
+    // There is nothing to learn, and nothing is forgotten.
+    const { loss, gradientNorm } = await run.step([batch], 0);
+    expect(loss).toBeCloseTo(0, 6);
+    expect(gradientNorm).toBeLessThan(1e-4);
+  });
+
   it('leaves every matrix as it is where norms alone are trained', async () => {
     const { run, weights, student } = await open('llama', { part: 'norms' });
-    const { steps } = golden.cases[0]!;
+    const { steps } = reference.cases[0]!;
     const first = await run.step(halves(steps[0]!), 1e-3);
     expect(await run.step(halves(steps[0]!), 1e-3)).not.toEqual(first);
     const names = weights.parameters.map(({ name }) => name);
@@ -102,7 +127,7 @@ describe('a step of the cure', () => {
   it('does not touch the weights of the student it was given', async () => {
     const { run, weights, student } = await open('llama', {});
     const before = structuredClone(await student.patch(1));
-    await run.step(halves(golden.cases[0]!.steps[0]!), 1e-2);
+    await run.step(halves(reference.cases[0]!.steps[0]!), 1e-2);
     expect(await student.patch(1)).toEqual(before);
     expect(weights.patches[1]).not.toEqual(before);
     const trained = weights.asStudent();
