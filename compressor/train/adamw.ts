@@ -1,3 +1,4 @@
+import { FoldgateError } from '../../artifact/errors.ts';
 import type { Session, SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
 import { GraphBuilder } from '../onnx/graph.ts';
@@ -66,12 +67,16 @@ export class AdamW implements Disposable {
   /**
    * One step along the gradients, which are left as they are.
    * @returns the norm of all gradients together, before clipping
-   * @throws RangeError where it is not finite: nothing is changed then
+   * @throws FoldgateError where it is not finite: nothing is changed then
    */
   step(learningRate: number): number {
     const { betas, weightDecay, vectorRate, clipNorm } = this.#options;
     const norm = gradientNorm(this.parameters);
-    if (!Number.isFinite(norm)) throw new RangeError(`The gradient's norm is ${norm}.`);
+    if (!Number.isFinite(norm)) {
+      throw new FoldgateError(
+        `The training has diverged: the gradient's norm is ${norm} after ${this.steps} steps. Lower the learning rate.`,
+      );
+    }
     this.steps++;
     const scale = scalar(norm > clipNorm ? clipNorm / norm : 1);
     const corrections = betas.map((beta) => 1 - beta ** this.steps);
@@ -108,7 +113,7 @@ export class AdamW implements Disposable {
 }
 
 /** Euclidean norm of all gradients together. */
-export function gradientNorm(parameters: readonly Pick<Parameter, 'gradient'>[]): number {
+function gradientNorm(parameters: readonly Pick<Parameter, 'gradient'>[]): number {
   let sum = 0;
   for (const { gradient } of parameters) {
     for (let i = 0; i < gradient.length; i++) sum += gradient[i]! * gradient[i]!;

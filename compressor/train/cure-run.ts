@@ -83,10 +83,9 @@ export class CureRun implements Disposable {
   /** @param batches of one step */
   async step(batches: Batch[], learningRate: number, signal?: AbortSignal): Promise<StepLosses> {
     const { crossEntropy, divergence, tailWeight } = this.#settings;
-    const inputs = batches.map(({ tokens }) => tokens);
     const wanted = new Set(this.#tail.map(({ source }) => source));
-    const lesson = await this.#teacher.teach(inputs, wanted, signal);
-    const embedded = await embed(this.#checkpoint, inputs);
+    const embedded = await this.#embed(batches);
+    const lesson = await this.#teacher.teach(embedded, wanted, signal);
     this.#weights.zeroGradients();
     const sums = { crossEntropy: 0, divergence: 0, tail: 0 };
     for (const [i, { targets }] of batches.entries()) {
@@ -134,16 +133,14 @@ export class CureRun implements Disposable {
 
   /** What the teacher says to batches that are measured on again and again. */
   async prepare(batches: Batch[], signal?: AbortSignal): Promise<Exam> {
-    const tokens = batches.map(({ tokens }) => tokens);
-    const { final } = await this.#teacher.teach(tokens, new Set(), signal);
+    const { final } = await this.#teacher.teach(await this.#embed(batches), new Set(), signal);
     const losses = final.map((hidden, i) => this.#measure(hidden, this.#teacherHead, batches[i]!));
     return { batches, states: final, teacherLoss: mean(losses.map(({ crossEntropy }) => crossEntropy)) };
   }
 
   /** Means over the batches in nats a token. */
   async examine({ batches, states }: Exam, signal?: AbortSignal) {
-    const tokens = batches.map(({ tokens }) => tokens);
-    const embedded = await embed(this.#checkpoint, tokens);
+    const embedded = await this.#embed(batches);
     const losses: Loss[] = [];
     for (const [i, batch] of batches.entries()) {
       const { final } = await this.#pass.forward(embedded[i]!, signal);
@@ -153,6 +150,13 @@ export class CureRun implements Disposable {
       crossEntropy: mean(losses.map(({ crossEntropy }) => crossEntropy)),
       divergence: mean(losses.map(({ divergence }) => divergence)),
     };
+  }
+
+  #embed(batches: Batch[]): Promise<Float32Array[]> {
+    return embed(
+      this.#checkpoint,
+      batches.map(({ tokens }) => tokens),
+    );
   }
 
   /** Losses without gradients. */

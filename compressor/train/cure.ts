@@ -23,6 +23,7 @@ export interface Cured {
   steps: number;
   /** Trained on. */
   tokens: number;
+  data: { documents: number; heldOut: number; sha256: string };
   before: HeldOut;
   after: HeldOut;
 }
@@ -51,10 +52,11 @@ export async function cure(checkpoint: Checkpoint, student: Student, options: Cu
   const run = await CureRun.open(checkpoint, weights, settings, memory.keepTeacher, options.session);
   return withResource(run, async () => {
     await mkdir(options.folder, { recursive: true });
+    const sha256 = digestOfAll(documents);
     const identity = {
       settings,
       layers: student.layers,
-      data: digestOfAll(documents),
+      data: sha256,
       identity: options.identity ?? null,
     };
     const state = await CureState.open(join(options.folder, 'state.safetensors'), identity, run.optimizer);
@@ -80,6 +82,7 @@ export async function cure(checkpoint: Checkpoint, student: Student, options: Cu
       settings,
       steps,
       tokens: steps * settings.tokensPerStep,
+      data: { documents: documents.length, heldOut: heldOut.length, sha256 },
       ...measured,
     };
   });

@@ -45,7 +45,7 @@ export function planMemory(
     { what: 'head', bytes: a.vocabularySize * a.width * float },
     { what: 'states of the layers', bytes: (student.layers.length + 2) * tokens * a.width * float },
     { what: 'states of the teacher', bytes: (2 + tailLayers) * tokensPerStep * a.width * float },
-    { what: 'one layer at work', bytes: workspace(a, batch, length) },
+    { what: 'layers at work', bytes: workspace(a, batch, length) },
     { what: 'loss', bytes: lossBytes(a, tokens) },
     { what: 'everything else', bytes: fixedBytes },
   ];
@@ -75,11 +75,14 @@ export function checkMemory({ parts, total, available }: MemoryPlan, { part, bat
   );
 }
 
-/** Between the operators of one layer's gradient; attention keeps its probabilities whole. */
+/**
+ * Between the operators of one layer, of which attention keeps its probabilities whole. The session that goes
+ * back keeps this and a third for its next run, and each model's that goes forward nearly half (measured).
+ */
 function workspace(a: Architecture, batch: number, length: number): number {
   const perToken =
     12 * a.width + 8 * a.intermediateSize + 6 * matrixShape(a, 'qkv')[0] + 6 * a.heads * length;
-  return batch * length * perToken * float;
+  return (4 / 3 + 2 * 0.45) * batch * length * perToken * float;
 }
 
 /** Both models' logits for a few tokens at a time, and what is computed between them. */

@@ -1,7 +1,6 @@
 import type { SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
-import { embed } from '../forward/embed.ts';
 import { type BlockWeights, type NormWeights, readBlock, readNorms } from '../weights/block.ts';
 import type { BatchShape } from './layer-expression.ts';
 import { LayerTrainer } from './layer-gradient.ts';
@@ -34,12 +33,12 @@ export class Teacher implements Disposable {
   }
 
   /**
-   * @param batches token ids, each [batch * tokens]
+   * @param embedded batches of embedded tokens, each [batch * tokens, width]
    * @param wanted layers whose outputs are asked for
    */
-  async teach(batches: Int32Array[], wanted: ReadonlySet<number>, signal?: AbortSignal): Promise<Lesson> {
+  async teach(embedded: Float32Array[], wanted: ReadonlySet<number>, signal?: AbortSignal): Promise<Lesson> {
     const outputs = new Map<number, Float32Array[]>();
-    let states = await embed(this.#checkpoint, batches);
+    let states = embedded;
     for (const layer of this.#checkpoint.architecture.layers.keys()) {
       const { block, norms } = await this.#weights(layer);
       const next: Float32Array[] = [];
