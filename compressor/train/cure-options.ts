@@ -20,9 +20,9 @@ export interface CureSettings {
   tailLayers: number;
   /** Weight of that, the mean over those layers. @default 1 */
   tailWeight: number;
-  /** Tokens of a sequence. @default 256 */
+  /** Tokens of a sequence. @default 256, or the model's context where that is shorter */
   length: number;
-  /** @default 1024 */
+  /** @default 1024, or the multiple of the length next to it */
   tokensPerStep: number;
   /** Sequences that go through the model together; a step's others follow. @default 4, or a step's where those are fewer */
   batch: number;
@@ -67,9 +67,14 @@ export interface CureOptions extends Partial<CureSettings> {
   onHeldOut?: (measured: HeldOut) => void;
 }
 
-/** Fills in the defaults. @throws UsageError where settings make no sense */
-export function settle(options: CureOptions): CureSettings {
-  const { part = 'all', length = 256, tokensPerStep = 1024, tokens } = options;
+/**
+ * Fills in the defaults.
+ * @param contextLength of the model
+ * @throws UsageError where settings make no sense
+ */
+export function settle(options: CureOptions, contextLength: number): CureSettings {
+  const { part = 'all', length = Math.min(256, contextLength), tokens } = options;
+  const { tokensPerStep = length * Math.max(1, Math.round(1024 / length)) } = options;
   const sequences = tokensPerStep / length;
   const steps = Math.ceil(tokens / tokensPerStep);
   const settings: CureSettings = {
@@ -93,7 +98,7 @@ export function settle(options: CureOptions): CureSettings {
     heldOutTokens: options.heldOutTokens ?? 8192,
     evaluateEvery: options.evaluateEvery ?? Math.ceil(tokens / 5),
   };
-  check(settings);
+  check(settings, contextLength);
   return settings;
 }
 
@@ -102,14 +107,15 @@ export function stepsOf({ tokens, tokensPerStep }: CureSettings): number {
   return Math.ceil(tokens / tokensPerStep);
 }
 
-function check(s: CureSettings): void {
+function check(s: CureSettings, contextLength: number): void {
   const positive = ['tokens', 'learningRate', 'clipNorm', 'heldOutTokens', 'evaluateEvery', 'batch'] as const;
   for (const name of positive) if (!(s[name] > 0)) throw wrong(name, 'more than 0', s[name]);
   const weights = ['crossEntropy', 'divergence', 'tailWeight', 'weightDecay', 'vectorRate', 'floor'] as const;
   for (const name of weights) if (!(s[name] >= 0)) throw wrong(name, '0 or more', s[name]);
   if (!Number.isInteger(s.tailLayers) || s.tailLayers < 0)
     throw wrong('tailLayers', 'a whole number', s.tailLayers);
-  if (!(s.length >= 2)) throw wrong('length', '2 tokens or more', s.length);
+  if (!Number.isInteger(s.length) || s.length < 2 || s.length > contextLength)
+    throw wrong('length', `from 2 to the model's context, ${contextLength}`, s.length);
   if (!(s.heldOutShare >= 0 && s.heldOutShare < 1))
     throw wrong('heldOutShare', 'from 0 to 1', s.heldOutShare);
   if (!Number.isInteger(s.tokensPerStep / s.length))

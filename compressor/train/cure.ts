@@ -38,54 +38,46 @@ export interface Cured {
  * @throws UsageError for settings that make no sense, too little memory, or a state of another cure
  */
 export async function cure(checkpoint: Checkpoint, student: Student, options: CureOptions): Promise<Cured> {
-  const settings = settle(options);
+  const settings = settle(options, checkpoint.architecture.contextLength);
   const documents = await readDocuments(options.data);
-  const { training, heldOut } = splitDocuments(documents, settings.heldOutShare);
-  const encoder = await DocumentEncoder.open(checkpoint);
-
-  const patches = await Promise.all(student.layers.map((_, index) => student.patch(index)));
-  const memory = planMemory(student, patches.filter((patch) => patch !== undefined).length, settings);
+  const split = splitDocuments(documents, settings.heldOutShare);
+  const memory = planMemory(student, await countPatches(student), settings);
   options.onMemory?.(memory);
   checkMemory(memory, settings);
 
   const weights = await TrainedWeights.read(student, settings.part);
   const run = await CureRun.open(checkpoint, weights, settings, memory.keepTeacher, options.session);
   return withResource(run, async () => {
-    await mkdir(options.folder, { recursive: true });
     const sha256 = digestOfAll(documents);
-    const identity = {
-      settings,
-      layers: student.layers,
-      data: sha256,
-      identity: options.identity ?? null,
-    };
+    const identity = { settings, layers: student.layers, data: sha256, identity: options.identity ?? null };
+    await mkdir(options.folder, { recursive: true });
     const state = await CureState.open(join(options.folder, 'state.safetensors'), identity, run.optimizer);
-    const { seed, length } = settings;
-    const position = state.position;
-    const cycle = new Cycle({
-      run,
-      settings,
-      state,
-      sequences: new PackedSequences(training, encoder, { seed, length, ...(position && { position }) }),
-      heldOut: heldOutBatches(new PackedSequences(heldOut, encoder, { seed: 0, length }), settings),
-      metrics: await Metrics.open(
-        join(options.folder, 'metrics.jsonl'),
-        run.optimizer.steps,
-        state.measured.length,
-      ),
-      options,
-    });
-    const measured = await cycle.run();
     const { steps } = run.optimizer;
+    const metrics = await Metrics.open(join(options.folder, 'metrics.jsonl'), steps, state.measured.length);
+    const encoder = await DocumentEncoder.open(checkpoint);
+    const { seed, length } = settings;
+    const resumed = state.position && { position: state.position };
+    const sequences = new PackedSequences(split.training, encoder, { seed, length, ...resumed });
+    const heldOut = heldOutBatches(
+      new PackedSequences(split.heldOut, encoder, { seed: 0, length }),
+      settings,
+    );
+    const cycle = new Cycle({ run, settings, state, sequences, heldOut, metrics, options });
+    const measured = await cycle.run();
     return {
       student: weights.asStudent(),
       settings,
-      steps,
-      tokens: steps * settings.tokensPerStep,
-      data: { documents: documents.length, heldOut: heldOut.length, sha256 },
+      steps: run.optimizer.steps,
+      tokens: run.optimizer.steps * settings.tokensPerStep,
+      data: { documents: documents.length, heldOut: split.heldOut.length, sha256 },
       ...measured,
     };
   });
+}
+
+async function countPatches(student: Student): Promise<number> {
+  const patches = await Promise.all(student.layers.map((_, index) => student.patch(index)));
+  return patches.filter((patch) => patch !== undefined).length;
 }
 
 /** As much of the documents as is measured on, once through them at most. */
@@ -124,19 +116,19 @@ class Cycle {
     const steps = stepsOf(settings);
     const firstStep = run.optimizer.steps;
     const startedAt = performance.now();
-    for (;;) {
-      if (this.#isTimeToMeasure(steps)) await this.#measure();
-      if (run.optimizer.steps >= steps) break;
-      try {
+    try {
+      for (;;) {
+        if (this.#isTimeToMeasure(steps)) await this.#measure();
+        if (run.optimizer.steps >= steps) break;
         await betweenSteps(options.signal);
         await this.#step(steps, firstStep, startedAt);
-      } catch (error) {
-        // A step that was broken off changed neither weights nor state.
-        if (options.signal?.aborted) await this.#save();
-        throw error;
+        const seconds = (performance.now() - this.#savedAt) / 1000;
+        if (seconds >= (options.saveEverySeconds ?? 180)) await this.#save();
       }
-      const seconds = (performance.now() - this.#savedAt) / 1000;
-      if (seconds >= (options.saveEverySeconds ?? 180)) await this.#save();
+    } catch (error) {
+      // What was broken off changed neither weights nor state.
+      if (options.signal?.aborted) await this.#save();
+      throw error;
     }
     await this.#save();
     return { before: state.measured[0]!, after: state.measured.at(-1)! };

@@ -40,7 +40,7 @@ async function open(family: PicoForm, changed: Partial<CureOptions>) {
     patch: async (index) => (index === 1 ? patch : undefined),
   };
   const options = { data: [], folder: '', tokens: 1000, length: 24, tokensPerStep: 96, batch: 2 };
-  const settings = settle({ ...options, ...changed });
+  const settings = settle({ ...options, ...changed }, 128);
   const weights = await TrainedWeights.read(student, settings.part);
   const run = await CureRun.open(checkpoint, weights, settings, false);
   onTestFinished(() => run[Symbol.dispose]());
@@ -93,7 +93,7 @@ describe('a step of the cure', () => {
     const checkpoint = await openCheckpoint(picoPath(family));
     onTestFinished(() => checkpoint.close());
     const [length, tokensPerStep] = [tokens.length, tokens.length];
-    const settings = settle({ data: [], folder: '', tokens: 1000, length, tokensPerStep });
+    const settings = settle({ data: [], folder: '', tokens: 1000, length, tokensPerStep }, 128);
     const weights = await TrainedWeights.read(unfolded(checkpoint), 'all');
     const run = await CureRun.open(checkpoint, weights, settings, true);
     onTestFinished(() => run[Symbol.dispose]());

@@ -2,16 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../../artifact/errors.ts';
 import { type CureOptions, settle, stepsOf } from '../../../compressor/train/cure-options.ts';
 
-const options = (changed: Partial<CureOptions>) => ({
-  data: ['a.txt'],
-  folder: 'x',
-  tokens: 100_000,
-  ...changed,
-});
+const settled = (changed: Partial<CureOptions>, contextLength = 2048) =>
+  settle({ data: ['a.txt'], folder: 'x', tokens: 100_000, ...changed }, contextLength);
 
 describe('the settings of a cure', () => {
   it('have defaults that fit together', () => {
-    expect(settle(options({}))).toMatchObject({
+    expect(settled({})).toMatchObject({
       learningRate: 3e-4,
       crossEntropy: 0,
       divergence: 1,
@@ -21,11 +17,12 @@ describe('the settings of a cure', () => {
       warmupSteps: 5,
       evaluateEvery: 20_000,
     });
-    expect(settle(options({ part: 'norms' })).learningRate).toBe(1e-3);
-    expect(settle(options({ tokensPerStep: 6 * 256 })).batch).toBe(3);
-    expect(settle(options({ tokensPerStep: 256 })).batch).toBe(1);
-    expect(settle(options({ tokens: 10e6 })).warmupSteps).toBe(100);
-    expect(stepsOf(settle(options({ tokens: 1025 })))).toBe(2);
+    expect(settled({ part: 'norms' }).learningRate).toBe(1e-3);
+    expect(settled({ tokensPerStep: 6 * 256 }).batch).toBe(3);
+    expect(settled({ tokensPerStep: 256 }).batch).toBe(1);
+    expect(settled({ tokens: 10e6 }).warmupSteps).toBe(100);
+    expect(settled({}, 100)).toMatchObject({ length: 100, tokensPerStep: 1000, batch: 2 });
+    expect(stepsOf(settled({ tokens: 1025 }))).toBe(2);
   });
 
   it.each([
@@ -35,13 +32,14 @@ describe('the settings of a cure', () => {
     [{ batch: 3 }, /batch should be a divisor of a step's 4 sequences/],
     [{ batch: 1.5 }, /batch/],
     [{ length: 1, tokensPerStep: 8 }, /length/],
+    [{ length: 4096, tokensPerStep: 4096 }, /length should be from 2 to the model's context, 2048/],
     [{ learningRate: -1 }, /learningRate/],
     [{ tailLayers: 0.5 }, /tailLayers/],
     [{ heldOutShare: 1 }, /heldOutShare/],
     [{ divergence: 0, tailWeight: 5 }, /nothing to train for/],
     [{ divergence: -1 }, /divergence should be 0 or more/],
   ])('are refused where they make no sense: %j', (changed, message) => {
-    expect(() => settle(options(changed))).toThrow(message);
-    expect(() => settle(options(changed))).toThrow(UsageError);
+    expect(() => settled(changed)).toThrow(message);
+    expect(() => settled(changed)).toThrow(UsageError);
   });
 });

@@ -20,7 +20,7 @@ const student = (layers: number, blocks = layers) => ({
   architecture,
   layers: Array.from({ length: layers }, (_, i) => ({ source: i, block: Math.min(i, blocks - 1) })),
 });
-const settings = (changed = {}) => settle({ data: [], folder: '', tokens: 1e5, ...changed });
+const settings = (changed = {}) => settle({ data: [], folder: '', tokens: 1e5, ...changed }, 2048);
 const bytesOf = (plan: ReturnType<typeof planMemory>, what: string) =>
   plan.parts.find((part) => part.what === what)?.bytes;
 
