@@ -11,7 +11,7 @@ export class DocumentEncoder {
   readonly #template: ChatTemplate | undefined;
   /** What the tokenizer puts before every text: its beginning-of-text token, or nothing. */
   readonly beginning: readonly number[];
-  /** Follows a document where nothing would tell the next one's beginning. */
+  /** Follows a text where nothing would tell the next one's beginning. */
   readonly #end: readonly number[];
 
   static async open(
@@ -34,8 +34,8 @@ export class DocumentEncoder {
   }
 
   /**
-   * A text with what the tokenizer puts around it; a conversation as the chat template writes it. Where the
-   * tokenizer puts nothing around a text, its end-of-text token follows.
+   * A text with what the tokenizer puts around it; where that is nothing, an end-of-text token follows. A
+   * conversation as the chat template writes it, which has beginnings and ends of its own.
    * @throws UsageError for a conversation where the checkpoint has no chat template
    * @throws InvalidDataError where the template refuses it
    */
@@ -55,6 +55,6 @@ export class DocumentEncoder {
         { cause },
       );
     }
-    return [...this.#tokenizer.encode(text, { addSpecialTokens: false }), ...this.#end];
+    return this.#tokenizer.encode(text, { addSpecialTokens: false });
   }
 }

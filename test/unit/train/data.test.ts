@@ -2,11 +2,13 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { InvalidDataError, NotFoundError, UsageError } from '../../../artifact/errors.ts';
-import type { Tokenizer } from '../../../artifact/tokenizer.ts';
+import { parseTokenizer, type Tokenizer } from '../../../artifact/tokenizer.ts';
+import { openCheckpoint } from '../../../compressor/checkpoint/open.ts';
 import { readDocuments } from '../../../compressor/train/data/documents.ts';
 import { DocumentEncoder } from '../../../compressor/train/data/encoder.ts';
 import { digestOfAll, shuffle, splitDocuments } from '../../../compressor/train/data/order.ts';
 import { PackedSequences } from '../../../compressor/train/data/packed.ts';
+import { picoPath } from '../../fixtures/pico.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const bos = 1;
@@ -135,6 +137,30 @@ describe('the encoder', () => {
     expect(() => none.encode({ content })).toThrow(/no chat template/);
     const strict = encoder(letters(), "{{ raise_exception('no system') }}");
     expect(() => strict.encode({ content })).toThrow(/begins "hi": no system/);
+  });
+});
+
+describe('the encoder of a checkpoint', () => {
+  it('reads its tokenizer and chat template', async () => {
+    const checkpoint = await openCheckpoint(picoPath('llama'));
+    try {
+      const real = await DocumentEncoder.open(checkpoint);
+      const tokenizer = parseTokenizer(await checkpoint.tokenizerFiles(), 'pico');
+      const content = [
+        { role: 'user', content: 'a bird' },
+        { role: 'assistant', content: 'a girl' },
+      ];
+      const [start, end] = ['<|im_start|>', '<|im_end|>'].map((token) => tokenizer.idOf(token));
+      const ids = real.encode({ content });
+      expect(ids.filter((id) => id === start || id === end)).toEqual([start, end, start, end]);
+      const written = ids.map((id) => tokenizer.tokenOf(id)).join('');
+      expect(written.replaceAll('Ġ', ' ').replaceAll('Ċ', '\n')).toBe(
+        '<|im_start|>user\na bird<|im_end|>\n<|im_start|>assistant\na girl<|im_end|>\n',
+      );
+      expect(real.encode({ content: 'a bird' }).slice(0, real.beginning.length)).toEqual(real.beginning);
+    } finally {
+      await checkpoint.close();
+    }
   });
 });
 
