@@ -1,15 +1,22 @@
 /** The only door to the tokenizer library: text to token ids, and what each token id stands for. */
 import { Tokenizer as HubTokenizer } from '@huggingface/tokenizers';
 import { InvalidDataError } from './errors.ts';
+import { type SlicingRule, slicingRule } from './text-slices.ts';
+
+export interface EncodeOptions {
+  /**
+   * What the checkpoint puts around every text, such as its beginning-of-text token. False for text that
+   * brings its own, as chat templates do. @default true
+   */
+  addSpecialTokens?: boolean;
+}
 
 export interface Tokenizer {
   /** Ids the vocabulary holds; the model's own table may be padded beyond. */
   readonly size: number;
-  /**
-   * @param options.addSpecialTokens what the checkpoint puts around every text, such as its beginning-of-text
-   * token. False for text that brings its own, as chat templates do. @default true
-   */
-  encode(text: string, options?: { addSpecialTokens?: boolean }): number[];
+  encode(text: string, options?: EncodeOptions): number[];
+  /** How long texts can be cut without a change to their tokens; undefined where that is not known. */
+  readonly slicing?: SlicingRule | undefined;
   /** The token as the vocabulary spells it (`Ġfox`, `▁fox`, `<0xE2>`), not as text. */
   tokenOf(id: number): string | undefined;
   idOf(token: string): number | undefined;
@@ -44,8 +51,11 @@ export function parseTokenizer(files: TokenizerFiles, where: string): Tokenizer 
   }
   forgetSource(hub, json);
   const added = hub.get_added_tokens_decoder();
+  const vocabulary: Map<string, number> = hub.get_vocab();
+  const isPlain = !hub.remove_space && !hub.do_lowercase_and_remove_accent;
   return {
-    size: vocabularySize(hub),
+    size: sizeOf(vocabulary),
+    slicing: isPlain ? slicingRule(json, vocabulary.keys()) : undefined,
     encode(text, { addSpecialTokens = true } = {}) {
       const ids = hub.encode(text, { add_special_tokens: addSpecialTokens }).ids as (number | undefined)[];
       // Characters outside a vocabulary without an unknown token have no id.
@@ -87,9 +97,9 @@ function forgetSource(hub: HubTokenizer, json: Record<string, unknown>): void {
   if (read) delete read.merges;
 }
 
-function vocabularySize(hub: HubTokenizer): number {
+function sizeOf(vocabulary: Map<string, number>): number {
   let size = 0;
-  for (const id of hub.get_vocab().values()) size = Math.max(size, id + 1);
+  for (const id of vocabulary.values()) size = Math.max(size, id + 1);
   return size;
 }
 

@@ -73,8 +73,8 @@ async function write(model: LoadedModel, given: string, flags: Flags, signal: Ab
       `${model.chatTemplateProblem ?? `${model.name} has no chat template: it was never taught to chat.`} Use --raw.`,
     );
   const tokens = chat
-    ? encodeChat(model, [{ role: 'user', content: given }])
-    : encodePrompt(model, given, { param: 'prompt', addSpecialTokens: true });
+    ? await encodeChat(model, [{ role: 'user', content: given }])
+    : await encodePrompt(model, given, { param: 'prompt', addSpecialTokens: true });
   const request = {
     prompt: tokens,
     promptParam: 'prompt',

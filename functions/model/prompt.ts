@@ -1,5 +1,6 @@
 import { type ChatMessage, TemplateRefusal } from '../../artifact/chat-template.ts';
 import type { Tokenizer } from '../../artifact/tokenizer.ts';
+import { encodeInTurns } from '../text/encode-in-turns.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import { contextOverflow, PromptError } from './prompt-error.ts';
 
@@ -12,15 +13,15 @@ const cutTokens = 8;
  * A text's tokens.
  * @throws PromptError where it has none, or more than the context holds.
  */
-export function encodePrompt(
+export async function encodePrompt(
   model: LoadedModel,
   text: string,
   { param, addSpecialTokens }: { param: string; addSpecialTokens: boolean },
-): number[] {
+): Promise<number[]> {
   const { contextLength } = model.engine.limits;
-  const fewest = fewestTokens(model, text);
+  const fewest = await fewestTokens(model, text);
   if (fewest > contextLength) throw contextOverflow(fewest, contextLength, param);
-  const tokens = model.tokenizer.encode(text, { addSpecialTokens });
+  const tokens = await encodeInTurns(model.tokenizer, text, { addSpecialTokens });
   if (tokens.length === 0 && model.bos !== undefined) tokens.push(model.bos);
   if (tokens.length === 0) {
     const message = `${param} holds no token: this model needs some text to go on from.`;
@@ -34,25 +35,26 @@ export function encodePrompt(
  * A lower bound of a text's tokens. Tokenizing takes about 2 microseconds a character, on the thread that
  * serves everyone: a text that cannot fit should not be tokenized as a whole to find that out.
  */
-function fewestTokens({ longestToken, tokenizer, engine }: LoadedModel, text: string): number {
+async function fewestTokens({ longestToken, tokenizer, engine }: LoadedModel, text: string): Promise<number> {
   const byLength = Math.ceil(text.length / longestToken);
   const beginning = engine.limits.contextLength * probedCharacters;
   if (byLength > engine.limits.contextLength || text.length <= beginning) return byLength;
-  return Math.max(byLength, tokensAtStart(tokenizer, text.slice(0, beginning)));
+  return Math.max(byLength, await tokensAtStart(tokenizer, text.slice(0, beginning)));
 }
 
 /** What the text's beginning alone makes, less what the cut may have added to it. */
-function tokensAtStart(tokenizer: Tokenizer, beginning: string): number {
-  return tokenizer.encode(beginning, { addSpecialTokens: false }).length - cutTokens;
+async function tokensAtStart(tokenizer: Tokenizer, beginning: string): Promise<number> {
+  const tokens = await encodeInTurns(tokenizer, beginning, { addSpecialTokens: false });
+  return tokens.length - cutTokens;
 }
 
 /**
  * The tokens of a conversation, up to where the model's answer begins.
  * @throws PromptError where the model has no chat template, or one that refuses these messages.
  */
-export function encodeChat(model: LoadedModel, messages: readonly ChatMessage[]): number[] {
+export async function encodeChat(model: LoadedModel, messages: readonly ChatMessage[]): Promise<number[]> {
   const text = renderChat(model, messages);
-  return encodePrompt(model, text, { param: 'messages', addSpecialTokens: false });
+  return await encodePrompt(model, text, { param: 'messages', addSpecialTokens: false });
 }
 
 function renderChat(model: LoadedModel, messages: readonly ChatMessage[]): string {

@@ -11,8 +11,8 @@ export const chat: Endpoint<ChatBody> = {
   schema: chatSchema,
   refusals: refusedInChat,
   completions: ({ n }) => n,
-  prepare(body, model) {
-    const prompt = encodeChat(model, body.messages);
+  async prepare(body, model) {
+    const prompt = await encodeChat(model, body.messages);
     const maxTokens = body.max_completion_tokens ?? body.max_tokens ?? model.engine.limits.contextLength;
     const requests = Array.from(
       { length: body.n },

@@ -14,8 +14,9 @@ export const completions: Endpoint<CompletionBody> = {
   schema: completionSchema,
   refusals: refusedInCompletions,
   completions: ({ n, prompt }) => n * prompt.length,
-  prepare(body, model) {
-    const prompts = body.prompt.map((prompt) => promptOf(model, prompt));
+  async prepare(body, model) {
+    const prompts: Prompt[] = [];
+    for (const prompt of body.prompt) prompts.push(await promptOf(model, prompt));
     const requests = prompts.flatMap((prompt) =>
       Array.from(
         { length: body.n },
@@ -43,9 +44,9 @@ interface Prompt {
   text(): string;
 }
 
-function promptOf(model: LoadedModel, prompt: string | number[]): Prompt {
+async function promptOf(model: LoadedModel, prompt: string | number[]): Promise<Prompt> {
   if (typeof prompt === 'string') {
-    const tokens = encodePrompt(model, prompt, { param: 'prompt', addSpecialTokens: true });
+    const tokens = await encodePrompt(model, prompt, { param: 'prompt', addSpecialTokens: true });
     return { tokens, hasText: prompt !== '', text: () => prompt };
   }
   const { vocabularySize } = model.engine.limits;

@@ -16,7 +16,7 @@ export interface Endpoint<Body> {
   /** Completions that a valid body asks for. */
   completions(body: Body): number;
   /** From a valid body to what the engine and the answer need. @throws ApiError, PromptError */
-  prepare(body: Body, model: LoadedModel): Prepared;
+  prepare(body: Body, model: LoadedModel): Promise<Prepared>;
 }
 
 interface Prepared {
@@ -48,7 +48,7 @@ export function generation<Body extends CommonFields>(endpoint: Endpoint<Body>, 
     const controller = inFlight.begin(c.req.raw.signal, completions);
     try {
       const model = await unlessAborted(service.load(), controller.signal, inFlight.closing);
-      const { requests, prompts, shape } = endpoint.prepare(body, model);
+      const { requests, prompts, shape } = await endpoint.prepare(body, model);
       const includeUsage = body.stream_options?.include_usage ?? false;
       return await sendAnswer(c, {
         run: { service, model, controller },
