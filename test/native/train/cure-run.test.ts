@@ -1,12 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openCheckpoint } from '../../../compressor/checkpoint/open.ts';
+import { padHeads } from '../../../compressor/checkpoint/pad-heads.ts';
 import { plannedStudent, unfolded } from '../../../compressor/student/planned-student.ts';
 import type { Student } from '../../../compressor/student/student.ts';
 import { type CureOptions, settle } from '../../../compressor/train/cure-options.ts';
 import { CureRun } from '../../../compressor/train/cure-run.ts';
 import { TrainedWeights } from '../../../compressor/train/trained-weights.ts';
 import { golden, maxDifference, type PicoForm, picoFamilies, picoPath } from '../../fixtures/pico.ts';
+import { picoArchitecture, randomCheckpoint } from '../../fixtures/random-checkpoint.ts';
 import { waves } from './waves.ts';
 
 interface Golden {
@@ -134,5 +136,28 @@ describe('a step of the cure', () => {
     expect(await trained.matrix(1, 'down')).toBe(weights.blocks[1]!.matrices.down);
     expect(await trained.tensor('norm').read()).toEqual(weights.finalNorm);
     expect(trained.unchanged(0)).toBeUndefined();
+  });
+
+  it('leaves the zeros that pad heads as they are', async () => {
+    const inverseFrequencies = Array.from({ length: 5 }, (_, i) => 10000 ** (-i / 5));
+    const odd = { headSize: 10, attentionScale: 0.3, rotaries: [{ inverseFrequencies, magnitude: 1 }] };
+    const checkpoint = padHeads(randomCheckpoint({ ...picoArchitecture, ...odd }));
+    const student = plannedStudent(checkpoint, { layers: [{ source: 0, block: 0 }], weights: 'first' });
+    const weights = await TrainedWeights.read(student, 'all');
+    const settings = settle({ data: [], folder: '', tokens: 1000, length: 16, tokensPerStep: 16 }, 128);
+    const run = await CureRun.open(checkpoint, weights, settings, false);
+    onTestFinished(() => run[Symbol.dispose]());
+    const tokens = Int32Array.from({ length: 16 }, (_, t) => (t * 29) % 96);
+    const { qkv, output } = (await student.block(0)).matrices;
+    for (const rate of [0.01, 0.01]) await run.step([{ tokens, targets: tokens.toReversed() }], rate);
+    for (const [before, after] of [
+      [qkv, weights.blocks[0]!.matrices.qkv],
+      [output, weights.blocks[0]!.matrices.output],
+    ] as const) {
+      const zeros = [...before.keys()].filter((i) => before[i] === 0);
+      expect(zeros.length / before.length).toBeCloseTo(6 / 16, 1);
+      expect(zeros.filter((i) => after[i] !== 0)).toEqual([]);
+      expect(after).not.toEqual(before);
+    }
   });
 });
