@@ -1,4 +1,4 @@
-import { GraphBuilder } from '../onnx/graph.ts';
+import { GraphBuilder, type NodeOptions } from '../onnx/graph.ts';
 
 /** Logits of some pieces of the vocabulary, and their log-sum-exp: hidden [tokens, width], head rows [rows, width]. */
 export function logitsGraph(width: number): Uint8Array {
@@ -26,13 +26,13 @@ export function logitsGraph(width: number): Uint8Array {
 export function logitGradientGraph(hasTeacher: boolean): Uint8Array {
   const g = new GraphBuilder();
   const tile = ['tokens', 'rows'];
-  const probabilities = (side: string) => {
+  const probabilities = (side: string, options: NodeOptions = {}) => {
     const logits = g.input(`${side}.logits`, 'float32', tile);
     const shift = g.input(`${side}.shift`, 'float32', ['tokens', 1]);
-    return { logits, scaled: g.node('Exp', [g.node('Sub', [logits, shift])]) };
+    return { logits, scaled: g.node('Exp', [g.node('Sub', [logits, shift])], options) };
   };
-  const student = probabilities('student');
   if (hasTeacher) {
+    const student = probabilities('student');
     const teacher = probabilities('teacher');
     g.node('Sub', [student.scaled, teacher.scaled], { outputs: ['gradient'] });
     const difference = g.node('Sub', [teacher.logits, student.logits]);
@@ -43,7 +43,7 @@ export function logitGradientGraph(hasTeacher: boolean): Uint8Array {
     });
     g.output('divergence', 'float32', ['tokens']);
   } else {
-    g.node('Identity', [student.scaled], { outputs: ['gradient'] });
+    probabilities('student', { outputs: ['gradient'] });
   }
   g.output('gradient', 'float32', tile);
   return g.build('logit-gradient');
