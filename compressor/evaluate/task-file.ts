@@ -1,5 +1,4 @@
 import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
 import { InvalidDataError, UsageError } from '../../artifact/errors.ts';
 
 /** A question with answers to choose from. */
@@ -34,9 +33,10 @@ export async function readTask(path: string, limit = Infinity): Promise<Task> {
   const choice: ChoiceItem[] = [];
   const continuation: ContinuationItem[] = [];
   let number = 0;
-  for await (const line of linesOf(path)) {
+  for await (const raw of linesOf(path)) {
     number++;
-    if (line.trim() === '') continue;
+    const line = raw.trim(); // a byte order mark, too
+    if (line === '') continue;
     if (choice.length + continuation.length >= limit) break;
     const where = `${path}, line ${number}`;
     const fields = objectOf(line, where);
@@ -54,15 +54,19 @@ export async function readTask(path: string, limit = Infinity): Promise<Task> {
   throw new InvalidDataError(`${path} holds no items: one JSON object a line is expected.`);
 }
 
+/** By line feeds alone: readline takes U+2028 for the end of a line as well, which may stand in JSON. */
 async function* linesOf(path: string): AsyncGenerator<string> {
-  const input = createReadStream(path, 'utf8');
+  let rest = '';
   try {
-    yield* createInterface({ input, crlfDelay: Infinity });
+    for await (const chunk of createReadStream(path, 'utf8')) {
+      const lines = (rest + chunk).split('\n');
+      rest = lines.pop()!;
+      yield* lines;
+    }
   } catch (cause) {
     throw new UsageError(`No task could be read from ${path}.`, { cause });
-  } finally {
-    input.destroy();
   }
+  yield rest;
 }
 
 type Fields = Record<string, unknown>;
