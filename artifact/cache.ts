@@ -1,6 +1,8 @@
 import { mkdir, readdir, rm, statfs } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { noteUse, shrinkCache } from './cache-limit.ts';
+import { markInUse } from './cache-use.ts';
 import { mapConcurrently } from './concurrency.ts';
 import { FoldgateError, InvalidDataError } from './errors.ts';
 import { withFileLock } from './file-lock.ts';
@@ -28,6 +30,11 @@ export interface LocalModel {
 export interface FetchOptions extends TransferOptions {
   /** @default $FOLDGATE_CACHE, else the user's cache folder (XDG) / foldgate */
   cacheFolder?: string | undefined;
+  /**
+   * Bytes that the cache's blobs may take: others' make room, the least recently used first, unless a living
+   * process works with them. The model itself comes in, whatever it takes. @default no limit
+   */
+  cacheBytes?: number | undefined;
 }
 
 /** In this process, two calls that want the same blob share one download. */
@@ -48,14 +55,26 @@ export async function fetchModel(
   const blobs = blobsOf(manifest);
   if (store.localPath(blobKey(manifest.graph.sha256)) !== undefined) return await inPlace(store, manifest);
 
-  const folder = join(options.cacheFolder ?? defaultCacheFolder(), 'blobs');
+  const cacheFolder = options.cacheFolder ?? defaultCacheFolder();
+  const folder = join(cacheFolder, 'blobs');
   const pathOf = (sha256: string) => join(folder, sha256);
   await mkdir(folder, { recursive: true });
   await removeAbandoned(folder);
+  // Before any of them is looked for: from here on, no other process removes them.
+  await markInUse(
+    cacheFolder,
+    blobs.map((blob) => blob.sha256),
+  );
   const missing: Blob[] = [];
   for (const blob of blobs) {
-    if (await isThere(pathOf(blob.sha256), blob)) options.onProgress?.(blob.bytes);
-    else missing.push(blob);
+    if (await isThere(pathOf(blob.sha256), blob)) {
+      await noteUse(pathOf(blob.sha256));
+      options.onProgress?.(blob.bytes);
+    } else missing.push(blob);
+  }
+  if (options.cacheBytes !== undefined) {
+    const needed = missing.reduce((sum, blob) => sum + blob.bytes, 0);
+    await shrinkCache(cacheFolder, options.cacheBytes - needed);
   }
   await checkSpace(folder, missing);
   const fetch = (blob: Blob, signal: AbortSignal) =>

@@ -71,7 +71,8 @@ async function isStale(path: string): Promise<boolean> {
   }
 }
 
-function isAlive(pid: number): boolean {
+/** Whether this machine has such a process. */
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

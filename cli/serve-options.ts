@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { UsageError } from '../artifact/errors.ts';
+import { parseBytes } from './bytes.ts';
 import { parseCount, parseInteger } from './fold-options.ts';
 
 /** Options of every command that runs a folded model. */
@@ -7,6 +8,7 @@ export interface EngineFlags {
   threads?: number;
   spinning: boolean;
   cache?: string;
+  cacheSize?: number;
 }
 
 /** Options of every command that serves one. */
@@ -21,7 +23,12 @@ export function addEngineOptions(command: Command): Command {
   return command
     .option('--threads <count>', 'threads of the model (default: the cores there are)', parseCount)
     .option('--no-spinning', 'let idle threads sleep: slower, but leaves the cores to others')
-    .option('--cache <folder>', 'where blobs are kept (default: $FOLDGATE_CACHE, else ~/.cache/foldgate)');
+    .option('--cache <folder>', 'where blobs are kept (default: $FOLDGATE_CACHE, else ~/.cache/foldgate)')
+    .option(
+      '--cache-size <bytes>',
+      'of those kept, remove the least recently used beyond this: 500MB, 10GB (default: no limit)',
+      parseBytes,
+    );
 }
 
 /** All but the port, whose default differs. */
@@ -38,8 +45,8 @@ export function addListenOptions(command: Command): Command {
 }
 
 /** What the engine takes of the flags, and where blobs are kept. */
-export function engineOptions({ threads, spinning, cache }: EngineFlags) {
-  return { ...(threads && { threads }), spinning, cacheFolder: cache };
+export function engineOptions({ threads, spinning, cache, cacheSize }: EngineFlags) {
+  return { ...(threads && { threads }), spinning, cacheFolder: cache, cacheBytes: cacheSize };
 }
 
 export function parsePort(text: string): number {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { cacheCommand } from './cache.ts';
 import { copyCommand } from './copy.ts';
 import { evalCommand } from './eval.ts';
 import { foldCommand } from './fold.ts';
@@ -27,6 +28,7 @@ export function commands(): Command[] {
     copyCommand(),
     removeCommand(),
     gcCommand(),
+    cacheCommand(),
     serveCommand(),
     runCommand(),
   ];

@@ -13,6 +13,8 @@ import type { LoadedModel } from './loaded-model.ts';
 export interface LoadOptions extends Partial<Omit<EngineOptions, 'graphPath' | 'manifest'>> {
   /** @default $FOLDGATE_CACHE, else the user's cache folder */
   cacheFolder?: string | undefined;
+  /** Bytes that the cache's blobs may take. @default no limit */
+  cacheBytes?: number | undefined;
   signal?: AbortSignal | undefined;
   /** Bytes of blobs that are on this machine, of how many. */
   onProgress?: (done: number, total: number) => void;
@@ -24,10 +26,11 @@ export interface LoadOptions extends Partial<Omit<EngineOptions, 'graphPath' | '
  * @throws NotFoundError, InvalidDataError from the store; EngineError where the graph does not open.
  */
 export async function loadModel(store: Store, name: string, options: LoadOptions = {}): Promise<LoadedModel> {
-  const { cacheFolder, signal, onProgress, ...engineOptions } = options;
+  const { cacheFolder, cacheBytes, signal, onProgress, ...engineOptions } = options;
   const { manifest, digest } = await readManifest(store, name, { signal });
   const local = await fetchModel(store, manifest, {
     cacheFolder,
+    cacheBytes,
     signal,
     onProgress: counted(manifest, onProgress),
   });
