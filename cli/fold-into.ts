@@ -26,6 +26,7 @@ export async function foldInto(
   const { bytesOf } = await import('../artifact/manifest.ts');
   const { openCheckpoint } = await import('../compressor/checkpoint/open.ts');
   const { fold, publishingStep } = await import('../compressor/fold.ts');
+  const { fitsCodes } = await import('../compressor/quantize/precision.ts');
   const { planTable } = await import('./plan-table.ts');
   const show = progress();
   const sending = byteProgress();
@@ -51,6 +52,7 @@ export async function foldInto(
       version: packageJson.version,
       options: { ...options, ...recordedCure(cure), plan },
       fit: texts.fit,
+      ...(fitsCodes(plan.quantize) && texts.calibrate && { calibrate: texts.calibrate() }),
       ...(cure && { cure }),
       ...(quality && { quality: texts.quality }),
       onProgress(step, done, total) {

@@ -21,6 +21,7 @@ export interface FoldFlags {
   weights: SharedWeights;
   keep: number[];
   quantize: string;
+  calibrate: 'gptq' | 'none';
   calibration?: string;
   calibrationTokens: number;
 }
@@ -61,9 +62,18 @@ export function addFoldOptions(command: Command): Command {
         'int4:128,down=int8,embedding=none (kinds: qkv, output, gate, up, down, embedding)',
       'int4',
     )
+    .addOption(
+      new Option(
+        '--calibrate <how>',
+        'int4 matrices: fitted to what flows through them on the calibration text, or rounded to nearest',
+      )
+        .choices(['gptq', 'none'])
+        .default('gptq'),
+    )
     .option(
       '--calibration <file>',
-      'text that layers are ranked and quality is measured on (default: that of --data, else a built-in one)',
+      'text that layers are ranked, int4 is fitted and quality is measured on (default: that of --data, else ' +
+        'a built-in one)',
     )
     .option('--calibration-tokens <count>', 'tokens of it to use', parseCount, 2048);
 }
@@ -118,6 +128,7 @@ export function recordedOptions(flags: FoldFlags): Record<string, unknown> {
     ...Object.fromEntries(
       names.filter((name) => flags[name] !== undefined).map((name) => [name, flags[name]]),
     ),
+    ...(flags.calibrate === 'none' && { calibrate: flags.calibrate }),
     ...(flags.calibration !== undefined && { calibration: basename(flags.calibration) }),
     calibrationTokens: flags.calibrationTokens,
   };
@@ -129,12 +140,17 @@ const calibrationWindow = 256;
 /** Tokens that patches are fitted on: fewer, and the map learns the text. */
 const fitTokens = 12_288;
 
+/** Tokens that int4 is fitted to, where the text has them. */
+const quantizeTokens = 8192;
+
 /** The texts that a fold looks at, cut into windows. */
 export interface CalibrationTexts {
   /** Layers are ranked on it. */
   text: TextWindows;
   /** Patches are fitted on it. */
   fit: TextWindows;
+  /** Cuts the windows that int4 is fitted to, where it is to be. */
+  calibrate?: () => Int32Array[];
   /** Each step's quality is measured on it, so nothing else should see it. */
   quality: { text: TextWindows; description: string };
 }
@@ -142,7 +158,7 @@ export interface CalibrationTexts {
 /** The file of --calibration, else training data and its held-out part, else a built-in text. */
 export async function calibrationTexts(
   checkpoint: Checkpoint,
-  flags: Pick<FoldFlags, 'calibration' | 'calibrationTokens' | 'patch'> & { data?: string[] },
+  flags: Pick<FoldFlags, 'calibration' | 'calibrationTokens' | 'calibrate' | 'patch'> & { data?: string[] },
 ): Promise<CalibrationTexts> {
   const { cutWindows } = await import('../compressor/evaluate/windows.ts');
   const tokenizer = parseTokenizer(await checkpoint.tokenizerFiles(), checkpoint.name);
@@ -150,8 +166,17 @@ export async function calibrationTexts(
   const cut = (content: string, tokens: number) => cutWindows(tokenizer, content, window, tokens);
   const { content, unseen, description } = await calibrationContent(flags);
   const text = cut(content, flags.calibrationTokens);
+  const calibrate = () => {
+    if (unseen !== undefined) return cut(content, quantizeTokens).windows;
+    // What quality is measured on stays out of the fit, where enough of the text is left.
+    const { windows } = cut(content, flags.calibrationTokens + quantizeTokens);
+    const others = windows.slice(text.windows.length);
+    const enough = others.length >= Math.min(text.windows.length, quantizeTokens / window);
+    return enough ? others : cut(content, quantizeTokens).windows;
+  };
   return {
     text,
+    ...(flags.calibrate === 'gptq' && { calibrate }),
     fit: flags.patch === 'none' ? text : cut(content, fitTokens),
     quality: {
       text: unseen === undefined ? text : cut(unseen, flags.calibrationTokens),

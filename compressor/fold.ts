@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { withResource } from '../artifact/dispose.ts';
 import { InvalidDataError } from '../artifact/errors.ts';
 import { bytesOf, type Manifest, type MatrixKind, type Precision } from '../artifact/manifest.ts';
 import { publish } from '../artifact/models/publish.ts';
@@ -7,11 +9,16 @@ import { fingerprint } from './checkpoint/fingerprint.ts';
 import { evaluateFolded } from './evaluate/folded.ts';
 import { evaluateStudent } from './evaluate/student.ts';
 import type { Quality, TextWindows } from './evaluate/windows.ts';
-import { exportModel } from './export/export.ts';
+import { blockStep, exportModel } from './export/export.ts';
+import { readCodes } from './export/read-codes.ts';
 import { WorkFolder } from './export/work-folder.ts';
+import { blockMatrices } from './graph/layer.ts';
 import { type FoldPlan, groupsOf } from './plan/plan.ts';
-import { parsePrecision, resolvePrecision } from './quantize/precision.ts';
+import { type BlockQuantizer, NearestQuantizer, type PrecisionOf } from './quantize/block-quantizer.ts';
+import { CalibratedQuantizer } from './quantize/calibrate.ts';
+import { calibratedBits, parsePrecision, resolvePrecision } from './quantize/precision.ts';
 import { type MakeStudentOptions, makeStudent, type Stage, studentIdentity } from './student/make-student.ts';
+import type { Student } from './student/student.ts';
 import { mixtureOf } from './weights/mixture.ts';
 
 /** The step whose progress is told in bytes. */
@@ -29,6 +36,8 @@ export interface FoldOptions {
   options: Record<string, unknown>;
   /** What patches are fitted on, where the plan has any. */
   fit?: TextWindows;
+  /** Windows that int4 matrices are fitted to. @default none: they are rounded to nearest */
+  calibrate?: Int32Array[];
   /** Distillation after removing and sharing. @default none */
   cure?: NonNullable<MakeStudentOptions['cure']>;
   /** Measures what each step costs in perplexity; left out where absent. */
@@ -55,6 +64,7 @@ export async function fold(options: FoldOptions): Promise<FoldResult> {
   // What the written blobs depend on; how the layers were ranked, say, is not among it.
   const mixtures = groupsOf(plan).map((group) => mixtureOf(group, plan.weights, plan.scores));
   const { version, workFolder } = options;
+  const windows = isCalibrated(precision) ? options.calibrate : undefined;
   const identity = [
     version,
     await fingerprint(checkpoint),
@@ -62,39 +72,47 @@ export async function fold(options: FoldOptions): Promise<FoldResult> {
     mixtures,
     precision,
     await studentIdentity(options),
+    digestOf(windows),
   ];
   const onWait = () =>
     options.onNotice?.('Another process is folding the same. Waiting until it has published its result.');
   const how = { onWait, ...(signal && { signal }) };
-  return WorkFolder.use(workFolder, identity, (work) => foldIn(work, precision, options), how);
+  return WorkFolder.use(workFolder, identity, (work) => foldIn(work, precision, windows, options), how);
 }
 
 async function foldIn(
   work: WorkFolder,
   precision: Record<MatrixKind, Precision>,
+  calibrate: Int32Array[] | undefined,
   options: FoldOptions,
 ): Promise<FoldResult> {
   const { checkpoint, plan, store, name, signal } = options;
   const resumedSteps = work.resumedSteps;
   const report = (step: string) => (done: number, total: number) => options.onProgress?.(step, done, total);
   const steps = await makeStudent({ ...options, workFolder: work.path });
-  const { manifest, files } = await exportModel({
-    checkpoint,
-    student: steps.at(-1)!.student,
-    plan,
-    precision,
-    name,
-    work,
-    folding: {
-      method: plan.method,
-      version: options.version,
-      checkpoint: checkpoint.name,
-      createdAt: new Date().toISOString(),
-      options: options.options,
-    },
-    onProgress: report('Folding'),
-    ...(signal && { signal }),
-  });
+  const { student } = steps.at(-1)!;
+  const { manifest, files } = await withResource(
+    blockQuantizer(student, precision, calibrate, work, options),
+    (quantizer) =>
+      exportModel({
+        checkpoint,
+        student,
+        plan,
+        precision,
+        name,
+        work,
+        quantizer,
+        folding: {
+          method: plan.method,
+          version: options.version,
+          checkpoint: checkpoint.name,
+          createdAt: new Date().toISOString(),
+          options: options.options,
+        },
+        onProgress: report('Folding'),
+        ...(signal && { signal }),
+      }),
+  );
   const quality: FoldResult['quality'] = [];
   if (options.quality) {
     const { text, description } = options.quality;
@@ -128,6 +146,35 @@ async function foldIn(
   });
   await work.remove();
   return { manifest, version, quality, resumedSteps };
+}
+
+function blockQuantizer(
+  student: Student,
+  precision: Record<MatrixKind, Precision>,
+  windows: Int32Array[] | undefined,
+  work: WorkFolder,
+  { checkpoint, signal }: FoldOptions,
+): BlockQuantizer {
+  const precisionOf: PrecisionOf = (_, matrix) => precision[matrix];
+  const nearest = new NearestQuantizer(checkpoint, student, precisionOf);
+  if (!windows) return nearest;
+  const written = async (block: number) => {
+    const blob = await work.find(blockStep(block));
+    return blob && readCodes(work.path, blob);
+  };
+  const how = { student, windows, precision: precisionOf, nearest, written };
+  return new CalibratedQuantizer({ ...how, ...(signal && { signal }) });
+}
+
+function digestOf(windows: Int32Array[] | undefined): string | undefined {
+  if (!windows) return undefined;
+  const hash = createHash('sha256');
+  for (const window of windows) hash.update(window);
+  return hash.digest('hex');
+}
+
+function isCalibrated(precision: Record<MatrixKind, Precision>): boolean {
+  return blockMatrices.some((matrix) => precision[matrix].bits === calibratedBits);
 }
 
 /** A model that computes no numbers would fail later, where nobody could tell why. */

@@ -12,6 +12,7 @@ import { dequantize } from './blocks.ts';
 import { feedbackOf } from './feedback.ts';
 import { Gptq } from './gptq.ts';
 import { Hessian } from './hessian.ts';
+import { calibratedBits } from './precision.ts';
 
 export interface CalibrateOptions {
   student: Student;
@@ -30,9 +31,6 @@ export interface CalibrateOptions {
 }
 
 type Input = (typeof distinctInputs)[number];
-
-/** The errors of int8 are too small for it to matter which inputs they meet. */
-const calibratedBits = 4;
 
 /**
  * Fits a student's int4 matrices to what flows through them (GPTQ), in one pass through the model: the

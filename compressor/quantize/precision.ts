@@ -1,11 +1,14 @@
 import { UsageError } from '../../artifact/errors.ts';
 import { type MatrixKind, matrixKinds, type Precision } from '../../artifact/manifest.ts';
 import type { Checkpoint, CheckpointTensor } from '../checkpoint/checkpoint.ts';
-import { matrixShape } from '../graph/layer.ts';
+import { blockMatrices, matrixShape } from '../graph/layer.ts';
 import { type FoldPlan, groupsOf } from '../plan/plan.ts';
 import { partsOf } from '../weights/block.ts';
 import { mixtureOf } from '../weights/mixture.ts';
 import { ownForm } from './own-form.ts';
+
+/** The errors of int8 are too small for it to matter which inputs they meet. */
+export const calibratedBits = 4;
 
 /** What the user asked for; `blockSize` is left open where it is not fixed. */
 export type PrecisionRequest = Record<MatrixKind, { bits: 4 | 8 | 32; blockSize?: 32 | 64 | 128 }>;
@@ -43,6 +46,12 @@ function parseForm(form: string, text: string): PrecisionRequest[MatrixKind] {
   }
   const bits = bitsOf[name as keyof typeof bitsOf];
   return { bits, ...(size !== undefined && { blockSize: Number(size) as 32 | 64 | 128 }) };
+}
+
+/** Whether calibration has a say in any of the matrices. */
+export function fitsCodes(quantize: string): boolean {
+  const request = parsePrecision(quantize);
+  return blockMatrices.some((matrix) => request[matrix].bits === calibratedBits);
 }
 
 /**

@@ -20,6 +20,7 @@ describe('the options of a fold', () => {
       weights: 'first',
       keep: [0, -1],
       quantize: 'int4',
+      calibrate: 'gptq',
       calibrationTokens: 2048,
     });
   });
@@ -53,6 +54,7 @@ describe('the options of a fold', () => {
     ['--share', 'x'],
     ['--rank', 'random'],
     ['--weights', 'best'],
+    ['--calibrate', 'awq'],
     ['--keep', '1,two'],
     ['--keep', '1,,2'],
     ['--calibration-tokens', '0'],
