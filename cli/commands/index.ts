@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { cacheCommand } from './cache.ts';
+import { compareCommand } from './compare.ts';
 import { copyCommand } from './copy.ts';
 import { evalCommand } from './eval.ts';
 import { foldCommand } from './fold.ts';
@@ -22,6 +23,7 @@ export function commands(): Command[] {
     planCommand(),
     foldCommand(),
     evalCommand(),
+    compareCommand(),
     listCommand(),
     inspectCommand(),
     verifyCommand(),

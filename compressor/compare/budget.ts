@@ -1,0 +1,48 @@
+import { UsageError } from '../../artifact/errors.ts';
+import type { Architecture } from '../checkpoint/architecture.ts';
+import { cutsOf } from '../patch/cuts.ts';
+import { type FoldPlan, groupsOf } from '../plan/plan.ts';
+import { blockParameters } from '../weights/block.ts';
+
+/** Parameters of distinct blocks, and of patches, which are stored in the place of others. */
+export function distinctBlockParameters(a: Architecture, plan: Pick<FoldPlan, 'layers' | 'patch'>): number {
+  const stored = { ...a, headSize: a.storedHeadSize ?? a.headSize };
+  const patches = plan.patch === 'linear' ? cutsOf(plan.layers, a.layers.length).length : 0;
+  return groupsOf(plan).length * blockParameters(stored) + patches * (a.width * a.width + a.width);
+}
+
+/** Share of the checkpoint's block parameters that a plan saves. */
+export function savedShare(a: Architecture, plan: Pick<FoldPlan, 'layers' | 'patch'>): number {
+  const stored = { ...a, headSize: a.storedHeadSize ?? a.headSize };
+  return 1 - distinctBlockParameters(a, plan) / (a.layers.length * blockParameters(stored));
+}
+
+/**
+ * Makes the plan whose saving is nearest to the budget. Patches count: where they take up half a layer or
+ * more, one layer more goes.
+ * @param planFor makes a plan without so many layers
+ * @throws UsageError for a budget of less than half a layer, or beyond what may go
+ */
+export async function nearestPlan<P extends { plan: Pick<FoldPlan, 'layers' | 'patch'> }>(
+  a: Architecture,
+  budget: number,
+  removable: number,
+  planFor: (removed: number) => Promise<P>,
+): Promise<P> {
+  const layers = a.layers.length;
+  const least = Math.round(budget * layers);
+  if (!(budget > 0 && budget < 1))
+    throw new UsageError(`A budget is a share between 0 and 1, not ${budget}.`);
+  if (least < 1)
+    throw new UsageError(`A budget of ${budget} is less than half of one of ${layers} layers: save more.`);
+  if (least > removable) {
+    throw new UsageError(
+      `A budget of ${budget} takes ${least} of ${layers} layers, and only ${removable} may go: save less.`,
+    );
+  }
+  const first = await planFor(least);
+  const missing = budget - savedShare(a, first.plan);
+  if (missing <= 0.5 / layers || least + 1 > removable) return first;
+  const second = await planFor(least + 1);
+  return Math.abs(budget - savedShare(a, second.plan)) < missing ? second : first;
+}

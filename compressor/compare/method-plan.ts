@@ -1,0 +1,55 @@
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { EvaluateOptions } from '../evaluate/student.ts';
+import type { TextWindows } from '../evaluate/windows.ts';
+import type { GateStep } from '../gates/train-gates.ts';
+import type { FoldMethod } from '../methods/method.ts';
+import { makePlan } from '../plan/make-plan.ts';
+import type { FoldPlan } from '../plan/plan.ts';
+import { rankers } from '../rank/index.ts';
+import { nearestPlan } from './budget.ts';
+
+export interface MethodPlan {
+  plan: FoldPlan;
+  /** Where gates ranked the layers. */
+  gates?: GateStep[];
+}
+
+/** The first and the last layer stay: all that is known says that they matter most. */
+const keptLayers = [0, -1];
+
+/** The plan by which a method saves about so much of the distinct block parameters. */
+export async function methodPlan(
+  checkpoint: Checkpoint,
+  method: FoldMethod,
+  budget: number,
+  quantize: string,
+  text: TextWindows,
+  options: EvaluateOptions,
+): Promise<MethodPlan> {
+  const { architecture, name } = checkpoint;
+  const layers = architecture.layers.length;
+  const keep = keptLayers.map((layer) => (layer + layers) % layers);
+  return nearestPlan(architecture, budget, layers - new Set(keep).size, async (removed) => {
+    const { scores, gates } = await rankers[method.rank]!(checkpoint, text, {
+      remove: removed,
+      keep,
+      ...options,
+    });
+    const plan = makePlan(
+      { name, layers },
+      { method: method.rank, scores },
+      { remove: removed / layers, share: 1, weights: 'first', quantize, patch: method.patch, keep },
+    );
+    return { plan, ...(gates && { gates }) };
+  });
+}
+
+/** The plan that folds nothing. */
+export function wholePlan({ architecture, name }: Checkpoint, quantize: string): FoldPlan {
+  const layers = architecture.layers.length;
+  return makePlan(
+    { name, layers },
+    { method: 'none' },
+    { remove: 0, share: 1, weights: 'first', quantize, keep: [] },
+  );
+}
