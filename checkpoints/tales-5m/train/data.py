@@ -9,6 +9,8 @@ import random
 import re
 from pathlib import Path
 
+import numpy as np
+
 END = "<|endoftext|>"
 
 # The validation excerpt holds a few quotes that were decoded with the wrong
@@ -73,6 +75,21 @@ def heldout_documents(data_dir, heldout_bytes):
     start = text.index("\n\nOnce upon a time")
     parts = re.split(r"\n\n(?=Once upon a time|Once there)", text[start + 2 :])
     return [blank_lines(p) for p in parts]
+
+
+def token_batches(encoded, tokens, rng: random.Random):
+    """Endless batches of packed tokens, as inputs and targets: the second are
+    the first moved on by one. The stories are reshuffled every pass."""
+    stream = token_stream(encoded, rng)
+    buffer = np.zeros(0, dtype=np.int64)
+    while True:
+        parts, have = [buffer], len(buffer)
+        while have < tokens + 1:
+            parts.append(next(stream))
+            have += len(parts[-1])
+        buffer = np.concatenate(parts)
+        yield buffer[:tokens], buffer[1 : tokens + 1]
+        buffer = buffer[tokens:].copy()
 
 
 def token_stream(encoded, rng: random.Random):
