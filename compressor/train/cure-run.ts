@@ -77,7 +77,6 @@ export class CureRun implements Disposable {
     this.#tail = [...weights.layers.entries()]
       .slice(Math.max(0, weights.layers.length - tailLayers))
       .map(([index, { source }]) => ({ index, source }));
-    if (tailLayers === 0) this.#tail = [];
   }
 
   /** @param batches of one step */

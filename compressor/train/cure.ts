@@ -2,11 +2,11 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { withResource } from '../../artifact/dispose.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import { betweenSteps } from '../forward/between-steps.ts';
 import type { Student } from '../student/student.ts';
-import { type CureOptions, type CureSettings, settle, stepsOf } from './cure-options.ts';
-import type { HeldOut, StepReport } from './cure-report.ts';
-import { CureRun, type Exam } from './cure-run.ts';
+import { CureCycle } from './cure-cycle.ts';
+import { type CureOptions, type CureSettings, settle } from './cure-options.ts';
+import type { HeldOut } from './cure-report.ts';
+import { CureRun } from './cure-run.ts';
 import { CureState } from './cure-state.ts';
 import { readDocuments } from './data/documents.ts';
 import { DocumentEncoder } from './data/encoder.ts';
@@ -14,7 +14,6 @@ import { digestOfAll, splitDocuments } from './data/order.ts';
 import { type Batch, PackedSequences } from './data/packed.ts';
 import { checkMemory, planMemory } from './memory.ts';
 import { Metrics } from './metrics.ts';
-import { learningRate } from './schedule.ts';
 import { TrainedWeights } from './trained-weights.ts';
 
 export interface Cured {
@@ -62,7 +61,7 @@ export async function cure(checkpoint: Checkpoint, student: Student, options: Cu
       new PackedSequences(split.heldOut, encoder, { seed: 0, length }),
       settings,
     );
-    const cycle = new Cycle({ run, settings, state, sequences, heldOut, metrics, options });
+    const cycle = new CureCycle({ run, settings, state, sequences, heldOut, metrics, options });
     const measured = await cycle.run();
     return {
       student: weights.asStudent(),
@@ -88,104 +87,4 @@ function heldOutBatches(sequences: PackedSequences, { batch, length, heldOutToke
     batches.push(sequences.next(batch));
   }
   return batches;
-}
-
-interface Parts {
-  run: CureRun;
-  settings: CureSettings;
-  state: CureState;
-  sequences: PackedSequences;
-  heldOut: Batch[];
-  metrics: Metrics;
-  options: CureOptions;
-}
-
-/** Steps, measurements and saves in their turn. */
-class Cycle {
-  readonly #parts: Parts;
-  #savedAt = performance.now();
-  /** Of the held-out batches, once they are measured on. */
-  #exam: Exam | undefined;
-
-  constructor(parts: Parts) {
-    this.#parts = parts;
-  }
-
-  async run(): Promise<{ before: HeldOut; after: HeldOut }> {
-    const { run, state, settings, options } = this.#parts;
-    const steps = stepsOf(settings);
-    const firstStep = run.optimizer.steps;
-    const startedAt = performance.now();
-    try {
-      for (;;) {
-        if (this.#isTimeToMeasure(steps)) await this.#measure();
-        if (run.optimizer.steps >= steps) break;
-        await betweenSteps(options.signal);
-        await this.#step(steps, firstStep, startedAt);
-        const seconds = (performance.now() - this.#savedAt) / 1000;
-        if (seconds >= (options.saveEverySeconds ?? 180)) await this.#save();
-      }
-    } catch (error) {
-      // What was broken off changed neither weights nor state.
-      if (options.signal?.aborted) await this.#save();
-      throw error;
-    }
-    await this.#save();
-    return { before: state.measured[0]!, after: state.measured.at(-1)! };
-  }
-
-  async #step(steps: number, firstStep: number, startedAt: number): Promise<void> {
-    const { run, state, sequences, settings, metrics, options } = this.#parts;
-    const { batch, length, tokensPerStep, learningRate: peak, warmupSteps: warmup, floor } = settings;
-    const count = tokensPerStep / length / batch;
-    const batches = Array.from({ length: count }, () => sequences.next(batch));
-    const rate = learningRate({ peak, steps, warmup, floor }, run.optimizer.steps);
-    const losses = await run.step(batches, rate, options.signal);
-    state.position = sequences.position;
-    const step = run.optimizer.steps;
-    const secondsPerStep = (performance.now() - startedAt) / 1000 / (step - firstStep);
-    const report: StepReport = {
-      step,
-      steps,
-      tokens: step * tokensPerStep,
-      ...losses,
-      learningRate: rate,
-      tokensPerSecond: tokensPerStep / secondsPerStep,
-      secondsLeft: secondsPerStep * (steps - step),
-    };
-    await metrics.add(report);
-    options.onStep?.(report);
-  }
-
-  #isTimeToMeasure(steps: number): boolean {
-    const { run, state, settings } = this.#parts;
-    const { tokensPerStep, evaluateEvery } = settings;
-    const step = run.optimizer.steps;
-    if (state.measured.at(-1)?.step === step) return false;
-    const times = (after: number) => Math.floor((after * tokensPerStep) / evaluateEvery);
-    return step === 0 || step === steps || times(step) > times(step - 1);
-  }
-
-  async #measure(): Promise<void> {
-    const { run, state, settings, heldOut, metrics, options } = this.#parts;
-    const step = run.optimizer.steps;
-    this.#exam ??= await run.prepare(heldOut, options.signal);
-    const { crossEntropy, divergence } = await run.examine(this.#exam, options.signal);
-    const measured: HeldOut = {
-      step,
-      tokens: step * settings.tokensPerStep,
-      perplexity: Math.exp(crossEntropy),
-      teacherPerplexity: Math.exp(this.#exam.teacherLoss),
-      divergence,
-      measured: heldOut.reduce((sum, { targets }) => sum + targets.length, 0),
-    };
-    state.measured.push(measured);
-    await metrics.add({ heldOut: true, ...measured });
-    options.onHeldOut?.(measured);
-  }
-
-  async #save(): Promise<void> {
-    await this.#parts.state.save();
-    this.#savedAt = performance.now();
-  }
 }
