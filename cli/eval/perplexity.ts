@@ -1,5 +1,5 @@
 import { UsageError } from '../../artifact/errors.ts';
-import type { EvaluatedModel } from '../../compressor/evaluate/evaluated-model.ts';
+import { checkFinite, type EvaluatedModel } from '../../compressor/evaluate/evaluated-model.ts';
 import type { Quality, TextWindows } from '../../compressor/evaluate/windows.ts';
 import { readText } from '../fold-options.ts';
 import type { Measurement } from './measurement.ts';
@@ -31,6 +31,7 @@ export async function perplexity(flags: PerplexityFlags): Promise<Measurement> {
       onProgress: (done, total) => show.update('Evaluating', done, total),
       signal,
     });
+    checkFinite(quality.perplexity, model);
     return flags.json ? asJson(quality, length, protocol) : inWords(quality, length, protocol);
   };
 }

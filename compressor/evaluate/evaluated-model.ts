@@ -1,3 +1,4 @@
+import { InvalidDataError } from '../../artifact/errors.ts';
 import type { Tokenizer } from '../../artifact/tokenizer.ts';
 import type { EvaluateOptions } from './student.ts';
 import type { Quality, TextWindows } from './windows.ts';
@@ -26,7 +27,10 @@ export interface EvaluatedModel {
   /** Tokens it can see at once. */
   readonly contextLength: number;
   evaluate(text: TextWindows, options?: EvaluateOptions): Promise<Quality>;
-  /** @returns one prediction a sequence, in order */
+  /**
+   * @returns one prediction a sequence, in order
+   * @throws InvalidDataError where the model computes no numbers
+   */
   predict(sequences: readonly Sequence[], options?: EvaluateOptions): Promise<Prediction[]>;
   /**
    * The likeliest token, `count` times, for each prompt. A text that ends itself has its ending token as its
@@ -45,4 +49,16 @@ export function argmax(values: ArrayLike<number>): number {
   let best = 0;
   for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
   return best;
+}
+
+/**
+ * What is NaN or infinite would be compared with, and come out as an answer.
+ * @throws InvalidDataError
+ */
+export function checkFinite(value: number, { name }: { name: string }): void {
+  if (Number.isFinite(value)) return;
+  throw new InvalidDataError(
+    `${name} computes ${value}, not a number one can use: it is broken, or its numbers are too large for float32. ` +
+      'Get it anew, or fold it with less --remove or --share and more bits.',
+  );
 }

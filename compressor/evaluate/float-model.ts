@@ -1,7 +1,7 @@
 import { withResource } from '../../artifact/dispose.ts';
 import { HeadRunner } from '../forward/head-runner.ts';
 import type { Student } from '../student/student.ts';
-import type { EvaluatedModel, Prediction, Sequence } from './evaluated-model.ts';
+import { checkFinite, type EvaluatedModel, type Prediction, type Sequence } from './evaluated-model.ts';
 import { type EvaluateOptions, evaluateStudent, maxStates, runStudent } from './student.ts';
 
 /** Positions that go through the head together: 32 MB of logits for each tile of its vocabulary. */
@@ -16,8 +16,11 @@ export function floatModel(
   about: Pick<EvaluatedModel, 'name' | 'tokenizer' | 'tokens' | 'close'>,
   statesAtATime = maxStates,
 ): EvaluatedModel {
-  const predictAll = (sequences: readonly Sequence[], options: EvaluateOptions = {}) =>
-    predict(student, sequences, statesAtATime, options);
+  const predictAll = async (sequences: readonly Sequence[], options: EvaluateOptions = {}) => {
+    const predictions = await predict(student, sequences, statesAtATime, options);
+    for (const { losses } of predictions) for (const loss of losses) checkFinite(loss, about);
+    return predictions;
+  };
   return {
     ...about,
     contextLength: student.architecture.contextLength,

@@ -5,7 +5,13 @@ import type { LocalFoldedModel } from '../../artifact/models/open-local.ts';
 import { parseTokenizer } from '../../artifact/tokenizer.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { CachedRun } from './cached-run.ts';
-import { argmax, type EvaluatedModel, type Prediction, type Sequence } from './evaluated-model.ts';
+import {
+  argmax,
+  checkFinite,
+  type EvaluatedModel,
+  type Prediction,
+  type Sequence,
+} from './evaluated-model.ts';
 import { evaluateFolded, lossOf } from './folded.ts';
 import type { EvaluateOptions } from './student.ts';
 
@@ -43,6 +49,7 @@ async function predict(
         tokens.length - targets.length,
         (t, logits) => {
           losses[t] = lossOf(logits, targets[t]!);
+          checkFinite(losses[t]!, manifest);
           likeliest[t] = argmax(logits);
         },
         signal,
@@ -71,7 +78,9 @@ async function continueGreedily(
       let input: ArrayLike<number> = prompt;
       do {
         await betweenSteps(signal);
-        const token = argmax(decoder.run(cache, input));
+        const logits = decoder.run(cache, input);
+        const token = argmax(logits);
+        checkFinite(logits[token]!, manifest);
         made.push(token);
         input = [token];
         onProgress?.(texts.length * count + made.length, prompts.length * count);

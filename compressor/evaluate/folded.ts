@@ -24,7 +24,7 @@ export async function evaluateFolded(
         const target = targets[i]![counted + place]!;
         if (target >= 0) total += lossOf(logits, target);
       };
-      await cached.run(window, counted, add, options.signal);
+      if (counted >= 0) await cached.run(window, counted, add, options.signal);
       options.onProgress?.(i + 1, windows.length);
     }
   });

@@ -224,3 +224,28 @@ it('measuring stops at a signal', async () => {
   }
   await checkpoint.close();
 });
+
+it('a model that computes no numbers gives no answers', async () => {
+  const checkpoint = await openCheckpoint(picoPath('llama'));
+  const broken: Checkpoint = {
+    ...withTensors(checkpoint),
+    tensor(role) {
+      const tensor = checkpoint.tensor(role);
+      if (role !== 'layers.1.mlp.norm') return tensor;
+      const read: typeof tensor.read = async (...rows) => (await tensor.read(...rows)).fill(Number.NaN);
+      return { role, shape: tensor.shape, storedAs: tensor.storedAs, read };
+    },
+  };
+  const folder = await temporaryFolder();
+  await foldInto(folder, broken);
+  const models = [
+    await evaluatedCheckpoint(broken),
+    foldedModel(await openLocalModel(`file:${join(folder, 'store')}/pico`)),
+  ];
+  for (const model of models) {
+    const message = / computes NaN, not a number one can use: it is broken/;
+    await expect(model.predict(sequences())).rejects.toThrow(message);
+    await expect(model.continueGreedily([Int32Array.of(5, 6)], 3)).rejects.toThrow(message);
+  }
+  await checkpoint.close();
+});
