@@ -147,11 +147,12 @@ export class CalibratedQuantizer implements BlockQuantizer {
   async #weights(block: number): Promise<BlockWeights> {
     const weights = await this.#student.block(block);
     const codes = (await this.#options.written(block)) ?? {};
+    const matrices = { ...weights.matrices }; // the student's own may be what it gave
     for (const matrix of blockMatrices) {
       const inputs = matrixShape(this.#student.architecture, matrix)[1];
-      if (codes[matrix]) weights.matrices[matrix] = dequantize(codes[matrix], inputs);
+      if (codes[matrix]) matrices[matrix] = dequantize(codes[matrix], inputs);
     }
-    return weights;
+    return { ...weights, matrices };
   }
 
   [Symbol.dispose](): void {

@@ -13,6 +13,7 @@ import { Gptq } from '../../compressor/quantize/gptq.ts';
 import { Hessian } from '../../compressor/quantize/hessian.ts';
 import { plannedStudent } from '../../compressor/student/planned-student.ts';
 import { blocksInOrder, type Student } from '../../compressor/student/student.ts';
+import { TrainedWeights } from '../../compressor/train/trained-weights.ts';
 import type { BlockWeights } from '../../compressor/weights/block.ts';
 import { golden, maxDifference, picoPath } from '../fixtures/pico.ts';
 import { picoArchitecture, randomArray, randomCheckpoint, seeded } from '../fixtures/random-checkpoint.ts';
@@ -214,6 +215,19 @@ describe('calibrated blocks', () => {
     });
     abort.abort(new Error('told to'));
     await expect(quantizer.quantize(0)).rejects.toThrow('told to');
+  });
+
+  it('leaves the weights of a student that gives its own as they are', async () => {
+    const checkpoint = randomCheckpoint();
+    const layers = [0, 1, 2].map((source) => ({ source, block: source }));
+    const trained = await TrainedWeights.read(
+      plannedStudent(checkpoint, { layers, weights: 'first' }),
+      'all',
+    );
+    const before = trained.blocks.map(({ matrices }) => ({ ...matrices }));
+    await quantizeAll(checkpoint, trained.asStudent());
+    for (const [block, { matrices }] of trained.blocks.entries())
+      for (const matrix of blockMatrices) expect(matrices[matrix]).toBe(before[block]![matrix]);
   });
 });
 
