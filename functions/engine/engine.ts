@@ -29,10 +29,11 @@ export interface GenerationRequest {
   /** Generation ends at any of these; the token itself is not delivered. */
   stopTokens: number[];
   /**
-   * `each`: one chunk a token, for streams and stop strings. `end`: one chunk with all tokens when done,
-   * which spares a message per token.
+   * `each`: one chunk a token, for stop strings. `soon`: for streams; a chunk is held back while the last one
+   * is younger than some milliseconds, so that quick models send several tokens a chunk. `end`: one chunk with
+   * all tokens when done. A message takes time from the cores that make tokens.
    */
-  delivery: 'each' | 'end';
+  delivery: 'each' | 'soon' | 'end';
 }
 
 export interface Sampling {

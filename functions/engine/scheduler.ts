@@ -8,6 +8,12 @@ import { Sampler } from './sampler.ts';
 /** Prompt tokens between two turns of other sequences: bounds how long a long prompt stalls them. */
 const prefillChunk = 256;
 
+/**
+ * Milliseconds between a stream's chunks, at least: to a reader continuous. Sending one takes 0.1 ms and more of
+ * two threads, which a small model's step of less than a millisecond would feel.
+ */
+export const streamIntervalMs = 10;
+
 /** Tokens up to which a finished sequence's cache serves the next one; a longer one's memory is given back. */
 const spareCacheTokens = 2048;
 
@@ -135,6 +141,7 @@ class Sequence {
   #seen = 0;
   #made: number[] = [];
   #count = 0;
+  #deliveredAt = -Infinity;
   readonly #queuedAt: number;
   #startedAt: number | undefined;
   #prefilledAt: number | undefined;
@@ -172,10 +179,19 @@ class Sequence {
     }
     const finish = stopped ? 'stop' : this.#count >= this.#request.maxTokens ? 'length' : undefined;
     if (finish) return { tokens: this.#made, finish, timings: this.#timings() };
-    if (this.#request.delivery === 'end') return undefined;
+    if (!this.#isDue()) return undefined;
     const tokens = this.#made;
     this.#made = [];
     return { tokens };
+  }
+
+  #isDue(): boolean {
+    const { delivery } = this.#request;
+    if (delivery !== 'soon') return delivery === 'each';
+    const now = performance.now();
+    if (now - this.#deliveredAt < streamIntervalMs) return false;
+    this.#deliveredAt = now;
+    return true;
   }
 
   #timings() {

@@ -82,6 +82,6 @@ function engineRequest(model: LoadedModel, request: TextRequest): GenerationRequ
     maxTokens: request.maxTokens,
     sampling: request.sampling,
     stopTokens: request.ignoreEos ? [] : [...model.eos],
-    delivery: request.stream || request.stop.length > 0 ? 'each' : 'end',
+    delivery: request.stop.length > 0 ? 'each' : request.stream ? 'soon' : 'end',
   };
 }

@@ -25,7 +25,7 @@ describe('streamed completions', () => {
   it('come token by token', async () => {
     const gateway = await startGateway(() => () => undefined);
     const { call, chunks } = await begin(gateway, ' upon');
-    expect(call.request.delivery).toBe('each');
+    expect(call.request.delivery).toBe('soon');
     const first: OpenAI.Completion = (await chunks.next()).value;
     expect(first.object).toBe('text_completion');
     expect(first.system_fingerprint).toBe('fp_0123456789');

@@ -1,6 +1,6 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { GenerationChunk, GenerationRequest } from '../../../functions/engine/engine.ts';
-import { Scheduler } from '../../../functions/engine/scheduler.ts';
+import { Scheduler, streamIntervalMs } from '../../../functions/engine/scheduler.ts';
 import { ScriptedDecoder } from '../../fixtures/scripted-decoder.ts';
 
 const vocabularySize = 1000;
@@ -96,6 +96,35 @@ describe('one sequence', () => {
     await ended(1, 2);
     expect(of(1).chunks).toMatchObject([{ tokens: [21, 22, 23, 24], finish: 'length' }]);
     expect(of(2).chunks).toMatchObject([{ tokens: [21, 22, 23], finish: 'stop' }]);
+  });
+
+  it('is delivered in pieces some time apart where soon is asked for', async () => {
+    let now = 1000;
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now);
+    onTestFinished(() => clock.mockRestore());
+    const { scheduler, decoder, ended, of } = start();
+    const stepMs = streamIntervalMs / 4;
+    decoder.before = () => {
+      now += stepMs;
+    };
+    scheduler.add(1, request([20], { maxTokens: 11, delivery: 'soon' }));
+    await ended(1);
+    // The first at once; then what was made since, every fourth step; the rest with the end.
+    expect(of(1).chunks.map((chunk) => chunk.tokens)).toEqual([[21], range(22, 4), range(26, 4), [30, 31]]);
+    expect(of(1).chunks.at(-1)!.finish).toBe('length');
+  });
+
+  it('holds nothing back where soon is asked of a model that takes its time', async () => {
+    let now = 1000;
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now);
+    onTestFinished(() => clock.mockRestore());
+    const { scheduler, decoder, ended, of } = start();
+    decoder.before = () => {
+      now += streamIntervalMs;
+    };
+    scheduler.add(1, request([20], { delivery: 'soon' }));
+    await ended(1);
+    expect(of(1).chunks.map((chunk) => chunk.tokens)).toEqual([[21], [22], [23]]);
   });
 
   it('tells its times with the last chunk alone', async () => {
