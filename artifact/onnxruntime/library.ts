@@ -106,6 +106,19 @@ export function addressOf(values: ArrayBufferView): bigint {
   return koffi.address(values) as bigint;
 }
 
+/**
+ * Gives the system what the runtime has freed: glibc keeps what the making of a session leaves behind, 5 MB
+ * of a 135M model and 14 MB of a 0.5B one. Does nothing where the C library is another.
+ */
+export function returnFreedMemory(): void {
+  if (process.platform !== 'linux') return;
+  try {
+    koffi.load('libc.so.6').func('int malloc_trim(size_t pad)')(0);
+  } catch {
+    // No such library or function: there is nothing to give back, either.
+  }
+}
+
 let prototypes = 0;
 
 function bind(pointer: unknown, result: string, parameters: string[]): (...args: unknown[]) => unknown {

@@ -5,8 +5,11 @@ import type { GenerationChunk } from './engine.ts';
 import type { SharedRequest } from './messages.ts';
 import { Sampler } from './sampler.ts';
 
-/** Prompt tokens between two turns of other sequences: bounds how long a long prompt stalls them. */
-const prefillChunk = 256;
+/**
+ * Prompt tokens between two turns of other sequences: bounds how long a long prompt stalls them, and the
+ * runtime's scratch memory, which it keeps (a 0.5B model: 32 MB less than with 256).
+ */
+const prefillChunk = 128;
 
 /**
  * Milliseconds between a stream's chunks, at least: to a reader continuous. Sending one takes 0.1 ms and more of

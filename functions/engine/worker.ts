@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { Decoder } from '../../artifact/decoder/decoder.ts';
+import { returnFreedMemory } from '../../artifact/onnxruntime/library.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
 import { Scheduler } from './scheduler.ts';
 
@@ -11,6 +12,7 @@ const send = (message: FromWorker) => port.postMessage(message);
 
 try {
   const decoder = new Decoder(options.decoder);
+  returnFreedMemory();
   // The model's memory is the process's, not the thread's: it has to be given back, also where the thread
   // ends by an error.
   process.once('exit', () => decoder[Symbol.dispose]());

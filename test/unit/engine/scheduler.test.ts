@@ -139,10 +139,10 @@ describe('one sequence', () => {
   });
 
   it.each([
-    [255, [255]],
-    [256, [256]],
-    [257, [256, 1]],
-    [700, [256, 256, 188]],
+    [127, [127]],
+    [128, [128]],
+    [129, [128, 1]],
+    [350, [128, 128, 94]],
   ])('of %i prompt tokens is prefilled in chunks of %j', async (length, chunks) => {
     const { scheduler, decoder, ended, tokens } = start();
     const prompt = range(0, length);
@@ -169,10 +169,10 @@ describe('several sequences', () => {
   it('go on between the chunks of a long prompt', async () => {
     const { scheduler, decoder, ended } = start();
     scheduler.add(1, request([1], { maxTokens: 6 }));
-    scheduler.add(2, request(range(0, 1000), { maxTokens: 1 }));
+    scheduler.add(2, request(range(0, 500), { maxTokens: 1 }));
     await ended(1, 2);
     const sizes = decoder.calls.map((call) => call.tokens.length);
-    expect(sizes).toEqual([1, 1, 256, 1, 256, 1, 256, 1, 232, 1]);
+    expect(sizes).toEqual([1, 1, 128, 1, 128, 1, 128, 1, 116, 1]);
   });
 
   it('that come later are let in at the next turn', async () => {
@@ -284,7 +284,7 @@ describe('a cancelled sequence', () => {
     scheduler.add(1, request(range(0, 900)));
     scheduler.add(2, request([200]));
     await ended(2);
-    expect(decoder.calls.map((call) => call.tokens.length)).toEqual([256, 1, 1, 1]);
+    expect(decoder.calls.map((call) => call.tokens.length)).toEqual([128, 1, 1, 1]);
     expect(of(1).chunks).toEqual([]);
   });
 
