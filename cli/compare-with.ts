@@ -1,9 +1,9 @@
 import { basename, extname, join, resolve } from 'node:path';
 import { UsageError } from '../artifact/errors.ts';
 import type { CompareOptions, CompareStep } from '../compressor/compare/compare.ts';
-import type { Comparison } from '../compressor/compare/row.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { progress } from './progress.ts';
+import { writeReport } from './write-report.ts';
 
 export interface CompareFlags {
   methods: string[];
@@ -56,7 +56,10 @@ export async function compareWith(path: string, flags: CompareFlags, signal: Abo
       signal,
     });
     process.stderr.write(`Results and models are in ${folder}\n`);
-    if (flags.report !== undefined) await writeReport(comparison, flags.report);
+    if (flags.report !== undefined) {
+      await writeReport(comparison, flags.report);
+      process.stderr.write(`The report is in ${flags.report}\n`);
+    }
     if (!flags.json) return `${markdownTable(comparison)}\n`;
     const { results, similarity, version, prompts, ...about } = comparison;
     const rows = results.map(({ row }) => row);
@@ -91,11 +94,4 @@ function inWords({ name, done, total, seconds, isNew, secondsLeft, result }: Com
   const took = isNew ? `${seconds.toFixed(0)} s` : 'done before';
   const left = done < total && done > 1 ? `, about ${Math.ceil(secondsLeft / 60)} min left` : '';
   return `[${done}/${total}] ${name}${found} (${took}${left})`;
-}
-
-async function writeReport(comparison: Comparison, path: string): Promise<void> {
-  const { writeAtomically } = await import('../artifact/store/atomic-file.ts');
-  const { reportPage } = await import('../compressor/report/report.ts');
-  await writeAtomically(resolve(path), (file) => file.writeFile(reportPage(comparison)));
-  process.stderr.write(`The report is in ${path}\n`);
 }

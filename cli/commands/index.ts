@@ -10,6 +10,7 @@ import { listCommand } from './list.ts';
 import { planCommand } from './plan.ts';
 import { pullCommand } from './pull.ts';
 import { removeCommand } from './remove.ts';
+import { reportCommand } from './report.ts';
 import { runCommand } from './run.ts';
 import { serveCommand } from './serve.ts';
 import { startCommand } from './start.ts';
@@ -24,6 +25,7 @@ export function commands(): Command[] {
     foldCommand(),
     evalCommand(),
     compareCommand(),
+    reportCommand(),
     listCommand(),
     inspectCommand(),
     verifyCommand(),

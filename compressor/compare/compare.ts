@@ -11,6 +11,7 @@ import { methods } from '../methods/index.ts';
 import type { FoldPlan } from '../plan/plan.ts';
 import { type CureRequest, examine, foldFor, type MeasureSetting } from './measure.ts';
 import { methodPlan, wholePlan } from './method-plan.ts';
+import { comparisonFile, comparisonVersion } from './read.ts';
 import { type CompareResult, type CompareRow, type Comparison, control, original, quantize } from './row.ts';
 import { quantizeTo, sizeOf } from './same-bytes.ts';
 import { layerSimilarity } from './similarity.ts';
@@ -102,9 +103,6 @@ function refuseNonsense({ methods: names, budgets }: CompareOptions): void {
   if (wrong !== undefined) throw new UsageError(`A budget is a share between 0 and 1, not ${wrong}.`);
 }
 
-/** Where the result lies in the folder; a report is made of it. */
-export const comparisonFile = 'compare.json';
-
 class Run {
   readonly folder: string;
   readonly #options: CompareOptions;
@@ -138,7 +136,7 @@ class Run {
     this.#files = new StepFiles(join(this.folder, 'steps'));
     this.#steps = 2 + (cure.tokens > 0 ? 1 : 0) + names.length * budgets.length;
     this.#comparison = {
-      version: 1,
+      version: comparisonVersion,
       checkpoint: checkpoint.name,
       checkpointLayers: checkpoint.architecture.layers.length,
       data: options.data.map((path) => basename(path)),

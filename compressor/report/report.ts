@@ -1,5 +1,142 @@
 import type { Comparison } from '../compare/row.ts';
+import { compact, resetIds } from './chart.ts';
+import { cureCurves } from './cure-curves.ts';
+import { gatePaths } from './gate-paths.ts';
+import { heatMap } from './heat-map.ts';
+import { type Content, html, Markup } from './html.ts';
+import { importance } from './importance.ts';
+import { layerMap } from './layer-map.ts';
+import { bestOf, resultsTable } from './results-table.ts';
+import { samples } from './samples.ts';
+import { percent } from './series.ts';
+import { style } from './style.ts';
+import { tradeOff } from './trade-off.ts';
 
+interface Section {
+  id: string;
+  title: string;
+  body: Content;
+}
+
+/** A comparison as one HTML page: it opens offline, loads nothing, and runs no script. */
 export function reportPage(comparison: Comparison): string {
-  return comparison.checkpoint;
+  resetIds();
+  const sections = sectionsOf(comparison).filter(({ body }) => body !== undefined);
+  const title = `${comparison.checkpoint}: ways to fold it`;
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>${title}</title>
+<style>${new Markup(style)}</style>
+</head>
+<body>
+<main>
+<header>
+<h1>${title}</h1>
+<p class="lead">${headline(comparison)}</p>
+<p class="soft">${circumstances(comparison)}</p>
+<nav aria-label="Sections"><ul>${sections.map(({ id, title: name }) => html`<li><a href="#${id}">${name}</a></li>`)}</ul></nav>
+</header>
+${sections.map(
+  ({
+    id,
+    title: name,
+    body,
+  }) => html`<section id="${id}" aria-labelledby="${id}-title"><h2 id="${id}-title">${name}</h2>
+${body}</section>
+`,
+)}</main>
+</body>
+</html>
+`.text;
+}
+
+function sectionsOf(comparison: Comparison): Section[] {
+  const { results, tasks } = comparison;
+  const perplexity = {
+    label: 'perplexity, stored',
+    better: 'lower',
+    format: (value: number) => value.toFixed(2),
+  } as const;
+  const gates = results.map(gatePaths).filter((figure) => figure !== undefined);
+  const accuracies = tasks.map(
+    (task) =>
+      html`<figure><figcaption>${task}</figcaption>${tradeOff(
+        comparison,
+        { label: 'accuracy in %', better: 'higher', format: (value) => `${value.toFixed(1)}%` },
+        (row) => 100 * row.tasks[task]!.accuracy,
+      )}</figure>`,
+  );
+  return [
+    {
+      id: 'results',
+      title: 'Results',
+      body: html`<p>Every model is stored and measured alike. The best one of each budget is marked.</p>${resultsTable(comparison)}`,
+    },
+    {
+      id: 'trade-off',
+      title: 'Size against quality',
+      body: html`<p>The nearer to the lower left corner, the better. The control lies where the original does: the same size, trained on the tokens of the cures.</p>
+<figure>${tradeOff(comparison, perplexity, (row) => row.perplexity.stored)}</figure>${accuracies}`,
+    },
+    {
+      id: 'blocks',
+      title: 'Layers and blocks',
+      body: html`<p>Each number is the block that a layer of the checkpoint runs. Dashed places are layers that went; a bar across them is a linear patch.</p>
+<figure>${layerMap(comparison)}</figure>`,
+    },
+    {
+      id: 'similarity',
+      title: 'Similarity of layers',
+      body: html`<p>Mean cosine of the same token's hidden states at two depths of the checkpoint, 0 being the embedding. Squares of one colour along the diagonal are runs of layers that change little.</p>
+<figure class="square">${heatMap(comparison.similarity)}</figure>`,
+    },
+    { id: 'importance', title: 'Importance of layers', body: importance(results) },
+    {
+      id: 'gates',
+      title: 'Gates',
+      body:
+        gates.length > 0
+          ? html`<p>All gates are trained together towards the wanted size. The layers whose gates shut are removed; their numbers stand at the right.</p>${gates}`
+          : undefined,
+    },
+    { id: 'cure', title: 'The cure', body: cureSection(comparison) },
+    {
+      id: 'samples',
+      title: 'What the models write',
+      body: html`<p>The stored models go on from beginnings of held-out texts, the likeliest token each time.</p>${samples(comparison)}`,
+    },
+  ];
+}
+
+function cureSection(comparison: Comparison): Content {
+  const curves = cureCurves(comparison);
+  const budgets = new Set(
+    comparison.results.map(({ row }) => row.budget).filter((budget) => budget !== null),
+  );
+  const hint = budgets.size > 1 && html`<p>Of one method, dashed lines are larger savings.</p>`;
+  return curves && html`${hint}${curves}`;
+}
+
+function headline(comparison: Comparison): string {
+  const base = comparison.results[0]!.row.perplexity.before;
+  return bestOf(comparison)
+    .map(({ row }) => {
+      const ratio = (row.perplexity.stored / base).toFixed(3);
+      return `With ${percent(row.budget!, 0)} of the block parameters to save, ${row.method} does best: perplexity ${row.perplexity.stored.toFixed(2)}, ${ratio} times the original's.`;
+    })
+    .join(' ');
+}
+
+function circumstances(comparison: Comparison): string {
+  const { data, cureTokens, heldOutTokens, seed, quantize, createdAt } = comparison;
+  const cured = cureTokens > 0 ? `cured on ${compact(cureTokens)} tokens of` : 'not cured; data:';
+  return (
+    `${comparison.checkpointLayers} layers; ${cured} ${data.join(', ')}; measured on ${heldOutTokens} held-out tokens; ` +
+    `stored as ${quantize} unless said otherwise; seed ${seed}; ${createdAt.slice(0, 10)}. The best of a budget is ` +
+    `found on the text that is shown, and small differences are chance.`
+  );
 }

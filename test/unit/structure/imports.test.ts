@@ -22,6 +22,8 @@ const seams: Record<string, string> = {
   '@bufbuild/protobuf': 'compressor/onnx/graph.ts',
   '@huggingface/jinja': 'artifact/chat-template.ts',
   '@hono/node-server': 'functions/gateway/serve.ts',
+  'd3-scale': 'compressor/report/chart.ts',
+  'd3-shape': 'compressor/report/chart.ts',
 };
 
 /** Dependencies that are part of the language here: schemas, routes, flags. */
