@@ -72,6 +72,8 @@ const manifestSchema = z.object({
     blobSchema.extend({
       kind: z.enum(['block', 'embedding', 'norms', 'patches', 'rotary']),
       block: count.optional(),
+      /** Of a block: the matrices that are stored otherwise than `quantization` says of their kind. */
+      quantization: z.partialRecord(z.enum(matrixKinds), precisionSchema).optional(),
     }),
   ),
   parameters: z.object({

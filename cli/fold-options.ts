@@ -59,7 +59,8 @@ export function addFoldOptions(command: Command): Command {
     .option(
       '--quantize <form>',
       'int4, int8 or none, each with :32, :64 or :128 for the block size, then exceptions by kind: ' +
-        'int4:128,down=int8,embedding=none (kinds: qkv, output, gate, up, down, embedding)',
+        'int4:128,down=int8,embedding=none (kinds: qkv, output, gate, up, down, embedding); or auto:5, int4 and ' +
+        'int8 where it is worth its bytes, up to 5 bits a block weight',
       'int4',
     )
     .addOption(

@@ -1,13 +1,19 @@
 import type { Checkpoint } from '../compressor/checkpoint/checkpoint.ts';
 import { type FoldPlan, groupsOf } from '../compressor/plan/plan.ts';
 import { foldedSizes } from '../compressor/plan/sizes.ts';
-import { formatPrecision, parsePrecision, resolvePrecision } from '../compressor/quantize/precision.ts';
+import {
+  bitsBudget,
+  formatPrecision,
+  parsePrecision,
+  resolvePrecision,
+} from '../compressor/quantize/precision.ts';
 import { formatBytes } from './progress.ts';
 
 /** A plan for people: what each layer becomes, and what it saves. */
 export function planTable(checkpoint: Checkpoint, plan: FoldPlan): string {
   const precision = resolvePrecision(checkpoint, plan, parsePrecision(plan.quantize));
-  const sizes = foldedSizes(checkpoint.architecture, plan, precision);
+  const budget = bitsBudget(plan.quantize);
+  const sizes = foldedSizes(checkpoint.architecture, plan, precision, budget);
   const kept = new Map(plan.layers.map((layer) => [layer.source, layer.block]));
   const groups = groupsOf(plan);
   const rows = checkpoint.architecture.layers.map((_, layer) => {
@@ -31,6 +37,6 @@ export function planTable(checkpoint: Checkpoint, plan: FoldPlan): string {
     `Bytes        ${formatBytes(sizes.originalBytes)} in bfloat16 -> ${formatBytes(sizes.bytes)} (${percent(sizes.bytes, sizes.originalBytes)})`,
     `Quantization ${Object.entries(precision)
       .map(([kind, form]) => `${kind} ${formatPrecision(form)}`)
-      .join(', ')}`,
+      .join(', ')}${budget === undefined ? '' : `, some in int8: up to ${budget} bits a block weight`}`,
   ].join('\n');
 }

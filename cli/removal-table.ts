@@ -2,7 +2,7 @@ import type { Checkpoint } from '../compressor/checkpoint/checkpoint.ts';
 import { makePlan, type PlanOptions } from '../compressor/plan/make-plan.ts';
 import type { FoldPlan } from '../compressor/plan/plan.ts';
 import { foldedSizes } from '../compressor/plan/sizes.ts';
-import { parsePrecision, resolvePrecision } from '../compressor/quantize/precision.ts';
+import { bitsBudget, parsePrecision, resolvePrecision } from '../compressor/quantize/precision.ts';
 import { formatBytes } from './progress.ts';
 import { formatTable } from './table.ts';
 
@@ -27,7 +27,7 @@ export function removalTable(checkpoint: Checkpoint, ranked: FoldPlan, options: 
     shown = count;
     const plan = makePlan({ name, layers }, ranking, { ...options, remove: share });
     const precision = resolvePrecision(checkpoint, plan, parsePrecision(plan.quantize));
-    const sizes = foldedSizes(architecture, plan, precision);
+    const sizes = foldedSizes(architecture, plan, precision, bitsBudget(plan.quantize));
     const left = new Set(plan.layers.map((layer) => layer.source));
     rows.push([
       `--remove ${share}`,

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { withResource } from '../artifact/dispose.ts';
 import { InvalidDataError } from '../artifact/errors.ts';
 import { bytesOf, type Manifest, type MatrixKind, type Precision } from '../artifact/manifest.ts';
@@ -9,16 +8,17 @@ import { fingerprint } from './checkpoint/fingerprint.ts';
 import { evaluateFolded } from './evaluate/folded.ts';
 import { evaluateStudent } from './evaluate/student.ts';
 import type { Quality, TextWindows } from './evaluate/windows.ts';
-import { blockStep, exportModel } from './export/export.ts';
-import { readCodes } from './export/read-codes.ts';
+import { exportModel } from './export/export.ts';
+import {
+  makeQuantizer,
+  type Quantization,
+  quantizationIdentity,
+  quantizationOf,
+} from './export/make-quantizer.ts';
 import { WorkFolder } from './export/work-folder.ts';
-import { blockMatrices } from './graph/layer.ts';
 import { type FoldPlan, groupsOf } from './plan/plan.ts';
-import { type BlockQuantizer, NearestQuantizer, type PrecisionOf } from './quantize/block-quantizer.ts';
-import { CalibratedQuantizer } from './quantize/calibrate.ts';
-import { calibratedBits, parsePrecision, resolvePrecision } from './quantize/precision.ts';
+import { bitsBudget, parsePrecision, resolvePrecision } from './quantize/precision.ts';
 import { type MakeStudentOptions, makeStudent, type Stage, studentIdentity } from './student/make-student.ts';
-import type { Student } from './student/student.ts';
 import { mixtureOf } from './weights/mixture.ts';
 
 /** The step whose progress is told in bytes. */
@@ -64,35 +64,35 @@ export async function fold(options: FoldOptions): Promise<FoldResult> {
   // What the written blobs depend on; how the layers were ranked, say, is not among it.
   const mixtures = groupsOf(plan).map((group) => mixtureOf(group, plan.weights, plan.scores));
   const { version, workFolder } = options;
-  const windows = isCalibrated(precision) ? options.calibrate : undefined;
+  const quantization = quantizationOf(precision, bitsBudget(plan.quantize), options.calibrate);
   const identity = [
     version,
     await fingerprint(checkpoint),
     plan.layers,
     mixtures,
-    precision,
+    quantizationIdentity(quantization),
     await studentIdentity(options),
-    digestOf(windows),
   ];
   const onWait = () =>
     options.onNotice?.('Another process is folding the same. Waiting until it has published its result.');
   const how = { onWait, ...(signal && { signal }) };
-  return WorkFolder.use(workFolder, identity, (work) => foldIn(work, precision, windows, options), how);
+  return WorkFolder.use(workFolder, identity, (work) => foldIn(work, quantization, options), how);
 }
 
 async function foldIn(
   work: WorkFolder,
-  precision: Record<MatrixKind, Precision>,
-  calibrate: Int32Array[] | undefined,
+  quantization: Quantization,
   options: FoldOptions,
 ): Promise<FoldResult> {
+  const { precision } = quantization;
   const { checkpoint, plan, store, name, signal } = options;
   const resumedSteps = work.resumedSteps;
   const report = (step: string) => (done: number, total: number) => options.onProgress?.(step, done, total);
   const steps = await makeStudent({ ...options, workFolder: work.path });
   const { student } = steps.at(-1)!;
+  const how = { checkpoint, student, work, ...(signal && { signal }) };
   const { manifest, files } = await withResource(
-    blockQuantizer(student, precision, calibrate, work, options),
+    await makeQuantizer({ ...quantization, ...how, onProgress: report('Choosing what needs int8') }),
     (quantizer) =>
       exportModel({
         checkpoint,
@@ -146,35 +146,6 @@ async function foldIn(
   });
   await work.remove();
   return { manifest, version, quality, resumedSteps };
-}
-
-function blockQuantizer(
-  student: Student,
-  precision: Record<MatrixKind, Precision>,
-  windows: Int32Array[] | undefined,
-  work: WorkFolder,
-  { checkpoint, signal }: FoldOptions,
-): BlockQuantizer {
-  const precisionOf: PrecisionOf = (_, matrix) => precision[matrix];
-  const nearest = new NearestQuantizer(checkpoint, student, precisionOf);
-  if (!windows) return nearest;
-  const written = async (block: number) => {
-    const blob = await work.find(blockStep(block));
-    return blob && readCodes(work.path, blob);
-  };
-  const how = { student, windows, precision: precisionOf, nearest, written };
-  return new CalibratedQuantizer({ ...how, ...(signal && { signal }) });
-}
-
-function digestOf(windows: Int32Array[] | undefined): string | undefined {
-  if (!windows) return undefined;
-  const hash = createHash('sha256');
-  for (const window of windows) hash.update(window);
-  return hash.digest('hex');
-}
-
-function isCalibrated(precision: Record<MatrixKind, Precision>): boolean {
-  return blockMatrices.some((matrix) => precision[matrix].bits === calibratedBits);
 }
 
 /** A model that computes no numbers would fail later, where nobody could tell why. */

@@ -20,6 +20,8 @@ export interface ModelSummary {
   /** Of the checkpoint. */
   originalParameters: number;
   quantization: Manifest['quantization'];
+  /** Blocks with matrices that are stored otherwise than their kind. */
+  exceptions: { block: number; quantization: Partial<Manifest['quantization']> }[];
   /** How the plan was found: `influence`, `loss`, ... */
   method: string;
   /** The sha256 of the manifest. */
@@ -46,6 +48,9 @@ function summarize(name: string, { manifest, digest, publishedAt }: PublishedMod
     parameters: manifest.parameters.folded,
     originalParameters: manifest.parameters.original,
     quantization: manifest.quantization,
+    exceptions: manifest.weights.flatMap(({ block, quantization }) =>
+      block !== undefined && quantization ? [{ block, quantization }] : [],
+    ),
     method: manifest.folding.method,
     version: digest,
     publishedAt: publishedAt.toISOString(),

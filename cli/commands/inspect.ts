@@ -72,12 +72,18 @@ function describeModel(summary: ModelSummary): string {
 }
 
 /** `4 bits, a scale per 128 weights: qkv, output; float32: embedding`. */
-function quantizationOf({ quantization }: ModelSummary): string {
+function quantizationOf({ quantization, exceptions }: ModelSummary): string {
   const byPrecision = Map.groupBy(Object.entries(quantization), ([, { bits, blockSize }]) => {
     if (bits === 32) return 'float32';
     return `${bits} bits${blockSize === undefined ? '' : `, a scale per ${blockSize} weights`}`;
   });
   const parts = [...byPrecision].map(([form, kinds]) => `${form}: ${kinds.map(([kind]) => kind).join(', ')}`);
+  const others = exceptions.flatMap(({ block, quantization: other }) =>
+    Object.entries(other).map(([kind, { bits }]) => ({ block, form: `${bits} bits instead: ${kind}` })),
+  );
+  const byForm = Map.groupBy(others, ({ form }) => form);
+  for (const [form, where] of byForm)
+    parts.push(`${form} of block ${where.map(({ block }) => block).join(', ')}`);
   return parts.join('; ');
 }
 

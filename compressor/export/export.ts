@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type Manifest, type MatrixKind, type Precision, schemaVersion } from '../../artifact/manifest.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
+import { blockMatrices } from '../graph/layer.ts';
 import type { FoldPlan } from '../plan/plan.ts';
 import { foldedSizes } from '../plan/sizes.ts';
 import { type BlockQuantizer, NearestQuantizer } from '../quantize/block-quantizer.ts';
@@ -93,7 +94,11 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
     files.set(sha256, join(work.path, sha256));
     weights.push({ sha256, bytes, kind, ...(block !== undefined && { block }) });
   };
-  for (const [block, blob] of blocks.entries()) addWeights('block', blob, block);
+  for (const [block, blob] of blocks.entries()) {
+    addWeights('block', blob, block);
+    const exceptions = exceptionsOf(blob, precision);
+    if (Object.keys(exceptions).length > 0) weights.at(-1)!.quantization = exceptions;
+  }
   addWeights('norms', norms);
   if (patches) addWeights('patches', patches);
   addWeights('rotary', rotary);
@@ -141,6 +146,19 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
     folding: options.folding,
   };
   return { manifest, files };
+}
+
+/** The matrices of a block that are stored otherwise than their kind. */
+function exceptionsOf(
+  blob: WrittenBlob,
+  precision: Record<MatrixKind, Precision>,
+): Partial<Record<MatrixKind, Precision>> {
+  const exceptions: Partial<Record<MatrixKind, Precision>> = {};
+  for (const matrix of blockMatrices) {
+    const codes = blob.tensors.find(({ name }) => name === `${matrix}.values`)?.codes;
+    if (codes && codes.bits !== precision[matrix].bits) exceptions[matrix] = codes as Precision;
+  }
+  return exceptions;
 }
 
 /** The name of the step that writes a block. */

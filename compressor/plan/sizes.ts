@@ -17,11 +17,15 @@ export interface FoldedSizes {
   bytes: number;
 }
 
-/** What a plan saves, known before anything is read. */
+/**
+ * What a plan saves, known before anything is read.
+ * @param budget as `bitsBudget` gives it
+ */
 export function foldedSizes(
   a: Architecture,
   plan: Pick<FoldPlan, 'layers' | 'patch'>,
   precision: Record<MatrixKind, Precision>,
+  budget = 0,
 ): FoldedSizes {
   const blocks = groupsOf(plan).length;
   const stored = { ...a, headSize: a.storedHeadSize ?? a.headSize };
@@ -34,6 +38,10 @@ export function foldedSizes(
     (sum, kind) => sum + matrixBytes(matrixShape(a, kind), precision[kind]),
     0,
   );
+  const blockWeights = blockMatrices.reduce((sum, kind) => {
+    const [outputs, inputs] = matrixShape(a, kind);
+    return sum + outputs * inputs;
+  }, 0);
   const bias = a.qkvBias ? 4 * matrixShape(a, 'qkv')[0] : 0;
   const patchBytes = matrixBytes([a.width, a.width], patchPrecision(precision)) + 4 * a.width;
   const vocabulary = matrixBytes([a.vocabularySize, a.width], precision.embedding) * (a.tiedHead ? 1 : 2);
@@ -41,12 +49,16 @@ export function foldedSizes(
     original,
     folded: shared + blocks * blockParameters(stored) + norms + patches * patchParameters,
     originalBytes: 2 * original,
-    bytes: blocks * (blockBytes + bias) + patches * patchBytes + vocabulary + 4 * (norms + a.width),
+    bytes:
+      blocks * (Math.max(blockBytes, Math.floor((blockWeights * budget) / 8)) + bias) +
+      patches * patchBytes +
+      vocabulary +
+      4 * (norms + a.width),
   };
 }
 
 /** Codes with the last block padded, and a float32 scale a block. */
-function matrixBytes([outputs, inputs]: [number, number], { bits, blockSize }: Precision): number {
+export function matrixBytes([outputs, inputs]: [number, number], { bits, blockSize }: Precision): number {
   if (bits === 32) return 4 * outputs * inputs;
   const blocks = Math.ceil(inputs / blockSize!);
   return outputs * blocks * ((blockSize! * bits) / 8 + 4);

@@ -13,16 +13,19 @@ export const calibratedBits = 4;
 /** What the user asked for; `blockSize` is left open where it is not fixed. */
 export type PrecisionRequest = Record<MatrixKind, { bits: 4 | 8 | 32; blockSize?: 32 | 64 | 128 }>;
 
+/** `auto:5`: int4, and int8 where it is worth its bytes, up to so many bits a block weight. */
+const autoForm = /^auto:(\d+(?:\.\d+)?)(?=,|$)/;
+
 const bitsOf = { int4: 4, int8: 8, none: 32 } as const;
 
 /**
- * Reads `int4`, `int8:64`, `none`, `int4:128,down=int8,embedding=none`: one form for all, then exceptions
- * by kind. Embedding and head default to int8 under int4: they are a small model's most sensitive matrix.
+ * Reads `int4`, `int8:64`, `none`, `auto:5`, `int4:128,down=int8,embedding=none`: one form for all, then
+ * exceptions by kind. `auto` stands for the least it chooses, int4; see `bitsBudget`. Embedding and head default to int8 under int4: they are a small model's most sensitive matrix.
  * @throws UsageError
  */
 export function parsePrecision(text: string): PrecisionRequest {
   const [all, ...exceptions] = text.split(',').map((part) => part.trim());
-  const base = parseForm(all!, text);
+  const base = parseForm(autoForm.test(text) ? 'int4' : all!, text);
   const request = Object.fromEntries(matrixKinds.map((kind) => [kind, { ...base }])) as PrecisionRequest;
   if (base.bits === 4) request.embedding = { ...base, bits: 8 };
   for (const exception of exceptions) {
@@ -41,11 +44,17 @@ function parseForm(form: string, text: string): PrecisionRequest[MatrixKind] {
   const [, name, size] = /^(int4|int8|none)(?::(32|64|128))?$/.exec(form) ?? [];
   if (name === undefined || (name === 'none' && size !== undefined)) {
     throw new UsageError(
-      `Quantization "${text}": "${form}" is none of int4, int8, none, with :32, :64 or :128 after int4 and int8.`,
+      `Quantization "${text}": "${form}" is none of int4, int8, none, with :32, :64 or :128 after int4 and int8, and no auto:BITS.`,
     );
   }
   const bits = bitsOf[name as keyof typeof bitsOf];
   return { bits, ...(size !== undefined && { blockSize: Number(size) as 32 | 64 | 128 }) };
+}
+
+/** The mean bits of a block weight, scales included, that `auto` may spend; undefined for other forms. */
+export function bitsBudget(quantize: string): number | undefined {
+  const [, bits] = autoForm.exec(quantize.trim()) ?? [];
+  return bits === undefined ? undefined : Number(bits);
 }
 
 /** Whether calibration has a say in any of the matrices. */

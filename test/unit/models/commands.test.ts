@@ -57,6 +57,7 @@ describe('foldgate inspect', () => {
       bytes: 9900,
       parameters: 60_000,
       quantization: manifest.quantization,
+      exceptions: [],
       method: 'influence',
     });
   });

@@ -151,6 +151,7 @@ describe('inspect and list', () => {
       parameters: 60_000,
       originalParameters: 100_000,
       quantization: manifest.quantization,
+      exceptions: [],
       method: 'influence',
       version,
     });

@@ -5,6 +5,7 @@ import type { Checkpoint } from '../../../compressor/checkpoint/checkpoint.ts';
 import { makePlan } from '../../../compressor/plan/make-plan.ts';
 import type { SharedWeights } from '../../../compressor/plan/plan.ts';
 import {
+  bitsBudget,
   defaultBlockSize,
   formatPrecision,
   parsePrecision,
@@ -25,6 +26,14 @@ describe('parsePrecision', () => {
     expect(parsePrecision('int4:32').embedding).toEqual({ bits: 8, blockSize: 32 });
     expect(parsePrecision('int4').down).toEqual({ bits: 4 });
     expect(parsePrecision('int4,embedding=int4').embedding).toEqual({ bits: 4 });
+  });
+
+  it('takes a budget as int4 and what may be spent beyond', () => {
+    expect(parsePrecision('auto:5')).toEqual(parsePrecision('int4'));
+    expect(parsePrecision('auto:5.25,down=int8:64').down).toEqual({ bits: 8, blockSize: 64 });
+    expect(bitsBudget('auto:5')).toBe(5);
+    expect(bitsBudget('auto:5.25,down=int8:64')).toBe(5.25);
+    for (const form of ['int4', 'int8:64', 'none']) expect(bitsBudget(form)).toBeUndefined();
   });
 
   it('takes exceptions by kind, the last one counting', () => {
@@ -55,6 +64,11 @@ describe('parsePrecision', () => {
     ['int4,down=', '""'],
     ['int4,down=int8=int4', '"down=int8=int4"'],
     ['int4,down=q8', '"q8"'],
+    ['auto', '"auto"'],
+    ['auto:', '"auto:"'],
+    ['auto:five', '"auto:five"'],
+    ['auto:5:64', '"auto:5:64"'],
+    ['int4,down=auto:5', '"auto:5"'],
   ])('refuses %j and names what is wrong', (text, named) => {
     const parse = () => parsePrecision(text);
     expect(parse).toThrow(UsageError);
