@@ -5,6 +5,9 @@ import { randomSource } from './random.ts';
 /** Weights that are summed apart: a draw steps over such a block by one comparison. */
 const blockSize = 256;
 
+/** Logits are let through so much below min-p's bound: their weights, rounded, are what it is held against. */
+const logSlack = 1e-3;
+
 /** Below this, only exact ties with the likeliest token have any chance, and 1/temperature may overflow. */
 const leastTemperature = 1e-5;
 
@@ -39,22 +42,24 @@ export class Sampler {
     if (!Number.isFinite(logits[best])) {
       throw new Error(`Its logits are no numbers: the largest is ${logits[best]}.`);
     }
-    const { temperature, topK, topP, minP } = this.#sampling;
+    const { topK, topP, minP } = this.#sampling;
     if (this.#greedy) return best;
 
-    const total = this.#weigh(logits, logits[best]!, 1 / temperature);
-    if (topK === 0 && topP >= 1 && minP <= 0) return this.#drawAny(total * this.#random());
-
-    const weights = this.#weights;
-    const candidates = this.#candidates(total);
-    let sum = 0;
-    for (const token of candidates) sum += weights[token]!;
-    return draw(weights, candidates, sum * this.#random());
+    const highest = logits[best]!;
+    if (topK > 0 && topK < logits.length) {
+      const candidates = this.#weighSome(largest(logits, topK), logits, highest);
+      return this.#drawFrom(candidates, this.#sumOf(candidates));
+    }
+    if (topP >= 1 && minP > 0) return this.#drawFrom(this.#nearEnough(logits, highest), 0);
+    const total = this.#weighAll(logits, highest);
+    if (topP >= 1) return this.#drawAny(total * this.#random());
+    return this.#drawFrom(this.#likelyEnough(total), total);
   }
 
   /** @returns the sum of all weights */
-  #weigh(logits: Float32Array, highest: number, inverse: number): number {
+  #weighAll(logits: Float32Array, highest: number): number {
     const weights = this.#weights;
+    const inverse = 1 / this.#sampling.temperature;
     let total = 0;
     for (let block = 0; block < this.#sums.length; block++) {
       const end = Math.min((block + 1) * blockSize, logits.length);
@@ -84,28 +89,58 @@ export class Sampler {
     return start + draw(this.#weights.subarray(start, start + blockSize), undefined, at);
   }
 
-  /** The tokens that pass the filters, likeliest first. */
-  #candidates(total: number): number[] {
-    const { topK, topP, minP } = this.#sampling;
+  /** The tokens that top-p or min-p may leave, likeliest first: those below have less than 1 - p together. */
+  #likelyEnough(total: number): number[] {
+    const { topP, minP } = this.#sampling;
+    const floor = Math.max(minP, ((1 - topP) * total) / this.#weights.length);
+    return largestFirst(this.#weights, indicesFrom(this.#weights, floor));
+  }
+
+  /** The tokens that min-p may leave, likeliest first, and weighed: others need not be. */
+  #nearEnough(logits: Float32Array, highest: number): number[] {
+    const { temperature, minP } = this.#sampling;
+    const least = highest + (Math.log(minP) - logSlack) * temperature;
+    return largestFirst(logits, this.#weighSome(indicesFrom(logits, least), logits, highest));
+  }
+
+  /**
+   * Draws from what top-p and then min-p leave of the candidates.
+   * @param total of the weights that top-p takes its share of
+   */
+  #drawFrom(candidates: number[], total: number): number {
+    const { topP, minP } = this.#sampling;
     const weights = this.#weights;
-    // Below this a token passes neither min-p nor top-p: all such tokens together have less than 1 - p.
-    const floor = topP < 1 ? Math.max(minP, ((1 - topP) * total) / weights.length) : minP;
-    let candidates: number[] = [];
-    if (topK > 0 && topK < weights.length) {
-      candidates = largest(weights, topK);
-    } else {
-      for (let i = 0; i < weights.length; i++) if (weights[i]! >= floor) candidates.push(i);
-      candidates.sort((a, b) => weights[b]! - weights[a]! || a - b);
-    }
     if (topP < 1) {
-      const inTopK = topK > 0 ? candidates.reduce((sum, token) => sum + weights[token]!, 0) : total;
       let sum = 0;
       let end = 0;
-      while (end < candidates.length && sum < topP * inTopK) sum += weights[candidates[end++]!]!;
+      while (end < candidates.length && sum < topP * total) sum += weights[candidates[end++]!]!;
       candidates.length = Math.max(end, 1);
     }
-    return minP > 0 ? candidates.filter((token) => weights[token]! >= minP) : candidates;
+    const passing = minP > 0 ? candidates.filter((token) => weights[token]! >= minP) : candidates;
+    return draw(weights, passing, this.#sumOf(passing) * this.#random());
   }
+
+  /** @returns the tokens it was given */
+  #weighSome(tokens: number[], logits: Float32Array, highest: number): number[] {
+    const inverse = 1 / this.#sampling.temperature;
+    for (const token of tokens) this.#weights[token] = fastExp((logits[token]! - highest) * inverse);
+    return tokens;
+  }
+
+  #sumOf(tokens: number[]): number {
+    let sum = 0;
+    for (const token of tokens) sum += this.#weights[token]!;
+    return sum;
+  }
+}
+
+/** Indices of the values from `least` on. */
+function indicesFrom(values: Float32Array, least: number): number[] {
+  const indices: number[] = [];
+  const count = values.length;
+  let found = 0; // with push, V8 makes the loop four times slower
+  for (let i = 0; i < count; i++) if (values[i]! >= least) indices[found++] = i;
+  return indices;
 }
 
 /** The first of the largest values; what is no number is passed over. */
@@ -124,7 +159,7 @@ export function argmax(values: Float32Array): number {
   return Math.max(values.indexOf(highest), 0); // where nothing is a number, -1
 }
 
-/** Indices of the k largest values, largest first; of equals the lower index goes first. */
+/** Indices of the k largest numbers, largest first; of equals the lower index goes first. */
 function largest(values: Float32Array, k: number): number[] {
   // A heap of k with the smallest on top: nearly every value is turned away by one comparison.
   const heap: number[] = [];
@@ -140,15 +175,21 @@ function largest(values: Float32Array, k: number): number[] {
       at = smallest;
     }
   };
-  for (let i = 0; i < k; i++) heap.push(i);
+  let next = 0;
+  for (; heap.length < k && next < values.length; next++) if (!Number.isNaN(values[next])) heap.push(next);
   for (let at = k >> 1; at >= 0; at--) sink(at);
-  for (let i = k; i < values.length; i++) {
+  for (let i = next; i < values.length; i++) {
     if (values[i]! > values[heap[0]!]!) {
       heap[0] = i;
       sink(0);
     }
   }
-  return heap.sort((a, b) => values[b]! - values[a]! || a - b);
+  return largestFirst(values, heap);
+}
+
+/** Of equals the lower index goes first. */
+function largestFirst(values: Float32Array, indices: number[]): number[] {
+  return indices.sort((a, b) => values[b]! - values[a]! || a - b);
 }
 
 /** The token at which the running sum passes `at`. */

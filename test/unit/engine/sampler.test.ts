@@ -201,7 +201,10 @@ describe('logits that are no numbers', () => {
   const samplings: [string, Sampling][] = [
     ['greedy', { ...everything, temperature: 0 }],
     ['sampled', { ...everything, seed: 1 }],
-    ['filtered', { ...everything, topK: 2, topP: 0.9, seed: 1 }],
+    ['top-k and top-p', { ...everything, topK: 2, topP: 0.9, seed: 1 }],
+    ['top-k', { ...everything, topK: 3, seed: 1 }],
+    ['top-p', { ...everything, topP: 0.9, seed: 1 }],
+    ['min-p', { ...everything, minP: 0.1, seed: 1 }],
   ];
 
   it.each(samplings)('are never picked beside numbers (%s)', (_how, sampling) => {
