@@ -5,6 +5,7 @@ import { AdamW } from './adamw.ts';
 import type { CureSettings } from './cure-options.ts';
 import type { StepReport } from './cure-report.ts';
 import type { Batch } from './data/packed.ts';
+import type { MemoryPlan } from './memory.ts';
 import { StudentPass, type Trace } from './student-pass.ts';
 import { tailLoss } from './tail-loss.ts';
 import { type Lesson, Teacher } from './teacher.ts';
@@ -36,12 +37,12 @@ export class CureRun implements Disposable {
   /** The last layers of the student, and the teacher's whose outputs they are drawn to. */
   readonly #tail: { index: number; source: number }[];
 
-  /** Reads the head. @param keepTeacher holds the teacher's weights in memory */
+  /** Reads the head. @param keep what may stay in memory */
   static async open(
     checkpoint: Checkpoint,
     weights: TrainedWeights,
     settings: CureSettings,
-    keepTeacher: boolean,
+    keep: Pick<MemoryPlan, 'keepTeacher' | 'keepActivations'>,
     session: SessionOptions = {},
   ): Promise<CureRun> {
     const role = checkpoint.architecture.tiedHead ? 'embedding' : 'head';
@@ -49,7 +50,7 @@ export class CureRun implements Disposable {
       norm: await checkpoint.tensor('norm').read(),
       weight: await checkpoint.tensor(role).read(),
     };
-    return new CureRun(checkpoint, weights, settings, head, keepTeacher, session);
+    return new CureRun(checkpoint, weights, settings, head, keep, session);
   }
 
   private constructor(
@@ -57,7 +58,7 @@ export class CureRun implements Disposable {
     weights: TrainedWeights,
     settings: CureSettings,
     head: Head,
-    keepTeacher: boolean,
+    keep: Pick<MemoryPlan, 'keepTeacher' | 'keepActivations'>,
     session: SessionOptions,
   ) {
     const { width, normEpsilon } = checkpoint.architecture;
@@ -69,8 +70,8 @@ export class CureRun implements Disposable {
     this.#teacherHead = head;
     // Embedding and head are frozen: both models have the checkpoint's.
     this.#head = { norm: weights.finalNorm, weight: head.weight };
-    this.#teacher = new Teacher(checkpoint, shape, keepTeacher, session);
-    this.#pass = new StudentPass(weights, shape, part, session);
+    this.#teacher = new Teacher(checkpoint, shape, keep.keepTeacher, session);
+    this.#pass = new StudentPass(weights, shape, part, keep.keepActivations, session);
     this.#loss = new TiledLoss({ width, normEpsilon, ...session });
     const vectorRate = part === 'all' ? settings.vectorRate : 1;
     this.optimizer = new AdamW(weights.parameters, { weightDecay, clipNorm, vectorRate, ...session });

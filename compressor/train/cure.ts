@@ -45,7 +45,7 @@ export async function cure(checkpoint: Checkpoint, student: Student, options: Cu
   checkMemory(memory, settings);
 
   const weights = await TrainedWeights.read(student, settings.part);
-  const run = await CureRun.open(checkpoint, weights, settings, memory.keepTeacher, options.session);
+  const run = await CureRun.open(checkpoint, weights, settings, memory, options.session);
   return withResource(run, async () => {
     const sha256 = digestOfAll(documents);
     const identity = { settings, layers: student.layers, data: sha256, identity: options.identity ?? null };

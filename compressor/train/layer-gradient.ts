@@ -30,6 +30,16 @@ export interface LayerTrainerOptions extends SessionOptions {
   trainable?: Trainable;
 }
 
+/** Numbers of one layer's activations that `LayerTrainer.forward` keeps if asked. */
+export function activationLength(architecture: Architecture, shape: BatchShape): number {
+  return activationShapes(architecture, shape).reduce((sum, [, shape]) => sum + sizeOf(shape), 0);
+}
+
+function activationShapes(architecture: Architecture, shape: BatchShape): [name: string, shape: Shape][] {
+  const { activations } = layerExpression(architecture, architecture.layers[0]!, shape);
+  return Object.entries(activations).map(([name, { shape }]) => [name, shape]);
+}
+
 /**
  * Runs single layers forward and backward in float32, with weights and the sums of gradients as inputs of
  * the graph: one small session of each kind serves every layer of a model.
@@ -58,9 +68,8 @@ export class LayerTrainer implements Disposable {
       const { cos, sin } = rotaryTables(rotary, shape.tokens);
       return { cos: new Tensor(cos, table), sin: new Tensor(sin, table) };
     });
-    const { activations } = layerExpression(architecture, architecture.layers[0]!, shape);
-    this.#activations = Object.entries(activations).map(([name, { shape }]) => [name, shape]);
-    this.activationLength = this.#activations.reduce((sum, [, shape]) => sum + sizeOf(shape), 0);
+    this.#activations = activationShapes(architecture, shape);
+    this.activationLength = activationLength(architecture, shape);
   }
 
   /**

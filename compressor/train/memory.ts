@@ -4,6 +4,7 @@ import { matrixShape } from '../graph/layer.ts';
 import { blocksOf, type Student } from '../student/student.ts';
 import { blockParameters, normParameters } from '../weights/block.ts';
 import type { CureSettings } from './cure-options.ts';
+import { activationLength } from './layer-gradient.ts';
 import { tokensAtATime } from './logit-tiles.ts';
 
 /** What a cure will hold in memory, computed before it reads anything large. */
@@ -14,6 +15,8 @@ export interface MemoryPlan {
   available: number;
   /** Whether the teacher's weights fit in memory too; else they are read anew for every step. */
   keepTeacher: boolean;
+  /** Whether what the layers compute on the way forward may stay for the way back: a fifth less work. */
+  keepActivations: boolean;
 }
 
 /** Node, the runtime's code, the training data and its tokenizer. */
@@ -56,7 +59,11 @@ export function planMemory(
     what: keepTeacher ? 'teacher' : 'one layer of the teacher',
     bytes: keepTeacher ? whole : teacherLayer * float,
   });
-  return { parts, total: parts.reduce((total, { bytes }) => total + bytes, 0), available, keepTeacher };
+  const total = () => parts.reduce((total, { bytes }) => total + bytes, 0);
+  const activations = student.layers.length * activationLength(a, { batch, tokens: length }) * float;
+  const keepActivations = total() + activations <= available * usableShare;
+  if (keepActivations) parts.push({ what: 'activations', bytes: activations });
+  return { parts, total: total(), available, keepTeacher, keepActivations };
 }
 
 /** @throws UsageError with advice where it is more than there is */

@@ -6,7 +6,7 @@ import { LayerTrainer } from './layer-gradient.ts';
 import { PatchGradient } from './patch-gradient.ts';
 import type { CuredPart, TrainedWeights } from './trained-weights.ts';
 
-/** What a forward pass leaves for the way back: one state a layer. */
+/** What a forward pass leaves for the way back: one state a layer. Good until the next pass. */
 export interface Trace {
   /** By layer, [batch * tokens, width]: what goes into it. */
   inputs: Float32Array[];
@@ -22,13 +22,24 @@ export class StudentPass implements Disposable {
   readonly #layers: LayerTrainer;
   readonly #patches: PatchRunner;
   readonly #patchGradient: PatchGradient;
+  /** By layer: what the way back would compute again. Empty where that is what it does. */
+  readonly #activations: Float32Array[];
 
-  constructor(weights: TrainedWeights, shape: BatchShape, part: CuredPart, options: SessionOptions = {}) {
+  /** @param keepActivations spends memory to save a fifth of the work */
+  constructor(
+    weights: TrainedWeights,
+    shape: BatchShape,
+    part: CuredPart,
+    keepActivations: boolean,
+    options: SessionOptions = {},
+  ) {
     const { architecture } = weights;
     const quiet = { spinning: false, ...options };
     this.#weights = weights;
     this.#layers = new LayerTrainer(architecture, shape, { trainable: part, ...quiet });
     this.#patches = new PatchRunner(architecture, quiet);
+    const { activationLength } = this.#layers;
+    this.#activations = keepActivations ? weights.layers.map(() => new Float32Array(activationLength)) : [];
     this.#patchGradient = new PatchGradient(architecture.width, part === 'all', options);
   }
 
@@ -39,7 +50,8 @@ export class StudentPass implements Disposable {
     for (const [i, { source, block }] of layers.entries()) {
       await betweenSteps(signal);
       trace.inputs.push(trace.final);
-      const out = this.#layers.forward(source, blocks[block]!, norms[i]!, trace.final);
+      const kept = this.#activations[i];
+      const out = this.#layers.forward(source, blocks[block]!, norms[i]!, trace.final, 1, kept);
       trace.outputs.push(out);
       const patch = patches[i];
       trace.final = patch ? this.#patches.run(patch, out) : out;
@@ -75,6 +87,8 @@ export class StudentPass implements Disposable {
         trace.inputs[i]!,
         current,
         into,
+        1,
+        this.#activations[i],
       ).hidden;
     }
   }

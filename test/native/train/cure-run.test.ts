@@ -44,7 +44,10 @@ async function open(family: PicoForm, changed: Partial<CureOptions>) {
   const options = { data: [], folder: '', tokens: 1000, length: 24, tokensPerStep: 96, batch: 2 };
   const settings = settle({ ...options, ...changed }, 128);
   const weights = await TrainedWeights.read(student, settings.part);
-  const run = await CureRun.open(checkpoint, weights, settings, false);
+  const run = await CureRun.open(checkpoint, weights, settings, {
+    keepTeacher: false,
+    keepActivations: false,
+  });
   onTestFinished(() => run[Symbol.dispose]());
   return { run, weights, student };
 }
@@ -97,7 +100,10 @@ describe('a step of the cure', () => {
     const [length, tokensPerStep] = [tokens.length, tokens.length];
     const settings = settle({ data: [], folder: '', tokens: 1000, length, tokensPerStep }, 128);
     const weights = await TrainedWeights.read(unfolded(checkpoint), 'all');
-    const run = await CureRun.open(checkpoint, weights, settings, true);
+    const run = await CureRun.open(checkpoint, weights, settings, {
+      keepTeacher: true,
+      keepActivations: true,
+    });
     onTestFinished(() => run[Symbol.dispose]());
     const batch = { tokens: Int32Array.from(tokens), targets: Int32Array.from(targets) };
     const exam = await run.prepare([batch, batch]);
@@ -145,7 +151,10 @@ describe('a step of the cure', () => {
     const student = plannedStudent(checkpoint, { layers: [{ source: 0, block: 0 }], weights: 'first' });
     const weights = await TrainedWeights.read(student, 'all');
     const settings = settle({ data: [], folder: '', tokens: 1000, length: 16, tokensPerStep: 16 }, 128);
-    const run = await CureRun.open(checkpoint, weights, settings, false);
+    const run = await CureRun.open(checkpoint, weights, settings, {
+      keepTeacher: false,
+      keepActivations: false,
+    });
     onTestFinished(() => run[Symbol.dispose]());
     const tokens = Int32Array.from({ length: 16 }, (_, t) => (t * 29) % 96);
     const { qkv, output } = (await student.block(0)).matrices;

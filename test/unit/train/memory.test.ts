@@ -46,10 +46,21 @@ describe('the memory of a cure', () => {
     expect(plenty.keepTeacher).toBe(true);
     expect(bytesOf(plenty, 'teacher')).toBe(4 * 30 * (perBlock + 2 * 576));
     // Just too little for the whole teacher.
-    const less = planMemory(student(24), 0, settings(), (plenty.total - 1e6) / 0.9);
+    const without = plenty.total - (bytesOf(plenty, 'activations') ?? 0);
+    const less = planMemory(student(24), 0, settings(), (without - 1e6) / 0.9);
     expect(less.keepTeacher).toBe(false);
     expect(less.total).toBeLessThan(plenty.total - 28 * 4 * perBlock);
     expect(() => checkMemory(less, settings())).not.toThrow();
+  });
+
+  it('keeps activations where they fit beside the rest', () => {
+    const plenty = planMemory(student(24), 0, settings(), 64e9);
+    expect(plenty.keepActivations).toBe(true);
+    // 5,184 numbers a token and layer.
+    expect(bytesOf(plenty, 'activations')).toBe(4 * 24 * 1024 * 5184);
+    const less = planMemory(student(24), 0, settings(), (plenty.total - 1e6) / 0.9);
+    expect(less.keepActivations).toBe(false);
+    expect(less.total).toBe(plenty.total - (bytesOf(plenty, 'activations') ?? 0));
   });
 
   it('is refused where the machine has less, with advice that fits the settings', () => {
