@@ -115,7 +115,7 @@ describe('fetchModel', () => {
     const calls = [fetchModel(store, manifest, options), fetchModel(store, manifest, options)];
     while (store.downloads.length < blobsOf(manifest).length) await setImmediate();
     controller.abort(new Error('enough'));
-    for (const call of calls) await expect(call).rejects.toThrow('enough');
+    await Promise.all(calls.map((call) => expect(call).rejects.toThrow('enough')));
     expect(store.signals.every((signal) => signal?.aborted)).toBe(true);
     gate.resolve();
     await expectWhole(manifest, (await fetchModel(store, manifest, { cacheFolder })).file);
@@ -126,7 +126,7 @@ describe('fetchModel', () => {
     store.gate = Promise.reject(new Error('the network is gone'));
     store.gate.catch(() => {});
     const calls = [1, 2].map(() => fetchModel(store, manifest, { cacheFolder }));
-    for (const call of calls) await expect(call).rejects.toThrow('the network is gone');
+    await Promise.all(calls.map((call) => expect(call).rejects.toThrow('the network is gone')));
     store.gate = Promise.resolve();
     await expectWhole(manifest, (await fetchModel(store, manifest, { cacheFolder })).file);
     expect((await readdir(join(cacheFolder, 'blobs'))).filter((name) => name.endsWith('.lock'))).toEqual([]);
