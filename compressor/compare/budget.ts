@@ -18,10 +18,28 @@ export function savedShare(a: Architecture, plan: Pick<FoldPlan, 'layers' | 'pat
 }
 
 /**
+ * Layers that a budget takes, where nothing stands in for them.
+ * @param removable layers that may go
+ * @throws UsageError for a budget of less than half a layer, or beyond what may go
+ */
+export function layersOf(a: Architecture, budget: number, removable: number): number {
+  const layers = a.layers.length;
+  const count = Math.round(budget * layers);
+  if (!(budget > 0 && budget < 1))
+    throw new UsageError(`A budget is a share between 0 and 1, not ${budget}.`);
+  if (count < 1)
+    throw new UsageError(`A budget of ${budget} is less than half of one of ${layers} layers: save more.`);
+  if (count <= removable) return count;
+  throw new UsageError(
+    `A budget of ${budget} takes ${count} of ${layers} layers, and only ${removable} may go: save less.`,
+  );
+}
+
+/**
  * Makes the plan whose saving is nearest to the budget. Patches count: where they take up half a layer or
  * more, one layer more goes.
  * @param planFor makes a plan without so many layers
- * @throws UsageError for a budget of less than half a layer, or beyond what may go
+ * @throws UsageError as `layersOf`
  */
 export async function nearestPlan<P extends { plan: Pick<FoldPlan, 'layers' | 'patch'> }>(
   a: Architecture,
@@ -29,20 +47,10 @@ export async function nearestPlan<P extends { plan: Pick<FoldPlan, 'layers' | 'p
   removable: number,
   planFor: (removed: number) => Promise<P>,
 ): Promise<P> {
-  const layers = a.layers.length;
-  const least = Math.round(budget * layers);
-  if (!(budget > 0 && budget < 1))
-    throw new UsageError(`A budget is a share between 0 and 1, not ${budget}.`);
-  if (least < 1)
-    throw new UsageError(`A budget of ${budget} is less than half of one of ${layers} layers: save more.`);
-  if (least > removable) {
-    throw new UsageError(
-      `A budget of ${budget} takes ${least} of ${layers} layers, and only ${removable} may go: save less.`,
-    );
-  }
+  const least = layersOf(a, budget, removable);
   const first = await planFor(least);
   const missing = budget - savedShare(a, first.plan);
-  if (missing <= 0.5 / layers || least + 1 > removable) return first;
+  if (missing <= 0.5 / a.layers.length || least + 1 > removable) return first;
   const second = await planFor(least + 1);
   return Math.abs(budget - savedShare(a, second.plan)) < missing ? second : first;
 }

@@ -9,8 +9,9 @@ import type { Task } from '../evaluate/task-file.ts';
 import type { GateStep } from '../gates/train-gates.ts';
 import { methods } from '../methods/index.ts';
 import type { FoldPlan } from '../plan/plan.ts';
+import { layersOf } from './budget.ts';
 import { type CureRequest, examine, foldFor, type MeasureSetting } from './measure.ts';
-import { methodPlan, wholePlan } from './method-plan.ts';
+import { methodPlan, removableOf, wholePlan } from './method-plan.ts';
 import { comparisonFile, comparisonVersion } from './read.ts';
 import { type CompareResult, type CompareRow, type Comparison, control, original, quantize } from './row.ts';
 import { quantizeTo, sizeOf } from './same-bytes.ts';
@@ -91,7 +92,7 @@ export async function compare(options: CompareOptions): Promise<{ comparison: Co
   );
 }
 
-function refuseNonsense({ methods: names, budgets }: CompareOptions): void {
+function refuseNonsense({ checkpoint, methods: names, budgets }: CompareOptions): void {
   const known = [...Object.keys(methods), quantize];
   const unknown = names.find((name) => !known.includes(name));
   if (unknown !== undefined)
@@ -99,8 +100,8 @@ function refuseNonsense({ methods: names, budgets }: CompareOptions): void {
   if (budgets.length === 0) throw new UsageError('No budget is named: how much is to be saved?');
   if (!names.some((name) => name !== quantize))
     throw new UsageError('Name a method that folds: "quantize" is measured against the bytes of others.');
-  const wrong = budgets.find((budget) => !(budget > 0 && budget < 1));
-  if (wrong !== undefined) throw new UsageError(`A budget is a share between 0 and 1, not ${wrong}.`);
+  const { architecture } = checkpoint;
+  for (const budget of budgets) layersOf(architecture, budget, removableOf(architecture.layers.length));
 }
 
 class Run {

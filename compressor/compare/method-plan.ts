@@ -3,7 +3,7 @@ import type { EvaluateOptions } from '../evaluate/student.ts';
 import type { TextWindows } from '../evaluate/windows.ts';
 import type { GateStep } from '../gates/train-gates.ts';
 import type { FoldMethod } from '../methods/method.ts';
-import { makePlan } from '../plan/make-plan.ts';
+import { fromStart, makePlan } from '../plan/make-plan.ts';
 import type { FoldPlan } from '../plan/plan.ts';
 import { rankers } from '../rank/index.ts';
 import { nearestPlan } from './budget.ts';
@@ -17,6 +17,11 @@ export interface MethodPlan {
 /** The first and the last layer stay: all that is known says that they matter most. */
 const keptLayers = [0, -1];
 
+/** Layers of a model of so many that may go. */
+export function removableOf(layers: number): number {
+  return layers - new Set(fromStart(keptLayers, layers)).size;
+}
+
 /** The plan by which a method saves about so much of the distinct block parameters. */
 export async function methodPlan(
   checkpoint: Checkpoint,
@@ -28,8 +33,8 @@ export async function methodPlan(
 ): Promise<MethodPlan> {
   const { architecture, name } = checkpoint;
   const layers = architecture.layers.length;
-  const keep = keptLayers.map((layer) => (layer + layers) % layers);
-  return nearestPlan(architecture, budget, layers - new Set(keep).size, async (removed) => {
+  const keep = fromStart(keptLayers, layers);
+  return nearestPlan(architecture, budget, removableOf(layers), async (removed) => {
     const { scores, gates } = await rankers[method.rank]!(checkpoint, text, {
       remove: removed,
       keep,
