@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import { UsageError } from '../artifact/errors.ts';
 import { methods } from '../compressor/methods/index.ts';
 import type { MakeStudentOptions } from '../compressor/student/make-student.ts';
-import { parseCount, parseInteger, parseNumber } from './fold-options.ts';
+import { parseCount, parseInteger, parseNumber } from './parse.ts';
 import { formatBytes, type Progress } from './progress.ts';
 
 /** Options of the distillation that repairs a fold. */

@@ -3,8 +3,10 @@ import { InvalidDataError } from '../artifact/errors.ts';
 import type { Store } from '../artifact/store/store.ts';
 import type { FoldResult } from '../compressor/fold.ts';
 import packageJson from '../package.json' with { type: 'json' };
+import { calibrationTexts } from './calibration-texts.ts';
 import { type CureFlags, cureOf, recordedCure } from './cure-options.ts';
-import { calibrationTexts, type FoldFlags, planOf } from './fold-options.ts';
+import type { FoldFlags } from './fold-options.ts';
+import { planOf } from './plan-of.ts';
 import { byteProgress, formatBytes, progress } from './progress.ts';
 
 export interface FoldIntoOptions {

@@ -1,14 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { UsageError } from '../artifact/errors.ts';
-import { parseTokenizer } from '../artifact/tokenizer.ts';
-import type { Checkpoint } from '../compressor/checkpoint/checkpoint.ts';
-import type { TextWindows } from '../compressor/evaluate/windows.ts';
 import { methods } from '../compressor/methods/index.ts';
-import { type FoldPlan, type SharedWeights, sharedWeights } from '../compressor/plan/plan.ts';
-import { heldOutShare } from './cure-options.ts';
-import type { Progress } from './progress.ts';
+import { type SharedWeights, sharedWeights } from '../compressor/plan/plan.ts';
+import { parseBytes } from './bytes.ts';
+import { parseCount, parseInteger, parseIntegers, parseNumber } from './parse.ts';
 
 /** Options that decide a fold, shared by `plan`, `fold` and `start`. */
 export interface FoldFlags {
@@ -20,6 +16,10 @@ export interface FoldFlags {
   patch: 'none' | 'linear';
   weights: SharedWeights;
   keep: number[];
+  /** Bytes stored, at most: decides --remove, and --quantize where that is not given. */
+  targetSize?: number;
+  /** Bytes of a serving process's memory, at most: likewise. */
+  fit?: number;
   quantize: string;
   calibrate: 'gptq' | 'none';
   calibration?: string;
@@ -36,6 +36,22 @@ export function addFoldOptions(command: Command): Command {
       ).choices(Object.keys(methods)),
     )
     .option('--remove <share>', 'share of the layers to remove, 0 to below 1', parseNumber, 0)
+    .addOption(
+      new Option(
+        '--target-size <size>',
+        'bytes stored, at most (60MB): finds --remove, and --quantize where it is not given',
+      )
+        .argParser(parseBytes)
+        .conflicts(['remove', 'fit', 'plan']),
+    )
+    .addOption(
+      new Option(
+        '--fit <memory>',
+        'memory of a serving process, at most (512MB), with 2,048 tokens of context: likewise',
+      )
+        .argParser(parseBytes)
+        .conflicts(['remove', 'plan']),
+    )
     .option('--share <layers>', 'neighbouring kept layers that run one block', parseInteger, 1)
     .addOption(
       new Option('--rank <how>', 'how the layers to remove are found, see below')
@@ -98,8 +114,14 @@ export function rankingHelp(): string {
   return `\nMethods:\n${lines(summaries)}\n\nRanking (--rank):\n${lines(Object.entries(rankHelp))}\n`;
 }
 
+/** `FoldFlags.quantize` where a size is given and the quantization is to be found for it. */
+export const anyQuantization = 'any';
+
 /** A method's choices take the place of defaults, never of what was given. */
 function applyMethod(command: Command): void {
+  const sized = command.getOptionValue('targetSize') ?? command.getOptionValue('fit');
+  if (sized !== undefined && command.getOptionValueSource('quantize') === 'default')
+    command.setOptionValueWithSource('quantize', anyQuantization, 'implied');
   const method = methods[command.getOptionValue('method') ?? ''];
   if (!method) return;
   for (const option of ['rank', 'patch', 'calibrationTokens'] as const) {
@@ -133,145 +155,4 @@ export function recordedOptions(flags: FoldFlags): Record<string, unknown> {
     ...(flags.calibration !== undefined && { calibration: basename(flags.calibration) }),
     calibrationTokens: flags.calibrationTokens,
   };
-}
-
-/** Tokens of a calibration window. */
-const calibrationWindow = 256;
-
-/** Tokens that patches are fitted on: fewer, and the map learns the text. */
-const fitTokens = 12_288;
-
-/** Tokens that int4 is fitted to, where the text has them. */
-const quantizeTokens = 8192;
-
-/** The texts that a fold looks at, cut into windows. */
-export interface CalibrationTexts {
-  /** Layers are ranked on it. */
-  text: TextWindows;
-  /** Patches are fitted on it. */
-  fit: TextWindows;
-  /** Cuts the windows that int4 is fitted to, where it is to be. */
-  calibrate?: () => Int32Array[];
-  /** Each step's quality is measured on it, so nothing else should see it. */
-  quality: { text: TextWindows; description: string };
-}
-
-/** The file of --calibration, else training data and its held-out part, else a built-in text. */
-export async function calibrationTexts(
-  checkpoint: Checkpoint,
-  flags: Pick<FoldFlags, 'calibration' | 'calibrationTokens' | 'calibrate' | 'patch'> & { data?: string[] },
-): Promise<CalibrationTexts> {
-  const { cutWindows } = await import('../compressor/evaluate/windows.ts');
-  const tokenizer = parseTokenizer(await checkpoint.tokenizerFiles(), checkpoint.name);
-  const window = Math.min(calibrationWindow, checkpoint.architecture.contextLength);
-  const cut = (content: string, tokens: number) => cutWindows(tokenizer, content, window, tokens);
-  const { content, unseen, description } = await calibrationContent(flags);
-  const text = cut(content, flags.calibrationTokens);
-  const calibrate = () => {
-    if (unseen !== undefined) return cut(content, quantizeTokens).windows;
-    // What quality is measured on stays out of the fit, where enough of the text is left.
-    const { windows } = cut(content, flags.calibrationTokens + quantizeTokens);
-    const others = windows.slice(text.windows.length);
-    const enough = others.length >= Math.min(text.windows.length, quantizeTokens / window);
-    return enough ? others : cut(content, quantizeTokens).windows;
-  };
-  return {
-    text,
-    ...(flags.calibrate === 'gptq' && { calibrate }),
-    fit: flags.patch === 'none' ? text : cut(content, fitTokens),
-    quality: {
-      text: unseen === undefined ? text : cut(unseen, flags.calibrationTokens),
-      description,
-    },
-  };
-}
-
-async function calibrationContent({
-  calibration,
-  data,
-}: {
-  calibration?: string;
-  data?: string[];
-}): Promise<{ content: string; unseen?: string; description: string }> {
-  if (calibration !== undefined)
-    return { content: await readText(calibration), description: basename(calibration) };
-  if (data === undefined) {
-    const { defaultText } = await import('../compressor/calibration/default-text.ts');
-    return { content: defaultText, description: 'built-in text' };
-  }
-  const { readDocuments } = await import('../compressor/train/data/documents.ts');
-  const { splitDocuments } = await import('../compressor/train/data/order.ts');
-  const { training, heldOut } = splitDocuments(await readDocuments(data), heldOutShare);
-  const joined = (documents: typeof training) =>
-    documents.flatMap(({ content }) => (typeof content === 'string' ? [content] : [])).join('\n\n');
-  const content = joined(training);
-  if (content === '') return calibrationContent({}); // conversations alone
-  const names = data.map((path) => basename(path)).join(', ');
-  return { content, unseen: joined(heldOut), description: `held-out part of ${names}` };
-}
-
-export async function readText(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch((cause: Error) => {
-    throw new UsageError(`No text could be read from ${path}.`, { cause });
-  });
-}
-
-/**
- * The plan of a file, or one made by ranking the layers.
- * @param options.rank also where the plan does without: somebody wants to see the scores. @default false
- */
-export async function planOf(
-  checkpoint: Checkpoint,
-  flags: FoldFlags,
-  calibration: TextWindows,
-  show: Progress,
-  signal: AbortSignal,
-  options: { rank?: boolean } = {},
-): Promise<FoldPlan> {
-  const depth = { name: checkpoint.name, layers: checkpoint.architecture.layers.length };
-  if (flags.plan !== undefined) {
-    const { readPlan } = await import('../compressor/plan/plan.ts');
-    return readPlan(flags.plan, depth);
-  }
-  const { fromStart, makePlan } = await import('../compressor/plan/make-plan.ts');
-  const { parsePrecision } = await import('../compressor/quantize/precision.ts');
-  parsePrecision(flags.quantize); // a typing error is told before the work, not after it
-  let ranking: { method: string; scores?: number[] } = { method: 'none' };
-  const remove = Math.round(flags.remove * depth.layers);
-  const needsScores = remove > 0 || flags.weights === 'weighted';
-  if (options.rank || needsScores) {
-    makePlan(depth, { method: 'check', scores: new Array(depth.layers).fill(0) }, flags); // likewise
-    const { rankers } = await import('../compressor/rank/index.ts');
-    const { scores } = await rankers[flags.rank]!(checkpoint, calibration, {
-      remove,
-      keep: fromStart(flags.keep, depth.layers),
-      onProgress: (done, total) => show.update(`Ranking layers by ${flags.rank}`, done, total),
-      signal,
-    });
-    show.finish();
-    ranking = { method: flags.rank, scores };
-  }
-  return makePlan(depth, ranking, flags);
-}
-
-export function parseNumber(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('A number is expected.');
-  return value;
-}
-
-export function parseInteger(text: string): number {
-  const value = parseNumber(text);
-  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('A whole number is expected.');
-  return value;
-}
-
-export function parseCount(text: string): number {
-  const value = parseInteger(text);
-  if (value < 1) throw new InvalidArgumentError('A whole number above 0 is expected.');
-  return value;
-}
-
-function parseIntegers(text: string): number[] {
-  return text === '' || text === 'none' ? [] : text.split(',').map(parseInteger);
 }

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { UsageError } from '../artifact/errors.ts';
 import { parseBytes } from './bytes.ts';
-import { parseCount, parseInteger } from './fold-options.ts';
+import { parseCount, parseInteger } from './parse.ts';
 
 /** Options of every command that runs a folded model. */
 export interface EngineFlags {

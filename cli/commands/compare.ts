@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type CompareFlags, compareWith } from '../compare-with.ts';
-import { parseCount, parseInteger, parseNumber } from '../fold-options.ts';
+import { parseCount, parseInteger, parseNumber } from '../parse.ts';
 import { interruptSignal } from '../signal.ts';
 
 export function compareCommand(): Command {

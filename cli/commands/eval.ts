@@ -5,7 +5,7 @@ import type { Measurement } from '../eval/measurement.ts';
 import { withModel } from '../eval/open-model.ts';
 import { defaultWindow, type PerplexityFlags, perplexity } from '../eval/perplexity.ts';
 import { type TaskFlags, task } from '../eval/task.ts';
-import { parseCount, parseInteger } from '../fold-options.ts';
+import { parseCount, parseInteger } from '../parse.ts';
 import { progress } from '../progress.ts';
 import { interruptSignal } from '../signal.ts';
 

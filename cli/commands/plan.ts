@@ -1,5 +1,7 @@
 import { Command } from 'commander';
-import { addFoldOptions, calibrationTexts, type FoldFlags, planOf, rankingHelp } from '../fold-options.ts';
+import { calibrationTexts } from '../calibration-texts.ts';
+import { addFoldOptions, type FoldFlags, rankingHelp } from '../fold-options.ts';
+import { planOf } from '../plan-of.ts';
 import { progress } from '../progress.ts';
 import { interruptSignal } from '../signal.ts';
 

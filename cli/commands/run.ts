@@ -3,7 +3,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { withResource } from '../../artifact/dispose.ts';
 import { UsageError } from '../../artifact/errors.ts';
 import type { LoadedModel } from '../../functions/model/loaded-model.ts';
-import { parseCount, parseInteger, parseNumber } from '../fold-options.ts';
+import { parseCount, parseInteger, parseNumber } from '../parse.ts';
 import { byteProgress } from '../progress.ts';
 import { addEngineOptions, type EngineFlags, engineOptions } from '../serve-options.ts';
 import { interruptSignal } from '../signal.ts';

@@ -1,7 +1,7 @@
 import { UsageError } from '../../artifact/errors.ts';
 import { checkFinite, type EvaluatedModel } from '../../compressor/evaluate/evaluated-model.ts';
 import type { Quality, TextWindows } from '../../compressor/evaluate/windows.ts';
-import { readText } from '../fold-options.ts';
+import { readText } from '../calibration-texts.ts';
 import type { Measurement } from './measurement.ts';
 
 /** Tokens of a window where the user names none. */

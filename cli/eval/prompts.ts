@@ -1,5 +1,5 @@
 import { InvalidDataError } from '../../artifact/errors.ts';
-import { readText } from '../fold-options.ts';
+import { readText } from '../calibration-texts.ts';
 
 /** The prompts of a file: one a line, or JSON lines with a `prompt` where the file's name ends in `.jsonl`. */
 export async function readPrompts(path: string): Promise<string[]> {

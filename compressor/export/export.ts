@@ -8,16 +8,11 @@ import type { FoldPlan } from '../plan/plan.ts';
 import { foldedSizes } from '../plan/sizes.ts';
 import { type BlockQuantizer, NearestQuantizer } from '../quantize/block-quantizer.ts';
 import { blocksInOrder, type Student } from '../student/student.ts';
+import { storedPositions } from '../weights/rotary.ts';
 import { BlobWriter, type WrittenBlob } from './blob-writer.ts';
 import { decoderGraph } from './graph.ts';
 import { WeightWriter } from './weights.ts';
 import type { WorkFolder } from './work-folder.ts';
-
-/**
- * Positions of the rotary tables. They are stored, so a model made for millions of tokens would carry
- * hundreds of megabytes of cosines; a KV cache of this length is beyond what one machine's memory gives.
- */
-const maxPositions = 32_768;
 
 export interface ExportOptions {
   checkpoint: Checkpoint;
@@ -67,7 +62,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
     const write = async () => writer.block(block, await quantizer.quantize(block));
     blocks[block] = await step(blockStep(block), write);
   }
-  const positions = Math.min(a.contextLength, maxPositions);
+  const positions = storedPositions(a.contextLength);
   const norms = await step('norms', () => writer.norms());
   const patches = patched.length > 0 ? await step('patches', () => writer.patches()) : undefined;
   const rotary = await step('rotary', () => writer.rotary(positions));

@@ -1,5 +1,13 @@
 import type { Rotary } from '../checkpoint/architecture.ts';
 
+/**
+ * Positions of the stored tables. A model made for millions of tokens would carry hundreds of megabytes of
+ * cosines; a KV cache of this length is beyond what one machine's memory gives.
+ */
+export function storedPositions(contextLength: number): number {
+  return Math.min(contextLength, 32_768);
+}
+
 /** cos and sin of every position's angles, row-major [positions, headSize / 2]. */
 export function rotaryTables(rotary: Rotary, positions: number): { cos: Float32Array; sin: Float32Array } {
   const pairs = rotary.inverseFrequencies.length;

@@ -1,0 +1,62 @@
+import type { Checkpoint } from '../compressor/checkpoint/checkpoint.ts';
+import type { TextWindows } from '../compressor/evaluate/windows.ts';
+import type { FoldPlan } from '../compressor/plan/plan.ts';
+import { anyQuantization, type FoldFlags } from './fold-options.ts';
+import { formatBytes, type Progress } from './progress.ts';
+
+/**
+ * The plan of a file, or one made by ranking the layers.
+ * @param options.rank also where the plan does without: somebody wants to see the scores. @default false
+ */
+export async function planOf(
+  checkpoint: Checkpoint,
+  flags: FoldFlags,
+  calibration: TextWindows,
+  show: Progress,
+  signal: AbortSignal,
+  options: { rank?: boolean } = {},
+): Promise<FoldPlan> {
+  const depth = { name: checkpoint.name, layers: checkpoint.architecture.layers.length };
+  if (flags.plan !== undefined) {
+    const { readPlan } = await import('../compressor/plan/plan.ts');
+    return readPlan(flags.plan, depth);
+  }
+  await fitFlags(checkpoint, flags);
+  const { fromStart, makePlan } = await import('../compressor/plan/make-plan.ts');
+  const { parsePrecision } = await import('../compressor/quantize/precision.ts');
+  parsePrecision(flags.quantize); // a typing error is told before the work, not after it
+  let ranking: { method: string; scores?: number[] } = { method: 'none' };
+  const remove = Math.round(flags.remove * depth.layers);
+  const needsScores = remove > 0 || flags.weights === 'weighted';
+  if (options.rank || needsScores) {
+    makePlan(depth, { method: 'check', scores: new Array(depth.layers).fill(0) }, flags); // likewise
+    const { rankers } = await import('../compressor/rank/index.ts');
+    const { scores } = await rankers[flags.rank]!(checkpoint, calibration, {
+      remove,
+      keep: fromStart(flags.keep, depth.layers),
+      onProgress: (done, total) => show.update(`Ranking layers by ${flags.rank}`, done, total),
+      signal,
+    });
+    show.finish();
+    ranking = { method: flags.rank, scores };
+  }
+  return makePlan(depth, ranking, flags);
+}
+
+/** Finds what --target-size or --fit leave open, and says what it found. */
+async function fitFlags(checkpoint: Checkpoint, flags: FoldFlags): Promise<void> {
+  const { targetSize, fit } = flags;
+  if (targetSize === undefined && fit === undefined) return;
+  const { fitSize } = await import('../compressor/plan/fit-size.ts');
+  const files = Object.values(await checkpoint.tokenizerFiles());
+  const tokenizer = files.reduce((sum, { length }) => sum + length, 0);
+  const target = targetSize === undefined ? { served: fit! } : { stored: targetSize };
+  const fixed = flags.quantize !== anyQuantization;
+  const found = fitSize(checkpoint, target, tokenizer, flags, fixed);
+  Object.assign(flags, { remove: found.remove, quantize: found.quantize });
+  const removed = Math.round(found.remove * checkpoint.architecture.layers.length);
+  process.stderr.write(
+    `To stay below ${formatBytes(targetSize ?? fit!)}: --quantize ${found.quantize}, ${removed} layers removed, ` +
+      `${formatBytes(found.bytes)} ${targetSize === undefined ? 'in memory' : 'stored'}.\n`,
+  );
+}
