@@ -58,27 +58,27 @@ describe('the bytes of a model', () => {
 });
 
 describe('a size to stay below', () => {
-  const fit = (stored: number, fixed = false) =>
+  const choose = (stored: number, fixed = false) =>
     fitSize(checkpoint, { stored }, tokenizer, { ...options, quantize: 'int8' }, fixed);
   const of = (quantize: string, remove = 0) => storedBytes(sized(quantize, remove).model);
 
   it('keeps all layers and int8 where they fit', () => {
-    expect(fit(of('int8'))).toEqual({ remove: 0, quantize: 'int8', bytes: of('int8'), cost: 0 });
+    expect(choose(of('int8'))).toEqual({ remove: 0, quantize: 'int8', bytes: of('int8'), cost: 0 });
   });
 
   it('gives up bits before layers', () => {
-    expect(fit(of('int8') - 1)).toMatchObject({ remove: 0, quantize: 'auto:5' });
-    expect(fit(of('int4'))).toMatchObject({ remove: 0, quantize: 'int4' });
+    expect(choose(of('int8') - 1)).toMatchObject({ remove: 0, quantize: 'auto:5' });
+    expect(choose(of('int4'))).toMatchObject({ remove: 0, quantize: 'int4' });
   });
 
   it('removes layers where bits were chosen', () => {
-    expect(fit(of('int8') - 1, true)).toMatchObject({ remove: 0.25, quantize: 'int8' });
+    expect(choose(of('int8') - 1, true)).toMatchObject({ remove: 0.25, quantize: 'int8' });
   });
 
   it('is refused where nothing is small enough, with the least there is', () => {
     const least = of('int4,embedding=int4', 0.5);
-    expect(fit(least)).toMatchObject({ remove: 0.5, quantize: 'int4,embedding=int4' });
-    expect(() => fit(least - 1)).toThrow(UsageError);
-    expect(() => fit(least - 1)).toThrow(`the least is ${(least / 1e6).toFixed(1)} MB`);
+    expect(choose(least)).toMatchObject({ remove: 0.5, quantize: 'int4,embedding=int4' });
+    expect(() => choose(least - 1)).toThrow(UsageError);
+    expect(() => choose(least - 1)).toThrow(`the least is ${(least / 1e6).toFixed(1)} MB`);
   });
 });
