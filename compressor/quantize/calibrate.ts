@@ -23,12 +23,22 @@ export interface CalibrateOptions {
   nearest: NearestQuantizer;
   /** The codes of the blocks that are done, from where they were written. */
   written: (block: number) => Promise<BlockCodes | undefined>;
-  /** Share of the Hessian's mean diagonal that is added to it. @default 0.01 */
+  /** Share of the Hessian's mean diagonal that is added to it. @default 0.3 */
   damping?: number;
-  /** As for `Gptq`. */
+  /** As for `Gptq`. @default 1 and some smaller ones */
   scales?: readonly number[];
   signal?: AbortSignal;
 }
+
+/**
+ * Thirty times what GPTQ's authors take: texts are short here. Fitted to 1,000 tokens with their 1%, int4 of
+ * a 135M model loses as much as rounded to nearest (52.1 and 52.0 of 40.0 perplexity), with this and a choice
+ * of scales 48.4.
+ */
+const defaultDamping = 0.3;
+
+/** Smaller scales clip a block's largest value and round all others finer. */
+const defaultScales = [1, 0.95, 0.9, 0.85, 0.8];
 
 type Input = (typeof distinctInputs)[number];
 
@@ -69,7 +79,7 @@ export class CalibratedQuantizer implements BlockQuantizer {
   /** The codes of the given matrices. */
   async #fit(block: number, matrices: BlockMatrix[]): Promise<BlockCodes> {
     const { architecture: a } = this.#student;
-    const { precision, damping = 0.01, scales, signal } = this.#options;
+    const { precision, damping = defaultDamping, scales = defaultScales, signal } = this.#options;
     await this.#advanceTo(this.#student.layers.findIndex((layer) => layer.block === block));
     const inputs = distinctInputs.filter((input) => matrices.some((matrix) => inputOf(matrix) === input));
     const hessians = new Map(inputs.map((input) => [input, new Hessian(matrixShape(a, input)[1])]));

@@ -39,6 +39,8 @@ async function quantizeAll(
     precision,
     nearest: new NearestQuantizer(checkpoint, student, precision),
     written: async (block) => all.get(block),
+    damping: 0.01,
+    scales: [1],
   });
   for (const block of blocksInOrder(student)) {
     if (!all.has(block)) all.set(block, await quantizer.quantize(block));
