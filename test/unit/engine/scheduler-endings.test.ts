@@ -1,0 +1,111 @@
+import { describe, expect, it } from 'vitest';
+import { range, request, startScheduler } from '../../fixtures/scheduled.ts';
+
+describe('a cancelled sequence', () => {
+  it('takes no further turn', async () => {
+    const { scheduler, decoder, events, ended, of } = startScheduler();
+    events.chunk = (id) => {
+      if (id === 1 && of(1).chunks.length === 2) scheduler.cancel(1);
+    };
+    scheduler.add(1, request([100], { maxTokens: 1000 }));
+    scheduler.add(2, request([200], { maxTokens: 10 }));
+    await ended(2);
+    expect(decoder.calls.filter((call) => call.cache === 0)).toHaveLength(2);
+    expect(of(1).chunks).toHaveLength(2);
+  });
+
+  it('delivers nothing more where it is cancelled in the middle of a step', async () => {
+    const { scheduler, decoder, ended, of } = startScheduler();
+    decoder.before = (call) => {
+      if (call.cache === 0 && call.length > 0) scheduler.cancel(1);
+    };
+    scheduler.add(1, request([100], { maxTokens: 1000 }));
+    scheduler.add(2, request([200], { maxTokens: 5 }));
+    await ended(2);
+    expect(of(1).chunks).toEqual([{ tokens: [101] }]);
+    expect(decoder.calls.filter((call) => call.cache === 0)).toHaveLength(2);
+  });
+
+  it('leaves the rest of its prompt unread', async () => {
+    const { scheduler, decoder, ended, of } = startScheduler();
+    decoder.before = () => scheduler.cancel(1);
+    scheduler.add(1, request(range(0, 900)));
+    scheduler.add(2, request([200]));
+    await ended(2);
+    expect(decoder.calls.map((call) => call.tokens.length)).toEqual([128, 1, 1, 1]);
+    expect(of(1).chunks).toEqual([]);
+  });
+
+  it('never begins where it still waits, and its slot goes to the next', async () => {
+    const { scheduler, decoder, ended, of } = startScheduler(1);
+    scheduler.add(1, request([100]));
+    scheduler.add(2, request([200]));
+    scheduler.add(3, request([300]));
+    scheduler.cancel(2);
+    await ended(1, 3);
+    expect(decoder.calls.flatMap((call) => call.tokens)).toEqual([100, 101, 102, 300, 301, 302]);
+    expect(of(2).chunks).toEqual([]);
+  });
+
+  it('is forgotten at once where it waits, however long the others take', async () => {
+    const { scheduler, ended } = startScheduler(1);
+    scheduler.add(0, request([100]));
+    for (let id = 1; id <= 100; id++) scheduler.add(id, request([200]));
+    for (let id = 1; id <= 99; id++) scheduler.cancel(id);
+    expect(scheduler.waiting).toBe(1);
+    await ended(0, 100);
+  });
+
+  it('gives its cache to the next', async () => {
+    const { scheduler, decoder, events, ended } = startScheduler(1);
+    events.chunk = (id) => {
+      if (id === 1) scheduler.cancel(1);
+    };
+    scheduler.add(1, request([100], { maxTokens: 1000 }));
+    scheduler.add(2, request([200]));
+    await ended(2);
+    expect(decoder.caches).toBe(1);
+    expect(decoder.calls[1]).toEqual({ cache: 0, length: 0, tokens: [200] });
+  });
+
+  it('may be unknown', () => {
+    expect(() => startScheduler().scheduler.cancel(99)).not.toThrow();
+  });
+});
+
+describe('a sequence whose step fails', () => {
+  it('ends with the error; the others go on', async () => {
+    const { scheduler, decoder, ended, of, tokens } = startScheduler(2);
+    decoder.before = (call) => {
+      if (call.tokens[0] === 101) throw new Error('index 101 is out of range');
+    };
+    scheduler.add(1, request([100]));
+    scheduler.add(2, request([200]));
+    scheduler.add(3, request([300]));
+    await ended(1, 2, 3);
+    expect(of(1).error?.message).toBe('index 101 is out of range');
+    expect(tokens(1)).toEqual([101]);
+    expect(tokens(2)).toEqual([201, 202, 203]);
+    expect(tokens(3)).toEqual([301, 302, 303]);
+    // The failed one's cache was taken over, emptied.
+    expect(decoder.caches).toBe(2);
+    for (const first of [200, 300]) {
+      expect(decoder.calls.find((call) => call.tokens[0] === first)).toMatchObject({ length: 0 });
+    }
+  });
+
+  it('may fail for want of memory for its cache', async () => {
+    const { scheduler, decoder, ended, of, tokens } = startScheduler(2);
+    const newCache = decoder.newCache.bind(decoder);
+    let asked = 0;
+    decoder.newCache = () => {
+      if (asked++ === 0) throw new RangeError('Array buffer allocation failed');
+      return newCache();
+    };
+    scheduler.add(1, request([100]));
+    scheduler.add(2, request([200]));
+    await ended(1, 2);
+    expect(of(1).error?.message).toContain('allocation failed');
+    expect(tokens(2)).toEqual([201, 202, 203]);
+  });
+});
