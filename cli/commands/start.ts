@@ -112,6 +112,7 @@ function greet(url: string, name: string, story: boolean): void {
     model: name,
     prompt: story ? 'Once upon a time' : 'The capital of France is',
     max_tokens: 100,
+    temperature: 0.7,
   });
   process.stdout.write(`
 Serving ${name} at ${url}/v1. Try it:
