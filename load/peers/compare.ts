@@ -78,7 +78,8 @@ for (const contender of contenders) {
     decode: median(decode),
     prefillRatio: median(ratios(prefill, peer.prefill)),
     decodeRatio: median(ratios(decode, peer.decode)),
-    ...(await serverOf(contender)),
+    ...(await serverOf(contender, 'cut')),
+    residentByDefault: (await serverOf(contender, 'default')).resident,
     perplexity: await perplexityOf(contender),
   });
 }
@@ -131,19 +132,32 @@ async function speedOf({ file, url }: Contender): Promise<{ prefill: number; dec
   };
 }
 
-/** Memory with the context in use, and tokens/s through HTTP. */
-async function serverOf({ file, url }: Contender) {
+/**
+ * Memory with the context in use, and tokens/s through HTTP.
+ * @param limits `cut`: the server is told that no more context and no second sequence will come; `default`:
+ * it is started as anybody starts it, and the same context is in use
+ */
+async function serverOf({ file, url }: Contender, limits: 'cut' | 'default') {
   const port = await freePort();
   const [name] = url?.split('/').slice(-1) ?? ['model'];
   const context = String(contextTokens);
+  const cut = limits === 'cut';
   const server = file
     ? {
         program: program('llama-server'),
-        args: ['-m', file, '-t', threads, '-c', context, '-np', '1', '--port', String(port)],
+        args: [
+          '-m',
+          file,
+          '-t',
+          threads,
+          ...(cut ? ['-c', context, '-np', '1'] : []),
+          '--port',
+          String(port),
+        ],
         url: `http://127.0.0.1:${port}`,
         path: '/health',
       }
-    : foldgateServer(folder, name!, port, { threads, context, slots: '1' });
+    : foldgateServer(folder, name!, port, { threads, ...(cut && { context, slots: '1' }) });
   return withServer(server, async ({ pid }) => {
     const prose = await readFile(text, 'utf8');
     const request = { model: name, temperature: 0, ignore_eos: true };

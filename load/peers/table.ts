@@ -11,6 +11,8 @@ export interface Row {
   /** MB of the server. */
   resident: number;
   anonymous: number;
+  /** MB of the server started without any limit, the same context in use. */
+  residentByDefault: number;
   perplexity: number;
 }
 
@@ -26,6 +28,7 @@ export function table(title: string, machine: string, rows: Row[]): string {
     `${row.decode.toFixed(1)} (${row.decodeRatio.toFixed(2)}x)`,
     row.http.toFixed(1),
     `${row.resident.toFixed(0)} (${row.anonymous.toFixed(0)})`,
+    row.residentByDefault.toFixed(0),
     row.perplexity.toFixed(2),
   ];
   const head = [
@@ -34,6 +37,7 @@ export function table(title: string, machine: string, rows: Row[]): string {
     'decode tokens/s',
     'over HTTP',
     'resident MB (anonymous)',
+    'by default',
     'perplexity',
   ];
   return [`### ${title}`, '', machine, '', head, head.map(() => '---'), ...rows.map(cell)]
