@@ -25,20 +25,20 @@ export async function planOf(
   const { fromStart, makePlan } = await import('../compressor/plan/make-plan.ts');
   const { parsePrecision } = await import('../compressor/quantize/precision.ts');
   parsePrecision(flags.quantize); // a typing error is told before the work, not after it
-  let ranking: { method: string; scores?: number[] } = { method: 'none' };
+  let ranking: Parameters<typeof makePlan>[1] = { method: 'none' };
   const remove = Math.round(flags.remove * depth.layers);
   const needsScores = remove > 0 || flags.weights === 'weighted';
   if (options.rank || needsScores) {
     makePlan(depth, { method: 'check', scores: new Array(depth.layers).fill(0) }, flags); // likewise
     const { rankers } = await import('../compressor/rank/index.ts');
-    const { scores } = await rankers[flags.rank]!(checkpoint, calibration, {
+    const ranked = await rankers[flags.rank]!(checkpoint, calibration, {
       remove,
       keep: fromStart(flags.keep, depth.layers),
       onProgress: (done, total) => show.update(`Ranking layers by ${flags.rank}`, done, total),
       signal,
     });
     show.finish();
-    ranking = { method: flags.rank, scores };
+    ranking = { method: flags.rank, ...ranked };
   }
   return makePlan(depth, ranking, flags);
 }

@@ -113,10 +113,15 @@ async function train(
     adam.step(alphas, gradient);
     // At 0 a gate could never open again, and beyond 1.5 it takes too long to come back.
     for (const [l, alpha] of alphas.entries()) alphas[l] = Math.min(Math.max(alpha, 0.003), 1.5);
-    history.push({ step, loss, size, epsilon, gates });
+    history.push({ step, loss, size, epsilon, gates: gates.map(rounded) });
     options.onProgress?.(step + 1, steps);
   }
   return { alphas, gates: alphas.map((alpha) => gate(alpha, to)), history };
+}
+
+/** Enough for a picture, and for a plan that people read. */
+function rounded(value: number): number {
+  return Math.round(value * 1000) / 1000;
 }
 
 /** A model's weights in memory, in float32. */

@@ -1,4 +1,5 @@
 import { InvalidDataError, UsageError } from '../../artifact/errors.ts';
+import type { Ranking } from '../rank/ranker.ts';
 import type { FoldPlan, SharedWeights } from './plan.ts';
 
 export interface PlanOptions {
@@ -22,7 +23,7 @@ export interface PlanOptions {
  */
 export function makePlan(
   checkpoint: { name: string; layers: number },
-  ranking: { method: string; scores?: number[] },
+  ranking: { method: string } & Partial<Ranking>,
   options: PlanOptions,
 ): FoldPlan {
   const { layers } = checkpoint;
@@ -59,6 +60,7 @@ export function makePlan(
     weights: options.weights,
     quantize: options.quantize,
     ...(ranking.scores && { scores: ranking.scores }),
+    ...(ranking.gates && { gates: ranking.gates }),
   };
 }
 

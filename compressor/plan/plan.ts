@@ -25,6 +25,18 @@ const planSchema = z.strictObject({
   quantize: z.string(),
   /** Importance of each layer of the checkpoint, by `method`: the higher, the more it matters. */
   scores: z.array(z.number()).optional(),
+  /** How the gates moved while they were trained, where gates ranked the layers. */
+  gates: z
+    .array(
+      z.strictObject({
+        step: z.int(),
+        loss: z.number(),
+        size: z.number(),
+        epsilon: z.number(),
+        gates: z.array(z.number()),
+      }),
+    )
+    .optional(),
 });
 
 /** A fold, written down before it is carried out: printable, editable, replayable. */
