@@ -37,19 +37,22 @@ export function decoderGraph(parts: GraphParts): Uint8Array {
   const rows = g.input('logits_rows', 'int64', ['rows']);
   const weights = new Initializers(g, parts);
 
+  /** Only the rows that need logits go on from the last layer's attention. */
+  const pick = (value: string, size: number) => {
+    const flat = g.constant(`flat.${size}`, 'int64', [2], BigInt64Array.of(-1n, BigInt(size)));
+    return g.node('Gather', [g.node('Reshape', [value, flat]), rows]);
+  };
   let residual: Residual = { sum: weights.embed(inputIds) };
   for (const [index, { source, block }] of parts.layers.entries()) {
     const cache = cacheOf(g, a, index);
     const attention = a.layers[source]!;
     const layerWeights = weights.layer(index, block, attention.rotary);
-    residual = emitLayer(g, a, attention, residual, layerWeights, { lastToken, totalLength, cache });
+    const isLast = index === parts.layers.length - 1;
+    const inputs = { lastToken, totalLength, cache, ...(isLast && { pick }) };
+    residual = emitLayer(g, a, attention, residual, layerWeights, inputs);
     residual = weights.patch(index, residual);
   }
-  // Only the rows that need logits go through the final norm and the head.
-  const flat = g.constant('flat', 'int64', [2], BigInt64Array.of(-1n, BigInt(a.width)));
-  const pick = (value: string) => g.node('Gather', [g.node('Reshape', [value, flat]), rows]);
-  const picked = { sum: pick(residual.sum), pending: pick(residual.pending!) };
-  weights.head(emitFinalNorm(g, a, picked, weights.norm('norm')));
+  weights.head(emitFinalNorm(g, a, residual, weights.norm('norm')));
   g.output('logits', 'float32', ['rows', a.vocabularySize]);
   return g.build('folded');
 }

@@ -53,6 +53,12 @@ export interface LayerAttentionInputs {
   totalLength: string;
   /** [batch, kvHeads, capacity, headSize], updated in place by the caller binding both to one buffer. */
   cache?: { pastKey: string; pastValue: string; presentKey: string; presentValue: string };
+  /**
+   * Picks the positions whose results are wanted, [batch, tokens, n] -> [rows, n]: in a model's last layer
+   * the others matter to nobody once their keys and values are in the cache.
+   * @default all
+   */
+  pick?: (value: string, size: number) => string;
 }
 
 /**
@@ -64,7 +70,7 @@ export interface Residual {
   pending?: string;
 }
 
-/** Emits one layer: [batch, tokens, width] -> the same. */
+/** Emits one layer: [batch, tokens, width] -> the same, or [rows, width] where rows are picked. */
 export function emitLayer(
   g: GraphBuilder,
   a: Architecture,
@@ -74,8 +80,12 @@ export function emitLayer(
   inputs: LayerAttentionInputs,
 ): Residual {
   const norm = new Norms(g, a);
-  const [attentionIn, sum] = norm.ofResidual(residual, weights.norm('attention.norm'));
-  let mixed = weights.linear('output', emitAttention(g, a, attention, attentionIn, weights, inputs, norm));
+  const [attentionIn, whole] = norm.ofResidual(residual, weights.norm('attention.norm'));
+  const attended = emitAttention(g, a, attention, attentionIn, weights, inputs, norm);
+  // Attention alone looks at other positions; all that follows goes row by row.
+  const pick = inputs.pick ?? ((value: string) => value);
+  const sum = pick(whole, a.width);
+  let mixed = weights.linear('output', pick(attended, a.heads * a.headSize));
   if (a.postNorms) mixed = norm.of(mixed, weights.norm('attention.postNorm'));
 
   const [mlpIn, sum2] = norm.ofResidual({ sum, pending: mixed }, weights.norm('mlp.norm'));

@@ -112,6 +112,17 @@ describe('a folded graph', () => {
     },
   );
 
+  it('takes only the rows that need logits beyond the last attention', async () => {
+    const { graphPath } = await foldInto(await temporaryFolder(), randomCheckpoint());
+    const { nodes } = await readGraph(graphPath);
+    const operators = nodes.map(({ opType }) => opType);
+    const after = operators.slice(operators.lastIndexOf('GroupQueryAttention') + 1);
+    expect(after.indexOf('Gather')).toBeGreaterThanOrEqual(0);
+    expect(after.indexOf('Gather')).toBeLessThan(after.indexOf('FusedMatMul'));
+    // Nowhere else but where the embedding's rows are read.
+    expect(operators.filter((operator) => operator === 'Gather')).toHaveLength(3);
+  });
+
   it('holds no weights itself', async () => {
     const { graphPath, manifest } = await foldInto(await temporaryFolder(), randomCheckpoint());
     expect(manifest.graph.bytes).toBeLessThan(20_000);
