@@ -140,12 +140,6 @@ async function readModel(checkpoint: Checkpoint) {
   return { blocks, norms, head };
 }
 
-/** Memory that training the gates takes, in bytes: the whole model in float32, and an activation a layer. */
-export function gateMemory({ architecture: a }: Checkpoint, batchTokens: number): number {
-  const weights = a.layers.length * blockParameters(a) + a.vocabularySize * a.width;
-  return 4 * (weights + (a.layers.length + 1) * batchTokens * a.width);
-}
-
 /** The gated model, forward and backward. */
 class GateRun {
   readonly #model: Awaited<ReturnType<typeof readModel>>;

@@ -12,7 +12,7 @@ const ridge = 1e-4;
  * Every token is scaled to unit mean square first: the massive states of the first tokens would own the
  * sum otherwise. They must be in it, though: a patch fitted without them breaks the attention sink.
  */
-export class PatchFit implements Disposable {
+class PatchFit implements Disposable {
   readonly #width: number;
   /** Sums over tokens, of [h, 1] with itself and with target - h. */
   readonly #gram: Tensor<Float32Array>;

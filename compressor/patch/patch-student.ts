@@ -34,7 +34,7 @@ export async function patchStudent(
 }
 
 /** @param patches by the layer they follow */
-export function withPatches(student: Student, patches: Map<number, LinearPatch>): Student {
+function withPatches(student: Student, patches: Map<number, LinearPatch>): Student {
   return { ...student, patch: async (index) => patches.get(index) ?? student.patch(index) };
 }
 

@@ -55,12 +55,9 @@ describe('the embedding, written some thousand rows at a time', () => {
     const precision = { qkv: float, output: float, gate: float, up: float, down: float, embedding: float };
     const folder = await temporaryFolder();
     let parts = 0;
-    const writing = new WeightWriter({ student, precision, folder }).vocabulary(
-      'embedding',
-      async () => {
-        if (++parts === 2) throw new Error('Interrupted.');
-      },
-    );
+    const writing = new WeightWriter({ student, precision, folder }).vocabulary('embedding', async () => {
+      if (++parts === 2) throw new Error('Interrupted.');
+    });
     await expect(writing).rejects.toThrow('Interrupted.');
     expect(parts).toBe(2);
     expect(await readdir(folder)).toEqual([]);
