@@ -6,13 +6,7 @@ import { betweenSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
 import { LayerTrainer } from '../train/layer-gradient.ts';
 import { TiledLoss } from '../train/tiled-loss.ts';
-import {
-  type BlockWeights,
-  blockParameters,
-  type NormWeights,
-  readBlock,
-  readNorms,
-} from '../weights/block.ts';
+import { type BlockWeights, type NormWeights, readBlock, readNorms } from '../weights/block.ts';
 import { Adam } from './adam.ts';
 import { gate, gateSlope } from './gate.ts';
 
