@@ -208,8 +208,9 @@ class Run {
 
   /** The unfolded model in no more bytes than the smallest folded one. */
   async #quantize(budget: number, bytes: number, overhead: number): Promise<void> {
-    const { checkpoint } = this.#options;
-    const form = quantizeTo(checkpoint, wholePlan(checkpoint, 'int4'), bytes, overhead);
+    const { checkpoint, calibrate } = this.#options;
+    const whole = wholePlan(checkpoint, 'int4');
+    const form = quantizeTo(checkpoint, whole, bytes, overhead, calibrate === 'gptq');
     const plan = wholePlan(checkpoint, form.quantize);
     const note = `no form of the unfolded model is as small as ${bytes} bytes: this is the smallest`;
     const about = { method: quantize, budget, ...(!form.fits && { note }) };

@@ -109,13 +109,25 @@ export function yTicks({ left, width, right }: Frame, y: Scale): Content {
   );
 }
 
+/** Pixels between two numbers of an axis, at least. */
+const leastDistance = 18;
+
 function ticksOf(scale: Scale): number[] {
   const ticks = scale.ticks(wanted);
   // A logarithmic scale gives nine a decade: those of 1, 2 and 5 do.
-  if (ticks.length <= 2 * wanted) return ticks;
-  return ticks.filter((tick) =>
-    [1, 2, 5].includes(Math.round(tick / 10 ** Math.floor(Math.log10(tick) + 1e-9))),
-  );
+  const few =
+    ticks.length <= 2 * wanted
+      ? ticks
+      : ticks.filter((tick) =>
+          [1, 2, 5].includes(Math.round(tick / 10 ** Math.floor(Math.log10(tick) + 1e-9))),
+        );
+  // Where one draws outliers in, large numbers come close to each other; the smallest ones stay.
+  const kept: number[] = [];
+  for (const tick of few) {
+    const last = kept.at(-1);
+    if (last === undefined || Math.abs(scale(tick) - scale(last)) >= leastDistance) kept.push(tick);
+  }
+  return kept;
 }
 
 function formatTick(scale: Scale, tick: number): string {

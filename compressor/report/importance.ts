@@ -12,6 +12,8 @@ const meaning: Record<string, string> = {
   gates: 'α of the gate',
   influence: '1 - cosine',
   loss: 'nats a token without it',
+  greedy: 'nats a token without it',
+  runs: 'nats a token without its run',
 };
 
 /** Rankings that measure nothing have no importance to show. */

@@ -79,7 +79,7 @@ function sectionsOf(comparison: Comparison): Section[] {
     {
       id: 'trade-off',
       title: 'Size against quality',
-      body: html`<p>The nearer to the lower left corner, the better. The control lies where the original does: the same size, trained on the tokens of the cures.</p>
+      body: html`<p>Towards the left models are smaller; lower perplexity and higher accuracy are better. The control has the original's size, trained on the tokens of the cures.</p>
 <figure>${tradeOff(comparison, perplexity, (row) => row.perplexity.stored)}</figure>${accuracies}`,
     },
     {
@@ -100,7 +100,7 @@ function sectionsOf(comparison: Comparison): Section[] {
       title: 'Gates',
       body:
         gates.length > 0
-          ? html`<p>All gates are trained together towards the wanted size. The layers whose gates shut are removed; their numbers stand at the right.</p>${gates}`
+          ? html`<p>All gates are trained together towards the wanted size. The layers whose gates end lowest are removed; their numbers stand at the right.</p>${gates}`
           : undefined,
     },
     { id: 'cure', title: 'The cure', body: cureSection(comparison) },

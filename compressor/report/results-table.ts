@@ -9,7 +9,7 @@ export function resultsTable(comparison: Comparison): Markup {
   const base = results[0]!.row.perplexity.before;
   const head = (text: string, title: string) => html`<th scope="col" title="${title}">${text}</th>`;
   const notes = [...new Set(results.flatMap(({ row }) => row.note ?? []))];
-  return html`<div class="scroll"><table>
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Results"><table>
 <thead><tr><th scope="col">model</th>${head('saved', 'of the distinct block parameters')}${head('layers', 'that run')}
 ${head('size', 'stored, graph and tokenizer included')}<th scope="col" class="text">form</th>
 ${head('perplexity', 'in float32, before the cure')}${cureTokens > 0 && head('cured', 'in float32, after the cure')}

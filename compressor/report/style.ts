@@ -27,6 +27,8 @@ nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1.1rem; padding: 0; margin:
 figure { margin: 1rem 0; padding: 1rem; background: var(--card); border: 1px solid var(--faint); border-radius: 10px; }
 figcaption { font-size: .9rem; margin-bottom: .5rem; }
 figure > svg { display: block; width: 100%; height: auto; }
+/* Narrower, the numbers could not be read. */
+@media (max-width: 560px) { figure { overflow-x: auto; } figure > svg { min-width: 560px; } .grid-2 figure > svg { min-width: 320px; } }
 figure.square > svg { max-width: 560px; margin: 0 auto; }
 .grid-2 { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); gap: 1rem; }
 .grid-2 figure { margin: 0; }
