@@ -1,6 +1,6 @@
 import { basename, extname, join, resolve } from 'node:path';
 import { UsageError } from '../artifact/errors.ts';
-import type { CompareOptions, CompareStep } from '../compressor/compare/compare.ts';
+import type { CompareOptions, CompareStep } from '../compressor/compare/options.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { progress } from './progress.ts';
 import { writeReport } from './write-report.ts';

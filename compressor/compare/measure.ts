@@ -75,13 +75,13 @@ export async function foldFor(
         onStep(step) {
           cureLog.step(step);
           const detail = `loss ${step.loss.toFixed(3)}, ${step.tokensPerSecond.toFixed(0)} tokens/s`;
-          setting.onProgress?.('Curing', step.step, step.steps, detail);
+          setting.onProgress?.('curing', step.step, step.steps, detail);
         },
         onHeldOut: (measured) => cureLog.heldOut(measured),
       },
     }),
     quality: { text: texts.heldOut, description: 'held-out part of the data' },
-    onProgress: (step, done, total) => setting.onProgress?.(step, done, total),
+    onProgress: (step, done, total) => setting.onProgress?.(step.toLowerCase(), done, total),
     ...(signal && { signal }),
   });
   const { manifest } = result;
@@ -113,9 +113,9 @@ export async function examine(
   });
   const stored = foldedModel(await openLocalModel(model, signal ? { signal } : {}));
   const scores: Record<string, TaskScore> = {};
-  for (const { name, task } of tasks) scores[name] = await scoreTask(stored, task, how(`Scoring ${name}`));
+  for (const { name, task } of tasks) scores[name] = await scoreTask(stored, task, how(`scoring ${name}`));
   const prompts = texts.prompts.map(({ tokens }) => tokens);
-  const samples = await stored.continueGreedily(prompts, sampleTokens, how('Writing'));
+  const samples = await stored.continueGreedily(prompts, sampleTokens, how('writing'));
   return { tasks: scores, samples: samples.map((sample) => textOf(sample)) };
 }
 
