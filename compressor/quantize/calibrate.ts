@@ -33,7 +33,7 @@ export interface CalibrateOptions {
 /**
  * Thirty times what GPTQ's authors take: texts are short here. Fitted to 1,000 tokens with their 1%, int4 of
  * a 135M model loses as much as rounded to nearest (52.1 and 52.0 of 40.0 perplexity), with this and a choice
- * of scales 48.4.
+ * of scales 48.4; on 8,192 tokens 47.5 and 47.0.
  */
 const defaultDamping = 0.3;
 
