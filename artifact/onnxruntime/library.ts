@@ -111,11 +111,33 @@ export function addressOf(values: ArrayBufferView): bigint {
  * of a 135M model and 14 MB of a 0.5B one. Does nothing where the C library is another.
  */
 export function returnFreedMemory(): void {
-  if (process.platform !== 'linux') return;
+  systemFunction('int malloc_trim(size_t pad)')?.(0);
+}
+
+/**
+ * Linux's madvise(2) on a part of this process's memory.
+ * @returns whether the system took the advice; false everywhere else
+ */
+export function adviseMemory(address: bigint, bytes: number, advice: number): boolean {
+  const madvise = systemFunction('int madvise(uintptr_t address, size_t bytes, int advice)');
+  return madvise?.(address, bytes, advice) === 0;
+}
+
+type SystemFunction = (...args: unknown[]) => unknown;
+const systemFunctions = new Map<string, SystemFunction | undefined>();
+
+/** A function of glibc; undefined on other systems. */
+function systemFunction(prototype: string): SystemFunction | undefined {
+  if (process.platform !== 'linux') return undefined;
+  if (!systemFunctions.has(prototype)) systemFunctions.set(prototype, loadSystemFunction(prototype));
+  return systemFunctions.get(prototype);
+}
+
+function loadSystemFunction(prototype: string): SystemFunction | undefined {
   try {
-    koffi.load('libc.so.6').func('int malloc_trim(size_t pad)')(0);
+    return koffi.load('libc.so.6').func(prototype) as SystemFunction;
   } catch {
-    // No such library or function: there is nothing to give back, either.
+    return undefined; // another C library
   }
 }
 

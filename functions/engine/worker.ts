@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { Decoder } from '../../artifact/decoder/decoder.ts';
+import { useHugePages } from '../../artifact/onnxruntime/huge-pages.ts';
 import { returnFreedMemory } from '../../artifact/onnxruntime/library.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
 import { Scheduler } from './scheduler.ts';
@@ -26,6 +27,8 @@ try {
     else process.exit(); // messages are read between two steps, so the model is idle
   });
   send({ type: 'ready' });
+  // After that: it takes a while, and requests that come meanwhile wait for a page at most.
+  void useHugePages().catch(() => {}); // a matter of speed alone
 } catch (error) {
   send({ type: 'failed', message: (error as Error).message });
   port.close();

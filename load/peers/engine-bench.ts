@@ -1,5 +1,6 @@
 import { Decoder, decoderOptions } from '../../artifact/decoder/decoder.ts';
 import { openLocalModel } from '../../artifact/models/open-local.ts';
+import { useHugePages } from '../../artifact/onnxruntime/huge-pages.ts';
 
 /**
  * Times one folded model as llama-bench times a GGUF file: a prompt from an empty cache, then single
@@ -13,6 +14,7 @@ const prompt = Number(promptTokens);
 const decoded = Number(decodedTokens);
 const options = decoderOptions(manifest, graphPath, Math.max(prompt, decoded));
 const decoder = new Decoder({ ...options, threads: Number(threads) });
+await useHugePages(); // as the server does, before it has a cache
 const cache = decoder.newCache();
 // Token ids spread over the vocabulary, as llama-bench draws them at random.
 const token = (i: number) => (i * 7919 + 11) % manifest.dimensions.vocabularySize;
