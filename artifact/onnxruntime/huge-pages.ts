@@ -15,19 +15,19 @@ const used = 0.9;
 /**
  * Moves large allocations of this process, a loaded model's weights above all, into huge pages of 2 MB. Every
  * token reads all weights, and with pages of 4 kB a good part of that time goes into finding them: decoding
- * is 1.1x as fast (135M and 0.5B). Takes no memory, as only what is in use is moved, and 3 ms a page, between
- * which other work of the thread goes on. Does nothing on systems without them.
+ * is 1.1x as fast (135M and 0.5B). Takes no memory, as only what is in use is moved, and 3 ms a page.
+ * Does nothing on systems without them.
  *
  * To be called after a model is loaded and before it has caches: those are mostly untouched.
+ * @param turn awaited before each page, for other work of the thread
  * @returns bytes moved
  */
-export async function useHugePages(signal?: AbortSignal): Promise<number> {
+export async function useHugePages(turn: () => Promise<unknown> = nextEvents): Promise<number> {
   let moved = 0;
   for (const { start, end } of await largeAllocations()) {
     const first = (start + BigInt(hugePage - 1)) & ~BigInt(hugePage - 1);
     for (let page = first; page + BigInt(hugePage) <= end; page += BigInt(hugePage)) {
-      await nextEvents();
-      if (signal?.aborted) return moved;
+      await turn();
       if (adviseMemory(page, hugePage, collapse)) moved += hugePage;
     }
   }

@@ -69,6 +69,11 @@ export class Scheduler {
     return this.#waiting.length;
   }
 
+  /** Whether sequences are at work. */
+  get busy(): boolean {
+    return this.#busy;
+  }
+
   async #run(): Promise<void> {
     this.#busy = true;
     while (this.#admit()) {

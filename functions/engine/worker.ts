@@ -1,3 +1,4 @@
+import { setImmediate as nextEvents, setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Decoder } from '../../artifact/decoder/decoder.ts';
 import { useHugePages } from '../../artifact/onnxruntime/huge-pages.ts';
@@ -27,8 +28,8 @@ try {
     else process.exit(); // messages are read between two steps, so the model is idle
   });
   send({ type: 'ready' });
-  // After that: it takes a while, and requests that come meanwhile wait for a page at most.
-  void useHugePages().catch(() => {}); // a matter of speed alone
+  // After that, as it takes a while; where sequences are at work, it leaves them nine tenths of the time.
+  void useHugePages(() => (scheduler.busy ? sleep(30) : nextEvents())).catch(() => {});
 } catch (error) {
   send({ type: 'failed', message: (error as Error).message });
   port.close();
