@@ -21,7 +21,10 @@ export interface GateOptions extends EvaluateOptions {
   batch?: number;
   /** How far an α moves a step, at most. @default 3 / steps: far enough to shut and to open again */
   learningRate?: number;
-  /** Weight of the size constraint at the end; it rises from 0. @default 60 */
+  /**
+   * What each layer beyond the size asked for costs at the end, in nats a layer; it rises from 0. More than
+   * the polarization, or that holds open what should shut. @default 3
+   */
   pressure?: number;
   /** Weight of g (1 - g) at the end, in nats a layer; it rises from 0 and parts the gates. @default 1 */
   polarization?: number;
@@ -49,9 +52,9 @@ export interface TrainedGates {
 
 /**
  * FoldGPT's ranking (arXiv 2407.00928): one learnable gate a layer, h + g(α) (layer(h) - h), all other
- * weights frozen. The loss is the language-modelling loss + λ (size - (1 - remove))² + μ Σ g (1 - g),
- * λ and μ rising, so that the layers the model can spare best together are shut: unlike scores of single layers, gates see what
- * the removal of one does to another.
+ * weights frozen. The loss is the language-modelling loss + λ (Σ g - kept)² + μ Σ g (1 - g), λ and μ
+ * rising, so that the layers the model can spare best together are shut: unlike scores of single layers,
+ * gates see what the removal of one does to another.
  */
 export async function trainGates(
   checkpoint: Checkpoint,
@@ -80,7 +83,7 @@ async function train(
   options: GateOptions,
 ): Promise<TrainedGates> {
   const layers = run.depth;
-  const { steps = 60, pressure = 60, polarization = 1, epsilon: [from, to] = [0.1, 0.001] } = options;
+  const { steps = 60, pressure = 3, polarization = 1, epsilon: [from, to] = [0.1, 0.001] } = options;
   const adam = new Adam(layers, options.learningRate ?? 3 / steps);
   const alphas = new Array<number>(layers).fill(1);
   const history: GateStep[] = [];
@@ -97,7 +100,8 @@ async function train(
     const { loss, slopes } = await run.slopes(windows, targets, gates, options.signal);
     // All layers of a model cost the same: the expected size is the gates' mean.
     const size = gates.reduce((sum, g) => sum + g, 0) / layers;
-    const push = (2 * pressure * progress * (size - (1 - options.remove))) / layers;
+    const excess = layers * (size - (1 - options.remove));
+    const push = pressure * progress ** 2 * excess;
     // Without this, gates whose layers matter alike settle half open, where the loss is flattest.
     const part = polarization * progress ** 2;
     const gradient = slopes.map(
