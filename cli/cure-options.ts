@@ -55,10 +55,13 @@ type Cure = NonNullable<MakeStudentOptions['cure']>;
 
 /** @throws UsageError for a cure without text */
 export function cureOf(flags: Partial<CureFlags>, show: Progress): Cure | undefined {
-  const asked = flags.cureTokens ?? methods[flags.method ?? '']?.cureTokens ?? usualTokens;
+  const ofMethod = methods[flags.method ?? '']?.cureTokens;
+  const asked = flags.cureTokens ?? ofMethod ?? usualTokens;
   if (!flags.data) {
     if ((flags.cureTokens ?? 0) > 0)
       throw new UsageError('--cure-tokens needs text to train on: give --data.');
+    if (asked > 0 && ofMethod !== undefined)
+      process.stderr.write(`${flags.method} ends with a cure on text: without --data it is left out.\n`);
     return undefined;
   }
   if (asked < 0) throw new UsageError(`--cure-tokens takes 0 or more, not ${asked}.`);
