@@ -14,7 +14,7 @@ const expected = [
   'CHANGELOG.md',
   'package.json',
 ];
-const unwanted = /(^|\/)(test|node_modules|train|\.cache)\/|(?<!\.d)\.ts$/;
+const unwanted = /(^|\/)(test|node_modules|\.cache)\/|^checkpoints\/.*\/train\/|(?<!\.d)\.ts$/;
 
 describe('the published package', () => {
   let folder: string;
