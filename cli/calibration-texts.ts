@@ -2,19 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { UsageError } from '../artifact/errors.ts';
 import { parseTokenizer } from '../artifact/tokenizer.ts';
+import { int4Tokens, patchTokens, windowTokens } from '../compressor/calibration/amounts.ts';
 import type { Checkpoint } from '../compressor/checkpoint/checkpoint.ts';
 import type { TextWindows } from '../compressor/evaluate/windows.ts';
-import { heldOutShare } from './cure-options.ts';
+import { heldOutShare } from '../compressor/train/cure-options.ts';
 import type { FoldFlags } from './fold-options.ts';
-
-/** Tokens of a calibration window. */
-const calibrationWindow = 256;
-
-/** Tokens that patches are fitted on: fewer, and the map learns the text. */
-const fitTokens = 12_288;
-
-/** Tokens that int4 is fitted to, where the text has them. */
-const quantizeTokens = 8192;
 
 /** The texts that a fold looks at, cut into windows. */
 export interface CalibrationTexts {
@@ -35,22 +27,22 @@ export async function calibrationTexts(
 ): Promise<CalibrationTexts> {
   const { cutWindows } = await import('../compressor/evaluate/windows.ts');
   const tokenizer = parseTokenizer(await checkpoint.tokenizerFiles(), checkpoint.name);
-  const window = Math.min(calibrationWindow, checkpoint.architecture.contextLength);
+  const window = Math.min(windowTokens, checkpoint.architecture.contextLength);
   const cut = (content: string, tokens: number) => cutWindows(tokenizer, content, window, tokens);
   const { content, unseen, description } = await calibrationContent(flags);
   const text = cut(content, flags.calibrationTokens);
   const calibrate = () => {
-    if (unseen !== undefined) return cut(content, quantizeTokens).windows;
+    if (unseen !== undefined) return cut(content, int4Tokens).windows;
     // What quality is measured on stays out of the fit, where enough of the text is left.
-    const { windows } = cut(content, flags.calibrationTokens + quantizeTokens);
+    const { windows } = cut(content, flags.calibrationTokens + int4Tokens);
     const others = windows.slice(text.windows.length);
-    const enough = others.length >= Math.min(text.windows.length, quantizeTokens / window);
-    return enough ? others : cut(content, quantizeTokens).windows;
+    const enough = others.length >= Math.min(text.windows.length, int4Tokens / window);
+    return enough ? others : cut(content, int4Tokens).windows;
   };
   return {
     text,
     ...(flags.calibrate === 'gptq' && { calibrate }),
-    fit: flags.patch === 'none' ? text : cut(content, fitTokens),
+    fit: flags.patch === 'none' ? text : cut(content, patchTokens),
     quality: {
       text: unseen === undefined ? text : cut(unseen, flags.calibrationTokens),
       description,

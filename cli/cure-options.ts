@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { UsageError } from '../artifact/errors.ts';
 import { methods } from '../compressor/methods/index.ts';
 import type { MakeStudentOptions } from '../compressor/student/make-student.ts';
+import { heldOutShare } from '../compressor/train/cure-options.ts';
 import { parseCount, parseInteger, parseNumber } from './parse.ts';
 import { formatBytes, type Progress } from './progress.ts';
 
@@ -47,9 +48,6 @@ The cure trains the folded model to give the checkpoint's own probabilities (for
 files of UTF-8 text, or .jsonl with {"text"} or {"messages"} a line. A hundredth of it is never trained on and
 measured on instead. An interrupted cure goes on where it was when the same command runs again.
 `;
-
-/** Share of the documents of --data that only measures. */
-export const heldOutShare = 0.01;
 
 type Cure = NonNullable<MakeStudentOptions['cure']>;
 

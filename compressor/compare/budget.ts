@@ -1,14 +1,14 @@
 import { UsageError } from '../../artifact/errors.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
-import { cutsOf } from '../patch/cuts.ts';
+import { patchedLayers } from '../patch/cuts.ts';
 import { type FoldPlan, groupsOf } from '../plan/plan.ts';
-import { blockParameters } from '../weights/block.ts';
+import { blockParameters, patchParameters } from '../weights/block.ts';
 
 /** Parameters of distinct blocks, and of patches, which are stored in the place of others. */
 export function distinctBlockParameters(a: Architecture, plan: Pick<FoldPlan, 'layers' | 'patch'>): number {
   const stored = { ...a, headSize: a.storedHeadSize ?? a.headSize };
-  const patches = plan.patch === 'linear' ? cutsOf(plan.layers, a.layers.length).length : 0;
-  return groupsOf(plan).length * blockParameters(stored) + patches * (a.width * a.width + a.width);
+  const patches = patchedLayers(plan, a.layers.length).length;
+  return groupsOf(plan).length * blockParameters(stored) + patches * patchParameters(a);
 }
 
 /** Share of the checkpoint's block parameters that a plan saves. */

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { bytesOf, distinctBlocks } from '../../artifact/manifest.ts';
 import { openLocalModel } from '../../artifact/models/open-local.ts';
 import { openStore } from '../../artifact/store/open.ts';
+import { int4Tokens, patchTokens } from '../calibration/amounts.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { foldedModel } from '../evaluate/folded-model.ts';
 import { scoreTask, type TaskScore } from '../evaluate/score-task.ts';
@@ -13,12 +14,6 @@ import { distinctBlockParameters, savedShare } from './budget.ts';
 import { CureLog } from './cure-log.ts';
 import type { CompareResult, CompareRow } from './row.ts';
 import type { CompareTexts } from './texts.ts';
-
-/** Tokens that patches are fitted on: fewer, and the map learns the text. */
-const fitTokens = 12_288;
-
-/** Tokens that int4 is fitted to. */
-const calibrateTokens = 8192;
 
 /** Tokens a model writes for each prompt. */
 const sampleTokens = 48;
@@ -67,8 +62,8 @@ export async function foldFor(
     workFolder: join(folder, 'work'),
     version,
     options: { plan },
-    fit: texts.training(fitTokens),
-    ...(setting.calibrate === 'gptq' && { calibrate: texts.training(calibrateTokens).windows }),
+    fit: texts.training(patchTokens),
+    ...(setting.calibrate === 'gptq' && { calibrate: texts.training(int4Tokens).windows }),
     ...(cure && {
       cure: {
         ...cure,

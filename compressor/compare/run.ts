@@ -4,6 +4,7 @@ import { fingerprint } from '../checkpoint/fingerprint.ts';
 import type { GateStep } from '../gates/train-gates.ts';
 import { methods } from '../methods/index.ts';
 import type { FoldPlan } from '../plan/plan.ts';
+import { heldOutShare } from '../train/cure-options.ts';
 import { type CureRequest, examine, foldFor, type MeasureSetting } from './measure.ts';
 import { methodPlan, wholePlan } from './method-plan.ts';
 import type { CompareOptions, CompareStep } from './options.ts';
@@ -13,9 +14,6 @@ import { quantizeTo, sizeOf } from './same-bytes.ts';
 import { layerSimilarity } from './similarity.ts';
 import { digestOf, StepFiles } from './step-files.ts';
 import { readTexts } from './texts.ts';
-
-/** Share of the documents that only measures. */
-const heldOutShare = 0.01;
 
 const promptCount = 3;
 

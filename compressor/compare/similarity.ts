@@ -2,10 +2,10 @@ import { withResource } from '../../artifact/dispose.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { EvaluateOptions } from '../evaluate/student.ts';
 import { longestOf } from '../evaluate/windows.ts';
-import { betweenSteps } from '../forward/between-steps.ts';
+import { betweenSteps, inSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
 import { LayerRunner } from '../forward/layer-runner.ts';
-import { readBlock, readNorms } from '../weights/block.ts';
+import { readLayer } from '../weights/block.ts';
 
 /**
  * Mean cosine similarity of a token's hidden states at any two depths: before the first layer and after
@@ -45,14 +45,8 @@ async function unitStates(
   let states = await embed(checkpoint, windows);
   const depths = [unit(states, width)];
   for (const layer of layers.keys()) {
-    const block = await readBlock(checkpoint, [{ layer, factor: 1 }]);
-    const norms = await readNorms(checkpoint, layer);
-    const next: Float32Array[] = [];
-    for (const state of states) {
-      await betweenSteps(signal);
-      next.push(runner.run(layer, block, norms, state));
-    }
-    states = next;
+    const { block, norms } = await readLayer(checkpoint, layer);
+    states = await inSteps(states, (state) => runner.run(layer, block, norms, state), signal);
     depths.push(unit(states, width));
     onProgress?.(layer + 1, layers.length);
   }

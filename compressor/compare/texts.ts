@@ -1,15 +1,12 @@
 import { parseTokenizer, type Tokenizer } from '../../artifact/tokenizer.ts';
+import { windowTokens } from '../calibration/amounts.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import { beginningOf } from '../evaluate/beginning.ts';
 import { defaultPrompts } from '../evaluate/default-prompts.ts';
 import type { TextWindows } from '../evaluate/windows.ts';
 import { type Document, readDocuments } from '../train/data/documents.ts';
 import { DocumentEncoder } from '../train/data/encoder.ts';
 import { digestOfAll, splitDocuments } from '../train/data/order.ts';
 import { PackedSequences } from '../train/data/packed.ts';
-
-/** Tokens of a window. */
-const windowLength = 256;
 
 /** Words of a held-out document that a model writes on from. */
 const promptWords = 12;
@@ -38,9 +35,8 @@ export async function readTexts(
   const tokenizer = parseTokenizer(await checkpoint.tokenizerFiles(), checkpoint.name);
   const documents = await readDocuments(data);
   const { training, heldOut } = splitDocuments(documents, heldOutShare);
-  const encoder = await DocumentEncoder.open(checkpoint);
-  const length = Math.min(windowLength, checkpoint.architecture.contextLength);
-  const beginning = beginningOf(tokenizer);
+  const encoder = new DocumentEncoder(tokenizer, checkpoint.tokens);
+  const length = Math.min(windowTokens, checkpoint.architecture.contextLength);
   return {
     tokenizer,
     training: (tokens) => pack(training, encoder, length, tokens),
@@ -49,7 +45,10 @@ export async function readTexts(
       .slice(0, prompts)
       .map((text) => ({
         text,
-        tokens: Int32Array.from([...beginning, ...tokenizer.encode(text, { addSpecialTokens: false })]),
+        tokens: Int32Array.from([
+          ...encoder.beginning,
+          ...tokenizer.encode(text, { addSpecialTokens: false }),
+        ]),
       })),
     digest: digestOfAll(documents),
   };

@@ -1,4 +1,5 @@
 import type { Tokenizer } from '../../artifact/tokenizer.ts';
+import { tokensAround } from '../../artifact/tokens-around.ts';
 
 /** Characters that show what a tokenizer puts before a text. */
 const probeLength = 64;
@@ -9,9 +10,5 @@ const probeLength = 64;
  * @param sample any text
  */
 export function beginningOf(tokenizer: Tokenizer, sample = 'a'): number[] {
-  const probe = sample.slice(0, probeLength);
-  const bare = tokenizer.encode(probe, { addSpecialTokens: false });
-  const whole = tokenizer.encode(probe);
-  const start = whole.findIndex((_, i) => bare.every((id, j) => whole[i + j] === id));
-  return whole.slice(0, Math.max(start, 0));
+  return tokensAround(tokenizer, sample.slice(0, probeLength)).before;
 }

@@ -1,6 +1,7 @@
 import { withResource } from '../../artifact/dispose.ts';
 import { HeadRunner } from '../forward/head-runner.ts';
 import type { Student } from '../student/student.ts';
+import { joined } from '../weights/joined.ts';
 import { checkFinite, type EvaluatedModel, type Prediction, type Sequence } from './evaluated-model.ts';
 import { type EvaluateOptions, evaluateStudent, maxStates, runStudent } from './student.ts';
 
@@ -124,16 +125,6 @@ async function predictFrom(
     };
     row = end;
   }
-}
-
-function joined(arrays: Float32Array[]): Float32Array {
-  const all = new Float32Array(arrays.reduce((sum, { length }) => sum + length, 0));
-  let offset = 0;
-  for (const array of arrays) {
-    all.set(array, offset);
-    offset += array.length;
-  }
-  return all;
 }
 
 /** Every step runs the whole sequences anew: without a cache there is no other way. */

@@ -1,5 +1,5 @@
 import { withResource } from '../../artifact/dispose.ts';
-import { betweenSteps } from '../forward/between-steps.ts';
+import { inSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
 import { HeadRunner } from '../forward/head-runner.ts';
 import { LayerRunner } from '../forward/layer-runner.ts';
@@ -76,13 +76,12 @@ async function runLayers(
     }
     const norms = await student.norms(index);
     const patch = await student.patch(index);
-    const next: Float32Array[] = [];
-    for (const state of states) {
-      await betweenSteps(options.signal);
-      const out = runner.run(source, loaded.weights, norms, state);
-      next.push(patch ? patches.run(patch, out) : out);
-    }
-    states = next;
+    const { weights } = loaded;
+    const run = (state: Float32Array) => {
+      const out = runner.run(source, weights, norms, state);
+      return patch ? patches.run(patch, out) : out;
+    };
+    states = await inSteps(states, run, options.signal);
     options.onProgress?.(index + 1, student.layers.length);
   }
   return states;

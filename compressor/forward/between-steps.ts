@@ -9,3 +9,17 @@ export async function betweenSteps(signal: AbortSignal | undefined): Promise<voi
   await setImmediate();
   signal?.throwIfAborted();
 }
+
+/** Runs one item after the other, each a step of its own. */
+export async function inSteps<Item, Result>(
+  items: readonly Item[],
+  run: (item: Item) => Result,
+  signal: AbortSignal | undefined,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  for (const item of items) {
+    await betweenSteps(signal);
+    results.push(run(item));
+  }
+  return results;
+}

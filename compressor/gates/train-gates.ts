@@ -4,9 +4,11 @@ import type { EvaluateOptions } from '../evaluate/student.ts';
 import { longestOf, type TextWindows } from '../evaluate/windows.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
+import { readHead } from '../train/head.ts';
 import { LayerTrainer } from '../train/layer-gradient.ts';
 import { TiledLoss } from '../train/tiled-loss.ts';
-import { type BlockWeights, type NormWeights, readBlock, readNorms } from '../weights/block.ts';
+import { readLayer } from '../weights/block.ts';
+import { joined } from '../weights/joined.ts';
 import { Adam } from './adam.ts';
 import { gate, gateSlope } from './gate.ts';
 
@@ -124,18 +126,9 @@ function rounded(value: number): number {
 
 /** A model's weights in memory, in float32. */
 async function readModel(checkpoint: Checkpoint) {
-  const { layers, tiedHead } = checkpoint.architecture;
-  const blocks: BlockWeights[] = [];
-  const norms: NormWeights[] = [];
-  for (const layer of layers.keys()) {
-    blocks.push(await readBlock(checkpoint, [{ layer, factor: 1 }]));
-    norms.push(await readNorms(checkpoint, layer));
-  }
-  const head = {
-    norm: await checkpoint.tensor('norm').read(),
-    weight: await checkpoint.tensor(tiedHead ? 'embedding' : 'head').read(),
-  };
-  return { blocks, norms, head };
+  const layers: Awaited<ReturnType<typeof readLayer>>[] = [];
+  for (const layer of checkpoint.architecture.layers.keys()) layers.push(await readLayer(checkpoint, layer));
+  return { layers, head: await readHead(checkpoint) };
 }
 
 /** The gated model, forward and backward. */
@@ -158,7 +151,7 @@ class GateRun {
   }
 
   get depth(): number {
-    return this.#model.blocks.length;
+    return this.#model.layers.length;
   }
 
   /** The loss and its derivative by every gate. */
@@ -168,13 +161,14 @@ class GateRun {
     gates: number[],
     signal: AbortSignal | undefined,
   ): Promise<{ loss: number; slopes: number[] }> {
-    const { blocks, norms, head } = this.#model;
+    const { layers, head } = this.#model;
     let hidden = joined(await embed(this.#checkpoint, windows));
     const inputs: Float32Array[] = [];
     for (const [layer, g] of gates.entries()) {
       await betweenSteps(signal);
       inputs.push(hidden);
-      hidden = this.#trainer.forward(layer, blocks[layer]!, norms[layer]!, hidden, g);
+      const { block, norms } = layers[layer]!;
+      hidden = this.#trainer.forward(layer, block, norms, hidden, g);
     }
     const loss = this.#loss.run({
       hidden,
@@ -186,10 +180,11 @@ class GateRun {
     const slopes = new Array<number>(gates.length);
     for (let layer = gates.length - 1; layer >= 0; layer--) {
       await betweenSteps(signal);
+      const { block, norms } = layers[layer]!;
       const back = this.#trainer.backward(
         layer,
-        blocks[layer]!,
-        norms[layer]!,
+        block,
+        norms,
         inputs[layer]!,
         gradient,
         undefined,
@@ -200,14 +195,4 @@ class GateRun {
     }
     return { loss: loss.crossEntropy, slopes };
   }
-}
-
-function joined(parts: Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    all.set(part, offset);
-    offset += part.length;
-  }
-  return all;
 }

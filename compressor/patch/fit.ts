@@ -1,5 +1,5 @@
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
-import { Gemm } from '../quantize/gemm.ts';
+import { Gemm } from '../onnx/gemm.ts';
 import type { LinearPatch } from '../student/student.ts';
 import { solveRidge } from './ridge.ts';
 

@@ -2,12 +2,12 @@ import { withResource } from '../../artifact/dispose.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { EvaluateOptions } from '../evaluate/student.ts';
 import { longestOf } from '../evaluate/windows.ts';
-import { betweenSteps } from '../forward/between-steps.ts';
+import { inSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
 import { LayerRunner } from '../forward/layer-runner.ts';
 import { PatchRunner } from '../forward/patch-runner.ts';
 import type { LinearPatch, Student } from '../student/student.ts';
-import { readBlock, readNorms } from '../weights/block.ts';
+import { readLayer } from '../weights/block.ts';
 import { cutsOf } from './cuts.ts';
 import { fitPatch } from './fit.ts';
 
@@ -52,11 +52,7 @@ async function fitAll(
   const total = depth + student.layers.length;
   let done = 0;
   const forward = async (states: Float32Array[], run: (state: Float32Array) => Float32Array) => {
-    const next: Float32Array[] = [];
-    for (const state of states) {
-      await betweenSteps(options.signal);
-      next.push(run(state));
-    }
+    const next = await inSteps(states, run, options.signal);
     options.onProgress?.(++done, total);
     return next;
   };
@@ -72,11 +68,8 @@ async function fitAll(
     const end = student.layers[index + 1]?.source ?? depth;
     for (; reached < end; reached++) {
       const layer = reached;
-      const [weights, norms] = [
-        await readBlock(checkpoint, [{ layer, factor: 1 }]),
-        await readNorms(checkpoint, layer),
-      ];
-      teacher = await forward(teacher, (state) => layers.run(layer, weights, norms, state));
+      const { block, norms } = await readLayer(checkpoint, layer);
+      teacher = await forward(teacher, (state) => layers.run(layer, block, norms, state));
     }
     const patch = fitPatch(a.width, own, teacher);
     patches.set(index, patch);

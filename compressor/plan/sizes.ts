@@ -1,9 +1,9 @@
 import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import { blockMatrices, matrixShape } from '../graph/layer.ts';
-import { cutsOf } from '../patch/cuts.ts';
+import { patchedLayers } from '../patch/cuts.ts';
 import { patchPrecision } from '../quantize/precision.ts';
-import { blockParameters, normParameters, sharedParameters } from '../weights/block.ts';
+import { blockParameters, normParameters, patchParameters, sharedParameters } from '../weights/block.ts';
 import { type FoldPlan, groupsOf } from './plan.ts';
 
 export interface FoldedSizes {
@@ -31,8 +31,7 @@ export function foldedSizes(
   const stored = { ...a, headSize: a.storedHeadSize ?? a.headSize };
   const shared = sharedParameters(stored);
   const norms = plan.layers.length * normParameters(stored);
-  const patches = plan.patch === 'linear' ? cutsOf(plan.layers, a.layers.length).length : 0;
-  const patchParameters = a.width * a.width + a.width;
+  const patches = patchedLayers(plan, a.layers.length).length;
   const original = shared + a.layers.length * (blockParameters(stored) + normParameters(stored));
   const blockBytes = blockMatrices.reduce(
     (sum, kind) => sum + matrixBytes(matrixShape(a, kind), precision[kind]),
@@ -47,7 +46,7 @@ export function foldedSizes(
   const vocabulary = matrixBytes([a.vocabularySize, a.width], precision.embedding) * (a.tiedHead ? 1 : 2);
   return {
     original,
-    folded: shared + blocks * blockParameters(stored) + norms + patches * patchParameters,
+    folded: shared + blocks * blockParameters(stored) + norms + patches * patchParameters(a),
     originalBytes: 2 * original,
     bytes:
       blocks * (Math.max(blockBytes, Math.floor((blockWeights * budget) / 8)) + bias) +

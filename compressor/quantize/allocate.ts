@@ -2,7 +2,7 @@ import { withResource } from '../../artifact/dispose.ts';
 import { UsageError } from '../../artifact/errors.ts';
 import type { Precision } from '../../artifact/manifest.ts';
 import { longestOf } from '../evaluate/windows.ts';
-import { betweenSteps } from '../forward/between-steps.ts';
+import { betweenSteps, inSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
 import { LayerRunner } from '../forward/layer-runner.ts';
 import { PatchRunner } from '../forward/patch-runner.ts';
@@ -89,11 +89,7 @@ async function noises(options: AllocateOptions): Promise<Omit<Candidate, 'bytes'
         const weights = await student.block(block);
         const norms = await student.norms(index);
         const patch = await student.patch(index);
-        const outs: Float32Array[] = [];
-        for (const state of states) {
-          await betweenSteps(signal);
-          outs.push(runner.run(source, weights, norms, state));
-        }
+        const outs = await inSteps(states, (state) => runner.run(source, weights, norms, state), signal);
         for (const matrix of matrices) {
           const key = `${block} ${matrix}`;
           const sum = sums.get(key) ?? { block, matrix, noise: 0 };

@@ -1,6 +1,6 @@
 import { InvalidDataError } from '../../artifact/errors.ts';
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
-import { Gemm } from './gemm.ts';
+import { Gemm } from '../onnx/gemm.ts';
 
 /** Rows factored at once: below it the products are too small for the cores, above it too much is scalar. */
 const panel = 64;

@@ -1,7 +1,7 @@
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
+import { Gemm } from '../onnx/gemm.ts';
 import { emptyMatrix, putCodes, type QuantizedMatrix } from './blocks.ts';
 import type { Feedback } from './feedback.ts';
-import { Gemm } from './gemm.ts';
 
 /** The plain scale, which maps a block's largest value to the lowest code. */
 export const plainScale = [1];

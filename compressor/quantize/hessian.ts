@@ -1,5 +1,5 @@
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
-import { Gemm } from './gemm.ts';
+import { Gemm } from '../onnx/gemm.ts';
 
 /** Tokens whose inputs are multiplied at once: enough to keep the cores busy, 40 MB at 4,864 inputs. */
 const batchTokens = 2048;

@@ -5,7 +5,7 @@ import { longestOf } from '../evaluate/windows.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
 import { LayerRunner } from '../forward/layer-runner.ts';
-import { readBlock, readNorms } from '../weights/block.ts';
+import { readLayer } from '../weights/block.ts';
 import type { Ranker } from './ranker.ts';
 
 /**
@@ -28,8 +28,7 @@ async function influences(
   let states = await embed(checkpoint, windows);
   const scores: number[] = [];
   for (let layer = 0; layer < a.layers.length; layer++) {
-    const block = await readBlock(checkpoint, [{ layer, factor: 1 }]);
-    const norms = await readNorms(checkpoint, layer);
+    const { block, norms } = await readLayer(checkpoint, layer);
     const next: Float32Array[] = [];
     let similarity = 0;
     let tokens = 0;

@@ -2,11 +2,12 @@ import { withResource } from '../../artifact/dispose.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { EvaluateOptions } from '../evaluate/student.ts';
 import { longestOf, type TextWindows } from '../evaluate/windows.ts';
-import { betweenSteps } from '../forward/between-steps.ts';
+import { inSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
 import { HeadRunner } from '../forward/head-runner.ts';
 import { LayerRunner } from '../forward/layer-runner.ts';
-import { readBlock, readNorms } from '../weights/block.ts';
+import { readLayer } from '../weights/block.ts';
+import { meanLosses } from './mean-losses.ts';
 import type { Ranker } from './ranker.ts';
 
 /**
@@ -40,20 +41,12 @@ export async function lossesWithout(
   runners: Runners,
   kept: readonly number[],
   candidates: readonly number[],
-  { windows, targets, tokens }: TextWindows,
+  { windows, targets }: TextWindows,
   options: EvaluateOptions,
 ): Promise<{ whole: number; without: number[] }> {
   const all = await runVariants(runners, kept, candidates, windows, options);
-  const losses = await runners.head.losses(
-    all.flat(),
-    all.flatMap(() => targets),
-    options.signal,
-  );
+  const [whole, ...without] = await meanLosses(runners.head, all, targets, options.signal);
   options.onProgress?.(kept.length + 1, kept.length + 1);
-  const [whole, ...without] = all.map((_, i) => {
-    const own = losses.slice(i * windows.length, (i + 1) * windows.length);
-    return own.reduce((sum, window) => sum + window.reduce((a, b) => a + b, 0), 0) / tokens;
-  });
   return { whole: whole!, without };
 }
 
@@ -68,16 +61,9 @@ async function runVariants(
   let whole = await embed(checkpoint, windows);
   const without: Float32Array[][] = [];
   for (const [index, layer] of kept.entries()) {
-    const block = await readBlock(checkpoint, [{ layer, factor: 1 }]);
-    const norms = await readNorms(checkpoint, layer);
-    const run = async (states: Float32Array[]) => {
-      const out: Float32Array[] = [];
-      for (const state of states) {
-        await betweenSteps(options.signal);
-        out.push(runner.run(layer, block, norms, state));
-      }
-      return out;
-    };
+    const { block, norms } = await readLayer(checkpoint, layer);
+    const run = (states: Float32Array[]) =>
+      inSteps(states, (state) => runner.run(layer, block, norms, state), options.signal);
     for (const [left, states] of without.entries()) without[left] = await run(states);
     if (candidates.includes(layer)) without.push(whole); // this layer passes the states on as they are
     whole = await run(whole);

@@ -1,14 +1,15 @@
 import { withResource } from '../../artifact/dispose.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { longestOf, type TextWindows } from '../evaluate/windows.ts';
-import { betweenSteps } from '../forward/between-steps.ts';
+import { betweenSteps, inSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
 import { HeadRunner } from '../forward/head-runner.ts';
 import { LayerRunner } from '../forward/layer-runner.ts';
 import { PatchRunner } from '../forward/patch-runner.ts';
 import { fitPatch } from '../patch/fit.ts';
-import { readBlock, readNorms } from '../weights/block.ts';
+import { readLayer } from '../weights/block.ts';
 import { keptAbove } from './kept-above.ts';
+import { meanLosses } from './mean-losses.ts';
 import { candidatesOf, type Ranker, type RankRequest } from './ranker.ts';
 
 /** Layers `from` to `to - 1`, and what their removal costs with a linear patch in their place. */
@@ -86,19 +87,10 @@ async function measureRuns(
         longest,
       );
       const targets = text.targets.slice(held);
-      const losses = await withResource(new HeadRunner(checkpoint), (head) =>
-        head.losses(
-          [whole, ...variants.map(({ states }) => states)].flat(),
-          [whole, ...variants].flatMap(() => targets),
-          request.signal,
-        ),
+      const [unchanged, ...costs] = await withResource(new HeadRunner(checkpoint), (head) =>
+        meanLosses(head, [whole, ...variants.map(({ states }) => states)], targets, request.signal),
       );
-      const tokens = targets.reduce((sum, target) => sum + target.filter((id) => id >= 0).length, 0);
-      const mean = (i: number) =>
-        losses
-          .slice(i * targets.length, (i + 1) * targets.length)
-          .reduce((sum, window) => sum + window.reduce((a, b) => a + b, 0), 0) / tokens;
-      return variants.map(({ from, to }, i) => ({ from, to, cost: mean(i + 1) - mean(0) }));
+      return variants.map(({ from, to }, i) => ({ from, to, cost: costs[i]! - unchanged! }));
     }),
   );
 }
@@ -116,18 +108,9 @@ async function runVariants(
   /** The whole model's states before each layer. */
   const before: Float32Array[][] = [await embed(checkpoint, windows)];
   for (let layer = 0; layer < layers.length; layer++) {
-    const [block, norms] = [
-      await readBlock(checkpoint, [{ layer, factor: 1 }]),
-      await readNorms(checkpoint, layer),
-    ];
-    const advance = async (states: Float32Array[]) => {
-      const out: Float32Array[] = [];
-      for (const state of states) {
-        await betweenSteps(request.signal);
-        out.push(runner.run(layer, block, norms, state));
-      }
-      return out;
-    };
+    const { block, norms } = await readLayer(checkpoint, layer);
+    const advance = (states: Float32Array[]) =>
+      inSteps(states, (state) => runner.run(layer, block, norms, state), request.signal);
     for (const variant of variants) variant.states = await advance(variant.states);
     const after = await advance(before[layer]!);
     before.push(after);

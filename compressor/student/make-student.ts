@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { UsageError } from '../../artifact/errors.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { TextWindows } from '../evaluate/windows.ts';
-import { cutsOf } from '../patch/cuts.ts';
+import { patchedLayers } from '../patch/cuts.ts';
 import { patchStudent } from '../patch/patch-student.ts';
 import type { FoldPlan } from '../plan/plan.ts';
 import { cure } from '../train/cure.ts';
 import type { CureOptions } from '../train/cure-options.ts';
 import { plannedStudent, unfolded } from './planned-student.ts';
-import type { Student } from './student.ts';
+import { blocksOf, type Student } from './student.ts';
 
 export interface MakeStudentOptions {
   checkpoint: Checkpoint;
@@ -40,8 +40,7 @@ export async function makeStudent(options: MakeStudentOptions): Promise<[Stage, 
   if (kept.length < checkpoint.architecture.layers.length)
     stages.push({ name: 'layers removed', student: plannedStudent(checkpoint, { ...plan, layers: kept }) });
   let student = plannedStudent(checkpoint, plan);
-  if (new Set(plan.layers.map((layer) => layer.block)).size < plan.layers.length)
-    stages.push({ name: 'blocks shared', student });
+  if (blocksOf(plan) < plan.layers.length) stages.push({ name: 'blocks shared', student });
   if (hasPatches(options)) {
     student = await patched(student, options);
     stages.push({ name: 'patched', student });
@@ -93,5 +92,5 @@ async function patched(
 }
 
 function hasPatches({ checkpoint, plan }: Pick<MakeStudentOptions, 'checkpoint' | 'plan'>): boolean {
-  return plan.patch === 'linear' && cutsOf(plan.layers, checkpoint.architecture.layers.length).length > 0;
+  return patchedLayers(plan, checkpoint.architecture.layers.length).length > 0;
 }

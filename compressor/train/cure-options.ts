@@ -4,6 +4,9 @@ import type { HeldOut, StepReport } from './cure-report.ts';
 import type { MemoryPlan } from './memory.ts';
 import type { CuredPart } from './trained-weights.ts';
 
+/** Share of the documents that is never trained on, where nothing says otherwise. */
+export const heldOutShare = 0.01;
+
 /** How a student is trained. Everything here decides the result, bit for bit. */
 export interface CureSettings {
   /** Tokens to train on; the last step may go a little beyond. */
@@ -94,7 +97,7 @@ export function settle(options: CureOptions, contextLength: number): CureSetting
     vectorRate: options.vectorRate ?? 1,
     clipNorm: options.clipNorm ?? 1,
     seed: options.seed ?? 1,
-    heldOutShare: options.heldOutShare ?? 0.01,
+    heldOutShare: options.heldOutShare ?? heldOutShare,
     heldOutTokens: options.heldOutTokens ?? 8192,
     evaluateEvery: options.evaluateEvery ?? Math.ceil(tokens / 5),
   };

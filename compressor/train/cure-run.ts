@@ -5,11 +5,12 @@ import { AdamW } from './adamw.ts';
 import type { CureSettings } from './cure-options.ts';
 import type { StepReport } from './cure-report.ts';
 import type { Batch } from './data/packed.ts';
+import { type Head, readHead } from './head.ts';
 import type { MemoryPlan } from './memory.ts';
 import { StudentPass, type Trace } from './student-pass.ts';
 import { tailLoss } from './tail-loss.ts';
 import { type Lesson, Teacher } from './teacher.ts';
-import { type Head, type Loss, TiledLoss } from './tiled-loss.ts';
+import { type Loss, TiledLoss } from './tiled-loss.ts';
 import type { TrainedWeights } from './trained-weights.ts';
 
 /** What one step measures. */
@@ -45,12 +46,7 @@ export class CureRun implements Disposable {
     keep: Pick<MemoryPlan, 'keepTeacher' | 'keepActivations'>,
     session: SessionOptions = {},
   ): Promise<CureRun> {
-    const role = checkpoint.architecture.tiedHead ? 'embedding' : 'head';
-    const head = {
-      norm: await checkpoint.tensor('norm').read(),
-      weight: await checkpoint.tensor(role).read(),
-    };
-    return new CureRun(checkpoint, weights, settings, head, keep, session);
+    return new CureRun(checkpoint, weights, settings, await readHead(checkpoint), keep, session);
   }
 
   private constructor(

@@ -1,14 +1,11 @@
 import type { SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import { betweenSteps } from '../forward/between-steps.ts';
-import { type BlockWeights, type NormWeights, readBlock, readNorms } from '../weights/block.ts';
+import { inSteps } from '../forward/between-steps.ts';
+import { readLayer } from '../weights/block.ts';
 import type { BatchShape } from './layer-expression.ts';
 import { LayerTrainer } from './layer-gradient.ts';
 
-interface LayerWeights {
-  block: BlockWeights;
-  norms: NormWeights;
-}
+type LayerWeights = Awaited<ReturnType<typeof readLayer>>;
 
 /** What the teacher says to some batches. */
 export interface Lesson {
@@ -41,12 +38,7 @@ export class Teacher implements Disposable {
     let states = embedded;
     for (const layer of this.#checkpoint.architecture.layers.keys()) {
       const { block, norms } = await this.#weights(layer);
-      const next: Float32Array[] = [];
-      for (const state of states) {
-        await betweenSteps(signal);
-        next.push(this.#layers.forward(layer, block, norms, state));
-      }
-      states = next;
+      states = await inSteps(states, (state) => this.#layers.forward(layer, block, norms, state), signal);
       if (wanted.has(layer)) outputs.set(layer, states);
     }
     return { final: states, outputs };
@@ -55,8 +47,7 @@ export class Teacher implements Disposable {
   async #weights(layer: number): Promise<LayerWeights> {
     const known = this.#kept?.[layer];
     if (known) return known;
-    const block = await readBlock(this.#checkpoint, [{ layer, factor: 1 }]);
-    const weights = { block, norms: await readNorms(this.#checkpoint, layer) };
+    const weights = await readLayer(this.#checkpoint, layer);
     if (this.#kept) this.#kept[layer] = weights;
     return weights;
   }

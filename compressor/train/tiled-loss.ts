@@ -1,5 +1,6 @@
 import type { SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
+import type { Head } from './head.ts';
 import { LogitTiles, type TileSizes, tokensAtATime } from './logit-tiles.ts';
 import {
   addProductGraph,
@@ -9,14 +10,6 @@ import {
   normGraph,
 } from './loss-graphs.ts';
 import { trainingSession } from './session.ts';
-
-/** What stands behind the last layer. */
-export interface Head {
-  /** Final norm, [width]. */
-  norm: Float32Array;
-  /** Row-major [vocabulary, width]: the head, or the embedding where they are tied. */
-  weight: Float32Array;
-}
 
 export interface TiledLossOptions extends SessionOptions, TileSizes {
   width: number;

@@ -1,5 +1,6 @@
 import type { Checkpoint, LayerRole } from '../checkpoint/checkpoint.ts';
 import { type BlockMatrix, blockMatrices, type LayerNorm, matrixShape, normsOf } from '../graph/layer.ts';
+import { joined } from './joined.ts';
 import { type Mixture, mix } from './mixture.ts';
 
 /** The weights of one transformer block in float32: what layers of one group share. */
@@ -61,16 +62,18 @@ export async function readNorms(checkpoint: Checkpoint, layer: number): Promise<
   return norms;
 }
 
+/** One layer of the checkpoint as it is. */
+export async function readLayer(
+  checkpoint: Checkpoint,
+  layer: number,
+): Promise<{ block: BlockWeights; norms: NormWeights }> {
+  const block = await readBlock(checkpoint, [{ layer, factor: 1 }]);
+  return { block, norms: await readNorms(checkpoint, layer) };
+}
+
 async function readStacked(checkpoint: Checkpoint, layer: number, roles: LayerRole[]): Promise<Float32Array> {
   const parts = await Promise.all(roles.map((role) => checkpoint.tensor(`layers.${layer}.${role}`).read()));
-  if (parts.length === 1) return parts[0]!;
-  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    all.set(part, offset);
-    offset += part.length;
-  }
-  return all;
+  return parts.length === 1 ? parts[0]! : joined(parts);
 }
 
 /** Parameters of a block's matrices and biases. */
@@ -80,6 +83,11 @@ export function blockParameters(a: Checkpoint['architecture']): number {
     return sum + outputs * inputs;
   }, 0);
   return matrices + (a.qkvBias ? matrixShape(a, 'qkv')[0] : 0);
+}
+
+/** Parameters of a linear patch: a square matrix and a bias. */
+export function patchParameters({ width }: Pick<Checkpoint['architecture'], 'width'>): number {
+  return width * width + width;
 }
 
 /** Parameters of one layer's own norms. */

@@ -1,6 +1,7 @@
 import { setImmediate as nextEvents } from 'node:timers/promises';
 import { slicesOf } from '../../artifact/text-slices.ts';
 import type { EncodeOptions, Tokenizer } from '../../artifact/tokenizer.ts';
+import { tokensAround } from '../../artifact/tokens-around.ts';
 
 /** Characters tokenized in one go: some 10 milliseconds. */
 const sliceCharacters = 4096;
@@ -21,19 +22,12 @@ export async function encodeInTurns(
     await nextEvents();
     return tokens;
   }
-  const [before, after] = options.addSpecialTokens === false ? [[], []] : around(tokenizer);
+  const bare = options.addSpecialTokens === false;
+  const { before, after } = bare ? { before: [], after: [] } : tokensAround(tokenizer);
   const tokens = [...before];
   for (const slice of slicesOf(text, slicing, sliceCharacters)) {
     for (const token of tokenizer.encode(slice, { addSpecialTokens: false })) tokens.push(token);
     await nextEvents();
   }
   return tokens.concat(after);
-}
-
-/** The tokens that come before and after every text. */
-function around(tokenizer: Tokenizer): [before: number[], after: number[]] {
-  const bare = tokenizer.encode('a', { addSpecialTokens: false });
-  const whole = tokenizer.encode('a');
-  const at = whole.findIndex((_, i) => bare.every((token, j) => whole[i + j] === token));
-  return [whole.slice(0, at), whole.slice(at + bare.length)];
 }

@@ -1,6 +1,6 @@
 import { Session } from '../../artifact/onnxruntime/session.ts';
 import type { Tensor } from '../../artifact/onnxruntime/tensor.ts';
-import { GraphBuilder } from '../onnx/graph.ts';
+import { GraphBuilder } from './graph.ts';
 
 export interface GemmOptions {
   transA?: boolean;
