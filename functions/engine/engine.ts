@@ -34,6 +34,20 @@ export interface GenerationRequest {
    * all tokens when done. A message takes time from the cores that make tokens.
    */
   delivery: 'each' | 'soon' | 'end';
+  /** Report each token's log probability, and those of so many likeliest ones. @default none */
+  logprobs?: number;
+  /** What the tokens may be, for structured output. @default anything */
+  grammar?: GrammarSource;
+  /** Sequences reuse each other's computed prefixes only where this is the same. @default '' */
+  cacheSalt?: string;
+}
+
+/** A language that the completion has to be in. */
+export interface GrammarSource {
+  /** `json`: any JSON value; `ebnf`: a grammar in XGrammar's notation. */
+  kind: 'json' | 'json_schema' | 'regex' | 'ebnf';
+  /** Empty for `json`. */
+  source: string;
 }
 
 export interface Sampling {
@@ -45,6 +59,16 @@ export interface Sampling {
   topK: number;
   /** Tokens at least this likely, relative to the likeliest. @default 0 */
   minP: number;
+  /** Tokens whose surprise is nearest to the expected one, up to this mass (locally typical sampling). @default 1 */
+  typicalP?: number;
+  /** Divides positive logits of tokens seen in prompt and completion, multiplies negative ones. @default 1 */
+  repetitionPenalty?: number;
+  /** Times a token's count in the completion, taken from its logit. @default 0 */
+  frequencyPenalty?: number;
+  /** Taken from the logits of tokens that the completion has. @default 0 */
+  presencePenalty?: number;
+  /** Added to logits, by token id. @default none */
+  logitBias?: Readonly<Record<number, number>>;
   /** Same seed, same prompt, same model: same tokens. Drawn at random where absent. */
   seed?: number;
 }
@@ -52,8 +76,19 @@ export interface Sampling {
 export interface GenerationChunk {
   tokens: number[];
   finish?: 'stop' | 'length';
+  /** One for each of `tokens`, where the request asks for them. */
+  logprobs?: TokenLogprobs[];
   /** Milliseconds, on the last chunk only. */
   timings?: { queue: number; prefill: number; decode: number };
+  /** Prompt tokens whose keys and values were there already, on the last chunk only. */
+  cachedTokens?: number;
+}
+
+/** Natural logarithms of probabilities by the model itself, before temperature, penalties and filters. */
+export interface TokenLogprobs {
+  logprob: number;
+  /** The likeliest tokens, likeliest first. */
+  top: { token: number; logprob: number }[];
 }
 
 /** The model or its worker failed; the request may be sent again. */

@@ -33,7 +33,7 @@ from tokenizers import Tokenizer
 
 from data import heldout_documents, token_batches, training_stories
 from export import export
-from model import MATRICES, FoldableLlama, full_plan, share_plan
+from model import MATRICES, FoldableLlama, full_plan, load_hf_folder, share_plan
 from muon import Muon
 from parallel import Workers
 from schedule import choose_plan, rate
@@ -65,6 +65,7 @@ def main():
     ap.add_argument("--max-steps", type=int, default=0, help="stop early, for a trial")
     ap.add_argument("--no-compile", action="store_true")
     ap.add_argument("--resume", action="store_true")
+    ap.add_argument("--from-model", help="a finished folder to train further, with its own blocks from the first step")
     args = ap.parse_args()
 
     deadline = time.monotonic() + args.minutes * 60
@@ -101,6 +102,10 @@ def main():
         progress, step, tokens, untied = (state[k] for k in ("progress", "step", "tokens", "untied"))
         passes = state["passes"] + 1
         print(f"resumed at step {step}, progress {progress:.3f}", flush=True)
+    elif args.from_model:
+        model.load_state_dict(load_hf_folder(args.from_model).state_dict())
+        progress, untied = t["untie_from"], True
+        print(f"starts from {args.from_model} at progress {progress}", flush=True)
     elif metrics_path.exists():
         metrics_path.unlink()
     workers = Workers(model, t["tokens_per_step"], args.workers, compiled=not args.no_compile)
