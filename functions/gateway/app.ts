@@ -4,11 +4,8 @@ import { ApiError, toApiError, tooLarge } from './errors.ts';
 import type { Gateway } from './gateway.ts';
 import { InFlight, RequestCancelled } from './in-flight.ts';
 import type { ModelService } from './model-service.ts';
-import { chat } from './routes/chat.ts';
-import { completions } from './routes/completions.ts';
-import { generation } from './routes/generation.ts';
-import { healthz, readyz } from './routes/health.ts';
-import { getModel, listModels } from './routes/models.ts';
+import { allowedMethods } from './route.ts';
+import { routesOf } from './routes.ts';
 
 /** Bytes. Room for a context of 256k tokens as ids; more is no prompt, and would hold up the others. */
 const defaultMaxBodyBytes = 4 * 1024 * 1024;
@@ -50,20 +47,12 @@ export function createApp(
     // Clients that keep connections should go elsewhere with their next request.
     if (closing.aborted) c.header('connection', 'close');
   });
-  app.get('/healthz', healthz);
-  app.get('/readyz', readyz(service, closing));
-  app.get('/v1/models', listModels(service));
-  app.get('/v1/models/:id', getModel(service));
-  app.post('/v1/completions', limit, generation(completions, gateway));
-  app.post('/v1/chat/completions', limit, generation(chat, gateway));
-  for (const [path, allowed] of [
-    ['/healthz', 'GET'],
-    ['/readyz', 'GET'],
-    ['/v1/models', 'GET'],
-    ['/v1/models/:id', 'GET'],
-    ['/v1/completions', 'POST'],
-    ['/v1/chat/completions', 'POST'],
-  ] as const) {
+  const routes = routesOf(gateway);
+  for (const { method, path, handler } of routes) {
+    if (method === 'POST') app.post(path, limit, handler);
+    else app.get(path, handler);
+  }
+  for (const [path, allowed] of allowedMethods(routes)) {
     app.all(path, (c) => {
       c.header('allow', allowed);
       const error = new ApiError(405, `${c.req.path} takes ${allowed}, not ${c.req.method}.`, {

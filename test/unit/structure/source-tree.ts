@@ -22,9 +22,9 @@ export function read(path: string): string {
 function* walk(folder: string): Generator<string> {
   for (const entry of readdirSync(join(root, folder), { withFileTypes: true })) {
     const path = posix.join(folder, entry.name);
+    if (skipped.has(path)) continue;
     if (entry.isDirectory()) {
-      if (!skipped.has(path) && entry.name !== 'node_modules' && entry.name !== '__pycache__')
-        yield* walk(path);
+      if (entry.name !== 'node_modules' && entry.name !== '__pycache__') yield* walk(path);
     } else if (!skippedEndings.test(entry.name)) yield path;
   }
 }

@@ -1,0 +1,52 @@
+import type { Gateway } from './gateway.ts';
+import type { Route } from './route.ts';
+import { chat } from './routes/chat.ts';
+import { completions } from './routes/completions.ts';
+import { generation } from './routes/generation.ts';
+import { healthz, readyz } from './routes/health.ts';
+import { getModel, listModels } from './routes/models.ts';
+
+/** Every address the gateway answers at. Dispatch, 405 answers and documentation all come from this table. */
+export function routesOf(gateway: Gateway): Route[] {
+  const { service, inFlight } = gateway;
+  return [
+    {
+      method: 'POST',
+      path: '/v1/chat/completions',
+      summary: "Answers messages, through the model's own chat template",
+      body: chat.schema,
+      handler: generation(chat, gateway),
+    },
+    {
+      method: 'POST',
+      path: '/v1/completions',
+      summary: 'Goes on from a text',
+      body: completions.schema,
+      handler: generation(completions, gateway),
+    },
+    {
+      method: 'GET',
+      path: '/v1/models',
+      summary: 'Lists the models, loaded or not',
+      handler: listModels(service),
+    },
+    {
+      method: 'GET',
+      path: '/v1/models/:id',
+      summary: 'Describes a model',
+      handler: getModel(service),
+    },
+    {
+      method: 'GET',
+      path: '/healthz',
+      summary: 'Tells that the process lives',
+      handler: healthz,
+    },
+    {
+      method: 'GET',
+      path: '/readyz',
+      summary: 'Tells whether the model can answer',
+      handler: readyz(service, inFlight.closing),
+    },
+  ];
+}
