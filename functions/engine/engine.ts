@@ -12,6 +12,29 @@ export interface Engine extends AsyncDisposable {
    * @throws EngineError where the worker or the model fails; RangeError for a prompt beyond the context.
    */
   generate(request: GenerationRequest, signal?: AbortSignal): AsyncIterable<GenerationChunk>;
+  /**
+   * What the engine does at this moment; answered between two steps. Absent where an engine does not tell.
+   * @throws EngineError where the worker is gone.
+   */
+  stats?(): Promise<EngineStats>;
+}
+
+/** A snapshot of an engine, for metrics. Counters begin with the engine. */
+export interface EngineStats {
+  /** Sequences that have a slot. */
+  running: number;
+  /** Sequences that wait for one. */
+  waiting: number;
+  /** Tokens whose keys and values are in memory: those of sequences, and those kept for later ones. */
+  kvTokens: number;
+  /** Bytes that they take. */
+  kvBytes: number;
+  /** Bytes that they may take at most: `kvBytes` against it is the cache's use. */
+  kvLimitBytes: number;
+  /** Prompt tokens that were looked for among the kept prefixes. A counter. */
+  prefixQueries: number;
+  /** Those that were found there. A counter. */
+  prefixHits: number;
 }
 
 export interface EngineLimits {
