@@ -51,6 +51,8 @@ export interface GenerationRequest {
   sampling: Sampling;
   /** Generation ends at any of these; the token itself is not delivered. */
   stopTokens: number[];
+  /** Stop tokens are not taken before so many tokens were. @default 0 */
+  minTokens?: number;
   /**
    * `each`: one chunk a token, for stop strings. `soon`: for streams; a chunk is held back while the last one
    * is younger than some milliseconds, so that quick models send several tokens a chunk. `end`: one chunk with
@@ -99,6 +101,8 @@ export interface Sampling {
 export interface GenerationChunk {
   tokens: number[];
   finish?: 'stop' | 'length';
+  /** Which of the request's stop tokens it was, on the last chunk only. */
+  stopToken?: number;
   /** One for each of `tokens`, where the request asks for them. */
   logprobs?: TokenLogprobs[];
   /** Milliseconds, on the last chunk only. */

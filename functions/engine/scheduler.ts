@@ -3,7 +3,7 @@ import type { Decoder } from '../../artifact/decoder/decoder.ts';
 import type { KvCache } from '../../artifact/decoder/kv-cache.ts';
 import type { GenerationChunk } from './engine.ts';
 import type { SharedRequest } from './messages.ts';
-import { Sampler } from './sampler.ts';
+import { Sampler } from './sampling/sampler.ts';
 
 /**
  * Prompt tokens between two turns of other sequences: bounds how long a long prompt stalls them, and the
@@ -91,7 +91,7 @@ export class Scheduler {
       const waiting = this.#waiting.shift()!;
       try {
         // Its sampler's memory is a vocabulary's: taken only now that there is a slot.
-        const sampler = new Sampler(waiting.request.sampling, this.#vocabularySize);
+        const sampler = new Sampler(waiting.request, this.#vocabularySize);
         this.#running.push(new Sequence(waiting, sampler));
       } catch (error) {
         this.#callbacks.onError(waiting.id, error as Error);
@@ -186,11 +186,16 @@ class Sequence {
       this.#seen = 0;
     }
     const finish = stopped ? 'stop' : this.#count >= this.#request.maxTokens ? 'length' : undefined;
-    if (finish) return { tokens: this.#made, finish, timings: this.#timings() };
-    if (!this.#isDue()) return undefined;
+    if (finish)
+      return { ...this.#takeMade(), finish, ...(stopped && { stopToken: token }), timings: this.#timings() };
+    return this.#isDue() ? this.#takeMade() : undefined;
+  }
+
+  #takeMade(): GenerationChunk {
     const tokens = this.#made;
     this.#made = [];
-    return { tokens };
+    const logprobs = this.#sampler.takeLogprobs(tokens.length);
+    return logprobs ? { tokens, logprobs } : { tokens };
   }
 
   #isDue(): boolean {

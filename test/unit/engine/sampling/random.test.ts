@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { randomSource } from '../../../functions/engine/random.ts';
-import { chiSquareLimit, chiSquareOf } from '../../fixtures/statistics.ts';
+import { randomSource } from '../../../../functions/engine/sampling/random.ts';
+import { chiSquareLimit, chiSquareOf } from '../../../fixtures/statistics.ts';
 
 const draw = (seed: number | undefined, count: number) => {
   const next = randomSource(seed);

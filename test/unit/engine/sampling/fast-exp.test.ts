@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { fastExp } from '../../../functions/engine/fast-exp.ts';
-import { seeded } from '../../fixtures/random-checkpoint.ts';
+import { fastExp } from '../../../../functions/engine/sampling/fast-exp.ts';
+import { seeded } from '../../../fixtures/random-checkpoint.ts';
 
 const relativeError = (x: number) => Math.abs(fastExp(x) / Math.exp(x) - 1);
 

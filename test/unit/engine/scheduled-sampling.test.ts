@@ -1,0 +1,52 @@
+import { describe, expect, it } from 'vitest';
+import type { GenerationRequest } from '../../../functions/engine/engine.ts';
+import { greedy, request, startScheduler } from '../../fixtures/scheduled.ts';
+
+describe('log probabilities', () => {
+  it.each<GenerationRequest['delivery']>(['each', 'soon', 'end'])(
+    'come with their tokens (%s)',
+    async (delivery) => {
+      const { scheduler, ended, of } = startScheduler();
+      scheduler.add(1, request([20], { maxTokens: 4, logprobs: 1, delivery }));
+      scheduler.add(2, request([40], { maxTokens: 9, logprobs: 0, stopTokens: [44], delivery }));
+      await ended(1, 2);
+      for (const chunk of [...of(1).chunks, ...of(2).chunks]) {
+        expect(chunk.logprobs).toHaveLength(chunk.tokens.length);
+      }
+      const named = of(1).chunks.flatMap((chunk) => chunk.logprobs!.map(({ top }) => top[0]!.token));
+      expect(named).toEqual([21, 22, 23, 24]);
+      expect(of(2).chunks.flatMap((chunk) => chunk.logprobs)).toHaveLength(3);
+    },
+  );
+
+  it('do not come unasked', async () => {
+    const { scheduler, ended, of } = startScheduler();
+    scheduler.add(1, request([20]));
+    await ended(1);
+    for (const chunk of of(1).chunks) expect(chunk).not.toHaveProperty('logprobs');
+  });
+});
+
+describe('a sequence', () => {
+  it('says which token ended it', async () => {
+    const { scheduler, ended, of } = startScheduler();
+    scheduler.add(1, request([20], { maxTokens: 9, stopTokens: [30, 22] }));
+    scheduler.add(2, request([20], { maxTokens: 2, stopTokens: [30] }));
+    await ended(1, 2);
+    expect(of(1).chunks.at(-1)).toMatchObject({ tokens: [], finish: 'stop', stopToken: 22 });
+    expect(of(2).chunks.at(-1)).not.toHaveProperty('stopToken');
+  });
+
+  it('has its own prompt, bias and least length in mind', async () => {
+    const { scheduler, ended, tokens } = startScheduler();
+    // The scripted model gives t + 1 a logit of 1, others 0: a penalty of 4 leaves it 0.25.
+    const sampling = { ...greedy, repetitionPenalty: 4, logitBias: { 7: 0.5 } };
+    scheduler.add(1, request([21, 20], { maxTokens: 1, sampling }));
+    scheduler.add(2, request([20], { maxTokens: 1, sampling }));
+    scheduler.add(3, request([20], { maxTokens: 1, minTokens: 1, stopTokens: [21] }));
+    await ended(1, 2, 3);
+    expect(tokens(1)).toEqual([7]);
+    expect(tokens(2)).toEqual([21]);
+    expect(tokens(3)).toEqual([0]);
+  });
+});
