@@ -1,8 +1,10 @@
 import type { Context } from 'hono';
 import type { TextRequest } from '../model/generate.ts';
 import { collectChoices, type Run, runChoices, Usage } from './choices.ts';
+import { toApiError } from './errors.ts';
 import { eventStream, eventStreamHeaders } from './event-stream.ts';
 import { RequestCancelled } from './in-flight.ts';
+import { serverTiming } from './server-timing.ts';
 import type { Shape } from './shapes.ts';
 
 export interface Answer {
@@ -14,6 +16,8 @@ export interface Answer {
   shape: Shape;
   stream: boolean;
   includeUsage: boolean;
+  /** Milliseconds that the request waited for its model to load. */
+  loadTime: number;
   /** Told of errors that come after a stream began. */
   onError: (error: unknown) => void;
   /** Called when the engine works for this answer no more, however that came. */
@@ -26,6 +30,7 @@ export async function sendAnswer(c: Context, answer: Answer): Promise<Response> 
   const usage = new Usage(answer.prompts, requests.length);
   if (!answer.stream) {
     const choices = await collectChoices(run, requests, usage).finally(answer.onEnd);
+    c.header('server-timing', serverTiming({ load: answer.loadTime, ...usage.timings }));
     return c.json(shape.whole(choices, usage.fields()));
   }
   const produce = async (send: (frame: string) => void) => {
@@ -37,13 +42,20 @@ export async function sendAnswer(c: Context, answer: Answer): Promise<Response> 
         opened.add(index);
         frames = shape.opening(index);
       }
-      if (delta.finish) frames += shape.finish(index, delta.text, delta.finish);
+      if (delta.finish) frames += shape.finish(index, delta.text, delta.finish, delta.stop);
       else if (delta.text !== '') frames += shape.text(index, delta.text);
       if (frames !== '') send(frames);
     }).finally(answer.onEnd);
     if (answer.includeUsage) send(shape.usage(usage.fields()));
   };
   const onCancel = () => run.controller.abort(new RequestCancelled());
-  const stream = await eventStream(produce, { onCancel, onError: answer.onError });
+  const stream = await eventStream(produce, {
+    end: shape.end,
+    failure: (error) => shape.failure(toApiError(error)),
+    onCancel,
+    onError: answer.onError,
+  });
+  // The other phases are not over yet; `timings` at the stream's end has them.
+  c.header('server-timing', serverTiming({ load: answer.loadTime }));
   return c.body(stream, 200, eventStreamHeaders);
 }

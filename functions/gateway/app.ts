@@ -1,5 +1,7 @@
 import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
+import { requestId } from 'hono/request-id';
+import { answerError } from './error-answer.ts';
 import { ApiError, toApiError, tooLarge } from './errors.ts';
 import type { Gateway } from './gateway.ts';
 import { InFlight, RequestCancelled } from './in-flight.ts';
@@ -42,6 +44,7 @@ export function createApp(
   });
 
   const app = new Hono();
+  app.use(requestId());
   app.use(async (c, next) => {
     await next();
     // Clients that keep connections should go elsewhere with their next request.
@@ -55,22 +58,17 @@ export function createApp(
   for (const [path, allowed] of allowedMethods(routes)) {
     app.all(path, (c) => {
       c.header('allow', allowed);
-      const error = new ApiError(405, `${c.req.path} takes ${allowed}, not ${c.req.method}.`, {
-        code: 'method_not_allowed',
-      });
-      return c.json(error.body, error.status);
+      const message = `${c.req.path} takes ${allowed}, not ${c.req.method}.`;
+      return answerError(c, new ApiError(405, message, { code: 'method_not_allowed' }));
     });
   }
   app.notFound((c) => {
-    const error = new ApiError(404, `There is no ${c.req.method} ${c.req.path} here.`, {
-      code: 'unknown_url',
-    });
-    return c.json(error.body, error.status);
+    const message = `There is no ${c.req.method} ${c.req.path} here.`;
+    return answerError(c, new ApiError(404, message, { code: 'unknown_url' }));
   });
   app.onError((error, c) => {
     onError(error);
-    const apiError = toApiError(error);
-    return c.json(apiError.body, apiError.status);
+    return answerError(c, toApiError(error));
   });
   return { app, inFlight: gateway.inFlight };
 }

@@ -40,6 +40,8 @@ export async function runChoices(
 export interface Choice {
   text: string;
   finish: 'stop' | 'length';
+  /** The stop string that ended it. */
+  stop?: string;
 }
 
 export class Usage {
@@ -59,6 +61,11 @@ export class Usage {
     this.#timings = delta.timings ?? this.#timings;
   }
 
+  /** Of the completion, where there is a single one and it ran to its end. */
+  get timings(): Timings | undefined {
+    return this.#single ? this.#timings : undefined;
+  }
+
   /** `usage`, and `timings` where one completion has them. */
   fields() {
     const usage = {
@@ -66,9 +73,11 @@ export class Usage {
       completion_tokens: this.#completion,
       total_tokens: this.#prompt + this.#completion,
     };
-    if (!this.#single || !this.#timings) return { usage };
-    const { queue, prefill, decode } = this.#timings;
-    return { usage, timings: { queue_ms: queue, prefill_ms: prefill, decode_ms: decode } };
+    if (!this.timings) return { usage };
+    const { queue, prefill, decode } = this.timings;
+    // The first token came with the prompt.
+    const rate = this.#completion > 1 && { tokens_per_second: ((this.#completion - 1) * 1000) / decode };
+    return { usage, timings: { queue_ms: queue, prefill_ms: prefill, decode_ms: decode, ...rate } };
   }
 }
 
@@ -83,6 +92,7 @@ export async function collectChoices(
     const choice = choices[index]!;
     choice.text += delta.text;
     if (delta.finish) choice.finish = delta.finish;
+    if (delta.stop !== undefined) choice.stop = delta.stop;
     usage.add(delta);
   });
   return choices;

@@ -1,5 +1,3 @@
-import { toApiError } from './errors.ts';
-
 export const eventStreamHeaders = {
   'content-type': 'text/event-stream; charset=utf-8',
   'cache-control': 'no-cache',
@@ -8,6 +6,10 @@ export const eventStreamHeaders = {
 };
 
 export interface EventStreamOptions {
+  /** What follows the last event. */
+  end: string;
+  /** The event that tells of an error; the stream ends with it. */
+  failure: (error: unknown) => string;
   /** The reader went away. */
   onCancel: () => void;
   /** Told of an error that came after the stream began. */
@@ -22,7 +24,7 @@ export interface EventStreamOptions {
  */
 export function eventStream(
   produce: (send: (frame: string) => void) => Promise<void>,
-  { onCancel, onError }: EventStreamOptions,
+  { end, failure, onCancel, onError }: EventStreamOptions,
 ): Promise<ReadableStream<Uint8Array>> {
   const begun = Promise.withResolvers<ReadableStream<Uint8Array>>();
   let controller!: ReadableStreamDefaultController<Uint8Array>;
@@ -51,18 +53,18 @@ export function eventStream(
     isFirst = false;
     begun.resolve(stream);
   };
-  const end = (lastFrame: string) => {
+  const close = (lastFrame: string) => {
     send(lastFrame);
     flush();
     if (open) controller.close();
     open = false;
   };
   produce(send).then(
-    () => end('data: [DONE]\n\n'),
+    () => close(end),
     (error) => {
       if (isFirst) return begun.reject(error);
       onError(error);
-      end(`data: ${JSON.stringify(toApiError(error).body)}\n\n`);
+      close(failure(error));
     },
   );
   return begun.promise;

@@ -2,9 +2,12 @@ import type { Gateway } from './gateway.ts';
 import type { Route } from './route.ts';
 import { chat } from './routes/chat.ts';
 import { completions } from './routes/completions.ts';
+import { embeddings, embeddingsSchema } from './routes/embeddings.ts';
 import { generation } from './routes/generation.ts';
 import { healthz, readyz } from './routes/health.ts';
 import { getModel, listModels } from './routes/models.ts';
+import { detokenize, detokenizeSchema } from './tokens/detokenize.ts';
+import { tokenize, tokenizeSchema } from './tokens/tokenize.ts';
 
 /** Every address the gateway answers at. Dispatch, 405 answers and documentation all come from this table. */
 export function routesOf(gateway: Gateway): Route[] {
@@ -23,6 +26,27 @@ export function routesOf(gateway: Gateway): Route[] {
       summary: 'Goes on from a text',
       body: completions.schema,
       handler: generation(completions, gateway),
+    },
+    {
+      method: 'POST',
+      path: '/v1/embeddings',
+      summary: 'Refused: these models generate text',
+      body: embeddingsSchema,
+      handler: embeddings(gateway),
+    },
+    {
+      method: 'POST',
+      path: '/tokenize',
+      summary: "A text's tokens, or a conversation's",
+      body: tokenizeSchema,
+      handler: tokenize(gateway),
+    },
+    {
+      method: 'POST',
+      path: '/detokenize',
+      summary: 'The text of tokens',
+      body: detokenizeSchema,
+      handler: detokenize(gateway),
     },
     {
       method: 'GET',

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Choice } from './choices.ts';
+import type { ApiError } from './errors.ts';
 
 type Finish = 'stop' | 'length';
 
@@ -11,10 +12,17 @@ export interface Shape {
   /** Before a choice's first text. */
   opening(index: number): string;
   text(index: number, text: string): string;
-  /** @param text the last piece */
-  finish(index: number, text: string, reason: Finish): string;
+  /**
+   * @param text the last piece
+   * @param stop the stop string that ended the text
+   */
+  finish(index: number, text: string, reason: Finish, stop?: string): string;
   /** After all choices. */
   usage(fields: object): string;
+  /** The stream's end. */
+  end: string;
+  /** Instead of the rest of a stream: what went wrong. */
+  failure(error: ApiError): string;
   /** The whole answer, not streamed. */
   whole(choices: readonly Choice[], fields: object): object;
 }
@@ -25,6 +33,12 @@ export interface ShapeOptions {
   /** `stream_options.include_usage`: every chunk has a `usage`, null but for the last. */
   includeUsage: boolean;
 }
+
+/** How OpenAI's streams end, well or badly. */
+const openaiEnding = {
+  end: 'data: [DONE]\n\n',
+  failure: (error: ApiError) => `data: ${JSON.stringify(error.body)}\n\n`,
+};
 
 /** POST /v1/completions. */
 export function completionShape({ model, fingerprint, includeUsage }: ShapeOptions): Shape {
@@ -37,6 +51,7 @@ export function completionShape({ model, fingerprint, includeUsage }: ShapeOptio
     finish_reason,
   });
   return {
+    ...openaiEnding,
     opening: () => '',
     text: (index, text) =>
       frame(`{"index":${index},"text":${JSON.stringify(text)},"logprobs":null,"finish_reason":null}`),
@@ -58,6 +73,7 @@ export function chatShape({ model, fingerprint, includeUsage }: ShapeOptions): S
     frame(`{"index":${index},"delta":${delta},"logprobs":null,"finish_reason":${JSON.stringify(finish)}}`);
   const text = (index: number, text: string) => delta(index, `{"content":${JSON.stringify(text)}}`, null);
   return {
+    ...openaiEnding,
     opening: (index) => delta(index, '{"role":"assistant","content":""}', null),
     text,
     finish: (index, last, reason) => (last === '' ? '' : text(index, last)) + delta(index, '{}', reason),

@@ -25,6 +25,8 @@ export interface TextDelta {
   /** Tokens made since the last delta, whether or not their text is in this one. */
   tokens: number;
   finish?: 'stop' | 'length';
+  /** The stop string that ended the text, with `finish`. */
+  stop?: string;
   timings?: Timings;
 }
 
@@ -56,18 +58,18 @@ export async function* generateText(
   const detokenizer = new Detokenizer(model.pieces, { continues: request.continues });
   const stops = new StopStrings(request.stop);
   for await (const chunk of model.engine.generate(engineRequest(model, request), signal)) {
-    let { text, stopped } = stops.push(detokenizer.push(chunk.tokens));
+    let { text, stop } = stops.push(detokenizer.push(chunk.tokens));
     const delta: TextDelta = {
       text,
       tokens: chunk.tokens.length,
       ...(chunk.timings && { timings: chunk.timings }),
     };
-    if (!stopped && chunk.finish) {
+    if (stop === undefined && chunk.finish) {
       const rest = stops.push(detokenizer.end());
-      stopped = rest.stopped;
-      delta.text += rest.text + (stopped ? '' : stops.end());
+      stop = rest.stop;
+      delta.text += rest.text + (stop === undefined ? stops.end() : '');
     }
-    if (stopped) delta.finish = 'stop';
+    if (stop !== undefined) Object.assign(delta, { finish: 'stop', stop });
     else if (chunk.finish) delta.finish = chunk.finish;
     yield delta;
     if (delta.finish) return; // leaving the loop stops the engine

@@ -52,12 +52,31 @@ async function tokensAtStart(tokenizer: Tokenizer, beginning: string): Promise<n
  * The tokens of a conversation, up to where the model's answer begins.
  * @throws PromptError where the model has no chat template, or one that refuses these messages.
  */
-export async function encodeChat(model: LoadedModel, messages: readonly ChatMessage[]): Promise<number[]> {
-  const text = renderChat(model, messages);
-  return await encodePrompt(model, text, { param: 'messages', addSpecialTokens: false });
+export async function encodeChat(
+  model: LoadedModel,
+  messages: readonly ChatMessage[],
+  options: ChatOptions = {},
+): Promise<number[]> {
+  const text = renderChat(model, messages, options);
+  return await encodePrompt(model, text, { param: options.param ?? 'messages', addSpecialTokens: false });
 }
 
-function renderChat(model: LoadedModel, messages: readonly ChatMessage[]): string {
+export interface ChatOptions {
+  /** The request's field that the messages came from, for errors. @default 'messages' */
+  param?: string;
+  /** Whether the model is to answer. @default true */
+  answer?: boolean;
+}
+
+/**
+ * A conversation as the model reads it.
+ * @throws PromptError where the model has no chat template, or one that refuses these messages.
+ */
+export function renderChat(
+  model: LoadedModel,
+  messages: readonly ChatMessage[],
+  { param = 'messages', answer = true }: ChatOptions = {},
+): string {
   if (!model.chatTemplate) {
     const problem =
       model.chatTemplateProblem ??
@@ -65,10 +84,10 @@ function renderChat(model: LoadedModel, messages: readonly ChatMessage[]): strin
     throw new PromptError(problem, 'chat_not_supported', 'model');
   }
   try {
-    return model.chatTemplate.render(messages);
+    return model.chatTemplate.render(messages, { answer });
   } catch (error) {
     if (!(error instanceof TemplateRefusal)) throw error;
     const message = `The model's chat template refuses these messages: ${error.message}`;
-    throw new PromptError(message, 'invalid_messages', 'messages', { cause: error });
+    throw new PromptError(message, 'invalid_messages', param, { cause: error });
   }
 }

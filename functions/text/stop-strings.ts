@@ -13,18 +13,18 @@ export class StopStrings {
     this.#stops = stops;
   }
 
-  /** @returns the text that is now safe to give out, and whether a stop string ended it. */
-  push(piece: string): { text: string; stopped: boolean } {
-    if (this.#stops.length === 0) return { text: piece, stopped: false };
+  /** @returns the text that is now safe to give out, and the stop string that ended it, if one did. */
+  push(piece: string): { text: string; stop?: string } {
+    if (this.#stops.length === 0) return { text: piece };
     const text = this.#held + piece;
     const cut = this.#firstMatch(text);
     if (cut !== undefined) {
       this.#held = '';
-      return { text: text.slice(0, cut), stopped: true };
+      return { text: text.slice(0, cut.start), stop: cut.stop };
     }
     const safe = text.length - this.#longestBeginning(text);
     this.#held = text.slice(safe);
-    return { text: text.slice(0, safe), stopped: false };
+    return { text: text.slice(0, safe) };
   }
 
   /** The text ended without a stop string: what was held back belongs to it. */
@@ -34,16 +34,17 @@ export class StopStrings {
     return held;
   }
 
-  #firstMatch(text: string): number | undefined {
-    let start: number | undefined;
+  #firstMatch(text: string): { start: number; stop: string } | undefined {
+    let first: { start: number; stop: string } | undefined;
     let end = Number.POSITIVE_INFINITY;
     for (const stop of this.#stops) {
-      const at = text.indexOf(stop);
-      if (at < 0 || at + stop.length > end) continue;
-      start = at + stop.length === end ? Math.min(at, start!) : at;
-      end = at + stop.length;
+      const start = text.indexOf(stop);
+      if (start < 0 || start + stop.length > end) continue;
+      if (start + stop.length === end && start > first!.start) continue;
+      first = { start, stop };
+      end = start + stop.length;
     }
-    return start;
+    return first;
   }
 
   /** Length of the longest end of `text` that begins a stop string. */

@@ -20,7 +20,8 @@ describe('POST /v1/completions', () => {
       completion_tokens: made,
       total_tokens: prompt.length + made,
     });
-    expect(answer).toHaveProperty('timings', { queue_ms: 1, prefill_ms: 2, decode_ms: 3 });
+    const rate = { tokens_per_second: ((made - 1) * 1000) / 3 };
+    expect(answer).toHaveProperty('timings', { queue_ms: 1, prefill_ms: 2, decode_ms: 3, ...rate });
     expect(engine.calls[0]!.request).toEqual({
       prompt,
       maxTokens: 16,

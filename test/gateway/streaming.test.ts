@@ -58,7 +58,12 @@ describe('streamed completions', () => {
     expect(chunks.map((chunk) => chunk.choices[0]!.text).join('')).toBe(' one two');
     expect(last.choices).toEqual([]);
     expect(last.usage).toEqual({ prompt_tokens: 3, completion_tokens: made, total_tokens: 3 + made });
-    expect(last).toHaveProperty('timings', { queue_ms: 1, prefill_ms: 2, decode_ms: 3 });
+    expect(last).toHaveProperty('timings', {
+      queue_ms: 1,
+      prefill_ms: 2,
+      decode_ms: 3,
+      tokens_per_second: 1000 / 3,
+    });
   });
 
   it('never show a part of a stop string, and stop the engine at it', async () => {

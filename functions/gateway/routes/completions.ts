@@ -2,10 +2,10 @@ import type { TextRequest } from '../../model/generate.ts';
 import type { LoadedModel } from '../../model/loaded-model.ts';
 import { encodePrompt } from '../../model/prompt.ts';
 import { detokenize } from '../../text/detokenizer.ts';
-import { ApiError } from '../errors.ts';
 import { type CompletionBody, completionSchema } from '../schemas/completion.ts';
 import { samplingOf } from '../schemas/fields.ts';
 import { refusedInCompletions } from '../schemas/refused.ts';
+import { requireKnownTokens } from '../schemas/token-ids.ts';
 import { completionShape } from '../shapes.ts';
 import type { Endpoint } from './generation.ts';
 
@@ -49,14 +49,7 @@ async function promptOf(model: LoadedModel, prompt: string | number[]): Promise<
     const tokens = await encodePrompt(model, prompt, { param: 'prompt', addSpecialTokens: true });
     return { tokens, hasText: prompt !== '', text: () => prompt };
   }
-  const { vocabularySize } = model.engine.limits;
-  const unknown = prompt.find((id) => id >= vocabularySize);
-  if (unknown !== undefined) {
-    throw new ApiError(400, `prompt: token ids should be below ${vocabularySize}; there is a ${unknown}.`, {
-      param: 'prompt',
-      code: 'invalid_value',
-    });
-  }
+  requireKnownTokens(model, prompt, 'prompt');
   const hasText = prompt.some((id) => model.tokenizer.addedKind(id) !== 'special');
   return { tokens: prompt, hasText, text: () => detokenize(model.pieces, prompt) };
 }

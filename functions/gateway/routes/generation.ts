@@ -47,7 +47,9 @@ export function generation<Body extends CommonFields>(endpoint: Endpoint<Body>, 
     // Counted from here on: waiting for the model to load is a part of being answered.
     const controller = inFlight.begin(c.req.raw.signal, completions);
     try {
+      const asked = performance.now();
       const model = await unlessAborted(service.load(), controller.signal, inFlight.closing);
+      const loadTime = performance.now() - asked;
       const { requests, prompts, shape } = await endpoint.prepare(body, model);
       const includeUsage = body.stream_options?.include_usage ?? false;
       return await sendAnswer(c, {
@@ -57,6 +59,7 @@ export function generation<Body extends CommonFields>(endpoint: Endpoint<Body>, 
         shape: shape({ model: model.name, fingerprint: model.fingerprint, includeUsage }),
         stream: body.stream,
         includeUsage,
+        loadTime,
         onError,
         onEnd: () => inFlight.end(controller),
       });
@@ -67,7 +70,8 @@ export function generation<Body extends CommonFields>(endpoint: Endpoint<Body>, 
   };
 }
 
-async function readBody(c: Context): Promise<Record<string, unknown>> {
+/** @throws ApiError 400 where the body is no JSON object. */
+export async function readBody(c: Context): Promise<Record<string, unknown>> {
   let body: unknown;
   const text = await c.req.text();
   try {

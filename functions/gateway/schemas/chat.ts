@@ -11,7 +11,7 @@ const content = z.union([z.string(), z.array(textPart).min(1)], {
     'should be a string or an array of {"type": "text"} parts; images, audio and files are not supported',
 });
 
-const message = z
+export const message = z
   .object({
     role: z.enum(roles, {
       error: `should be one of ${roles.join(', ')}; tools and functions are not supported`,

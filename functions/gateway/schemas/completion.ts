@@ -1,10 +1,9 @@
 import { z } from 'zod';
 import { maxChoices, orDefault, sharedFields, tokenLimit } from './fields.ts';
+import { tokenIds } from './token-ids.ts';
 
 /** OpenAI's default for this endpoint. */
 const defaultMaxTokens = 16;
-
-const tokenIds = z.array(z.int().min(0));
 
 const prompt = z.union(
   [z.string(), tokenIds.min(1), z.array(z.string()).min(1), z.array(tokenIds.min(1)).min(1)],

@@ -11,10 +11,10 @@ function run(stops: string[], pieces: string[]) {
     const step = matcher.push(piece);
     text += step.text;
     given.push(step.text);
-    if (step.stopped) return { text, stopped: true, given };
+    if (step.stop !== undefined) return { text, stop: step.stop, given };
   }
   text += matcher.end();
-  return { text, stopped: false, given };
+  return { text, stop: undefined, given };
 }
 
 /** The definition, slowly: the shortest beginning of the text that ends in a stop string, without it. */
@@ -22,26 +22,26 @@ function reference(stops: string[], text: string) {
   for (let end = 1; end <= text.length; end++) {
     const found = stops.filter((stop) => text.slice(0, end).endsWith(stop));
     if (found.length === 0) continue;
-    const longest = Math.max(...found.map((stop) => stop.length));
-    return { text: text.slice(0, end - longest), stopped: true };
+    const stop = found.reduce((longest, other) => (other.length > longest.length ? other : longest));
+    return { text: text.slice(0, end - stop.length), stop };
   }
-  return { text, stopped: false };
+  return { text, stop: undefined };
 }
 
 describe('StopStrings', () => {
   it('ends the text before a stop string that spans pieces', () => {
     const result = run(['END'], ['to the E', 'N', 'D of it']);
-    expect(result).toMatchObject({ text: 'to the ', stopped: true });
+    expect(result).toMatchObject({ text: 'to the ', stop: 'END' });
     expect(result.given).toEqual(['to the ', '', '']);
   });
 
   it('gives out what only looked like the beginning of one', () => {
     const result = run(['END'], ['the E', 'Nd']);
-    expect(result).toEqual({ text: 'the ENd', stopped: false, given: ['the ', 'ENd'] });
+    expect(result).toEqual({ text: 'the ENd', stop: undefined, given: ['the ', 'ENd'] });
   });
 
   it('gives out what it held back when the text ends', () => {
-    expect(run(['\n\n'], ['a line\n'])).toMatchObject({ text: 'a line\n', stopped: false });
+    expect(run(['\n\n'], ['a line\n'])).toMatchObject({ text: 'a line\n', stop: undefined });
   });
 
   it('passes everything through at once without stop strings', () => {
@@ -49,11 +49,11 @@ describe('StopStrings', () => {
   });
 
   it('takes the stop string that is complete first', () => {
-    expect(run(['abcd', 'c'], ['xabcd'])).toMatchObject({ text: 'xab', stopped: true });
+    expect(run(['abcd', 'c'], ['xabcd'])).toMatchObject({ text: 'xab', stop: 'c' });
   });
 
   it('takes the longest of those complete at once', () => {
-    expect(run(['c', 'bc'], ['abc'])).toMatchObject({ text: 'a', stopped: true });
+    expect(run(['c', 'bc'], ['abc'])).toMatchObject({ text: 'a', stop: 'bc' });
   });
 
   // Two letters and short stop strings make overlaps of every kind likely.
@@ -73,7 +73,7 @@ describe('StopStrings', () => {
       const expected = reference(stops, text);
       const { given, ...actual } = run(stops, pieces);
       expect(actual, JSON.stringify({ stops, pieces })).toEqual(expected);
-      if (expected.stopped) stopped++;
+      if (expected.stop !== undefined) stopped++;
     }
     expect(stopped).toBeGreaterThan(1000);
     expect(stopped).toBeLessThan(4900);

@@ -1,0 +1,11 @@
+import type { Context } from 'hono';
+import type { ApiError } from './errors.ts';
+import { anthropicError } from './messages/error.ts';
+
+/** Sends an error in the shape that the path's clients know: Anthropic's on its paths, OpenAI's on all others. */
+export function answerError(c: Context, error: ApiError): Response {
+  const body = /^\/v1\/messages(\/|$)/.test(c.req.path)
+    ? anthropicError(error, c.get('requestId'))
+    : error.body;
+  return c.json(body, error.status);
+}
