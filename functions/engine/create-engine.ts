@@ -8,7 +8,10 @@ import {
   type EngineLimits,
   type GenerationChunk,
   type GenerationRequest,
+  type GrammarSource,
 } from './engine.ts';
+import { Grammars, type OpenConstraint } from './grammar/grammars.ts';
+import type { Vocabulary } from './grammar/vocabulary.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
 
 export interface EngineOptions {
@@ -23,6 +26,8 @@ export interface EngineOptions {
   spinning?: boolean;
   /** Tokens of prompt and completion together. @default the model's own */
   contextLength?: number;
+  /** What grammars need; asked for when the first one comes. @default none: there are no grammars */
+  vocabulary?: () => Promise<Vocabulary>;
 }
 
 /**
@@ -45,6 +50,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     contextLength,
     vocabularySize: dimensions.vocabularySize,
   });
+  if (options.vocabulary) engine.grammars = new Grammars(options.vocabulary, dimensions.vocabularySize);
   await engine.ready;
   return engine;
 }
@@ -58,6 +64,7 @@ const closeDeadlineMs = 10_000;
 class WorkerEngine implements Engine {
   readonly limits: EngineLimits;
   readonly ready: Promise<void>;
+  grammars: Grammars | undefined;
   readonly #worker: Worker;
   readonly #exited: Promise<void>;
   readonly #streams = new Map<number, ChunkStream>();
@@ -97,6 +104,9 @@ class WorkerEngine implements Engine {
     }
     signal?.throwIfAborted();
     if (this.#failure) throw this.#failure;
+    const { grammar, ...unconstrained } = request;
+    const maxTokens = Math.min(request.maxTokens, room);
+    const constraint = grammar && (await this.#constraint(grammar, maxTokens, signal));
 
     const id = this.#nextId++;
     const stream = new ChunkStream();
@@ -107,9 +117,10 @@ class WorkerEngine implements Engine {
       type: 'generate',
       id,
       request: {
-        ...request,
+        ...unconstrained,
         prompt: this.#sharedPrompt(request.prompt),
-        maxTokens: Math.min(request.maxTokens, room),
+        maxTokens,
+        ...(constraint && { constraint: constraint.handle }),
       },
     });
     let finished = false;
@@ -123,7 +134,20 @@ class WorkerEngine implements Engine {
       signal?.removeEventListener('abort', abort);
       this.#streams.delete(id);
       if (!finished) this.#post({ type: 'cancel', id });
+      constraint?.[Symbol.dispose]();
     }
+  }
+
+  async #constraint(
+    grammar: GrammarSource,
+    maxTokens: number,
+    signal?: AbortSignal,
+  ): Promise<OpenConstraint> {
+    if (!this.grammars) throw new EngineError('This engine has no vocabulary, which grammars need.');
+    const constraint = await this.grammars.open(grammar, maxTokens, signal);
+    if (!this.#failure) return constraint;
+    constraint[Symbol.dispose]();
+    throw this.#failure;
   }
 
   /** The choices of one request have the same prompt: one copy of it serves all that wait and run. */
@@ -155,6 +179,7 @@ class WorkerEngine implements Engine {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#fail('The engine was closed.');
+    this.grammars?.[Symbol.dispose]();
     this.#post({ type: 'close' });
     const deadline = Promise.withResolvers<void>();
     const timer = setTimeout(deadline.resolve, closeDeadlineMs);

@@ -9,7 +9,7 @@ export interface Engine extends AsyncDisposable {
   /**
    * Streams one completion. Chunks arrive as tokens are made; the last one carries `finish`.
    * Aborting `signal`, or leaving the loop, stops the generation within one token.
-   * @throws EngineError where the worker or the model fails; RangeError for a prompt beyond the context.
+   * @throws EngineError where the worker or the model fails; GrammarError; RangeError for a prompt beyond the context.
    */
   generate(request: GenerationRequest, signal?: AbortSignal): AsyncIterable<GenerationChunk>;
   /**
@@ -67,12 +67,12 @@ export interface GenerationRequest {
   cacheSalt?: string;
 }
 
-/** A language that the completion has to be in. */
+/** A language that the completion has to be in. Generation ends with it, or at `maxTokens`. */
 export interface GrammarSource {
-  /** `json`: any JSON value; `ebnf`: a grammar in XGrammar's notation. */
-  kind: 'json' | 'json_schema' | 'regex' | 'ebnf';
-  /** Empty for `json`. */
-  source: string;
+  /** In XGrammar's notation, from the rule `root` on. */
+  ebnf: string;
+  /** The text ends only where nothing else may follow, not where it could. @default false */
+  longest?: boolean;
 }
 
 export interface Sampling {
@@ -116,6 +116,11 @@ export interface TokenLogprobs {
   logprob: number;
   /** The likeliest tokens, likeliest first. */
   top: { token: number; logprob: number }[];
+}
+
+/** The grammar is none, or too complex: it will be refused however often it is sent. */
+export class GrammarError extends FoldgateError {
+  override name = 'GrammarError';
 }
 
 /** The model or its worker failed; the request may be sent again. */

@@ -1,5 +1,6 @@
 import type { DecoderOptions } from '../../artifact/decoder/decoder.ts';
 import type { GenerationChunk, GenerationRequest } from './engine.ts';
+import type { ConstraintHandle } from './grammar/constraint.ts';
 
 /** What passes between the engine's caller and its worker thread. */
 
@@ -10,8 +11,10 @@ export interface WorkerOptions {
 }
 
 /** A request whose prompt may lie in memory that both threads see. */
-export interface SharedRequest extends Omit<GenerationRequest, 'prompt'> {
+export interface SharedRequest extends Omit<GenerationRequest, 'prompt' | 'grammar'> {
   prompt: number[] | Int32Array;
+  /** Its grammar, compiled. */
+  constraint?: ConstraintHandle;
 }
 
 export type ToWorker =

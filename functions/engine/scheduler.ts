@@ -2,6 +2,7 @@ import { setImmediate as nextEvents } from 'node:timers/promises';
 import type { Decoder } from '../../artifact/decoder/decoder.ts';
 import type { KvCache } from '../../artifact/decoder/kv-cache.ts';
 import type { GenerationChunk } from './engine.ts';
+import { Constraint } from './grammar/constraint.ts';
 import type { SharedRequest } from './messages.ts';
 import { Sampler } from './sampling/sampler.ts';
 
@@ -16,6 +17,9 @@ const prefillChunk = 128;
  * two threads, which a small model's step of less than a millisecond would feel.
  */
 export const streamIntervalMs = 10;
+
+/** Milliseconds that the thread waits for a mask, deaf, where all sequences need one that is not there yet. */
+const maskWaitMs = 5;
 
 /** Tokens up to which a finished sequence's cache serves the next one; a longer one's memory is given back. */
 const spareCacheTokens = 2048;
@@ -77,8 +81,9 @@ export class Scheduler {
   async #run(): Promise<void> {
     this.#busy = true;
     while (this.#admit()) {
-      // A copy: sequences leave while their turn is on.
-      for (const sequence of [...this.#running]) {
+      const able = this.#running.filter(({ constraint }) => constraint?.available ?? true);
+      if (able.length === 0) this.#running[0]!.constraint!.wait(maskWaitMs);
+      for (const sequence of able) {
         if (sequence.cancelled || this.#turn(sequence)) this.#leave(sequence);
         await nextEvents(); // cancellations and new requests are heard between any two steps
       }
@@ -91,8 +96,10 @@ export class Scheduler {
       const waiting = this.#waiting.shift()!;
       try {
         // Its sampler's memory is a vocabulary's: taken only now that there is a slot.
-        const sampler = new Sampler(waiting.request, this.#vocabularySize);
-        this.#running.push(new Sequence(waiting, sampler));
+        const { constraint: handle } = waiting.request;
+        const constraint = handle && new Constraint(handle);
+        const sampler = new Sampler(waiting.request, this.#vocabularySize, constraint);
+        this.#running.push(new Sequence(waiting, sampler, constraint));
       } catch (error) {
         this.#callbacks.onError(waiting.id, error as Error);
       }
@@ -140,6 +147,7 @@ class Sequence {
   readonly id: number;
   cancelled = false;
   cache: KvCache | undefined;
+  readonly constraint: Constraint | undefined;
   readonly #request: SharedRequest;
   readonly #sampler: Sampler;
   readonly #stopTokens: Set<number>;
@@ -154,8 +162,9 @@ class Sequence {
   #startedAt: number | undefined;
   #prefilledAt: number | undefined;
 
-  constructor({ id, request, queuedAt }: Waiting, sampler: Sampler) {
+  constructor({ id, request, queuedAt }: Waiting, sampler: Sampler, constraint?: Constraint) {
     this.id = id;
+    this.constraint = constraint;
     this.#queuedAt = queuedAt;
     this.#request = request;
     this.#sampler = sampler;

@@ -9,6 +9,7 @@ import { parseTokenizer, type Tokenizer } from '../../artifact/tokenizer.ts';
 import { createEngine, type EngineOptions } from '../engine/create-engine.ts';
 import { longestToken, tokenPieces } from '../text/pieces.ts';
 import type { LoadedModel } from './loaded-model.ts';
+import { vocabularyOf } from './vocabulary.ts';
 
 export interface LoadOptions extends Partial<Omit<EngineOptions, 'graphPath' | 'manifest'>> {
   /** @default $FOLDGATE_CACHE, else the user's cache folder */
@@ -34,9 +35,16 @@ export async function loadModel(store: Store, name: string, options: LoadOptions
     signal,
     onProgress: counted(manifest, onProgress),
   });
-  const starting = createEngine({ ...engineOptions, graphPath: local.graphPath, manifest });
+  const reading = Promise.withResolvers<Tokenizer>();
+  const starting = createEngine({
+    ...engineOptions,
+    graphPath: local.graphPath,
+    manifest,
+    vocabulary: async () => vocabularyOf(await reading.promise, manifest),
+  });
   try {
     const tokenizer = parseTokenizer(await readTokenizerFiles(manifest, local), manifest.name);
+    reading.resolve(tokenizer);
     const texts = textParts(manifest, tokenizer);
     return { name, fingerprint: `fp_${digest.slice(0, 12)}`, engine: await starting, tokenizer, ...texts };
   } catch (error) {

@@ -22,6 +22,7 @@ const seams: Record<string, string> = {
   '@bufbuild/protobuf': 'compressor/onnx/graph.ts',
   '@huggingface/jinja': 'artifact/chat-template.ts',
   '@hono/node-server': 'functions/gateway/serve.ts',
+  '@mlc-ai/web-xgrammar': 'functions/engine/grammar/xgrammar.ts',
   'd3-scale': 'compressor/report/chart.ts',
   'd3-shape': 'compressor/report/chart.ts',
 };
