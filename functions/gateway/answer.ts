@@ -1,6 +1,6 @@
 import type { Context } from 'hono';
 import type { TextRequest } from '../model/generate.ts';
-import { collectChoices, type Run, runChoices, Usage } from './choices.ts';
+import { type Choice, collectChoices, type Run, runChoices, Usage } from './choices.ts';
 import { toApiError } from './errors.ts';
 import { eventStream, eventStreamHeaders } from './event-stream.ts';
 import { RequestCancelled } from './in-flight.ts';
@@ -14,6 +14,8 @@ export interface Answer {
   /** Each prompt once. */
   prompts: readonly number[][];
   shape: Shape;
+  /** Which of the choices are sent, where they are not streamed. @default all */
+  select?: ((choices: Choice[]) => Choice[]) | undefined;
   stream: boolean;
   includeUsage: boolean;
   /** Milliseconds that the request waited for its model to load. */
@@ -29,7 +31,8 @@ export async function sendAnswer(c: Context, answer: Answer): Promise<Response> 
   const { run, requests, shape } = answer;
   const usage = new Usage(answer.prompts, requests.length);
   if (!answer.stream) {
-    const choices = await collectChoices(run, requests, usage).finally(answer.onEnd);
+    const made = await collectChoices(run, requests, usage).finally(answer.onEnd);
+    const choices = answer.select?.(made) ?? made;
     c.header('server-timing', serverTiming({ load: answer.loadTime, ...usage.timings }));
     return c.json(shape.whole(choices, usage.fields()));
   }
@@ -42,8 +45,9 @@ export async function sendAnswer(c: Context, answer: Answer): Promise<Response> 
         opened.add(index);
         frames = shape.opening(index);
       }
-      if (delta.finish) frames += shape.finish(index, delta.text, delta.finish, delta.stop);
-      else if (delta.text !== '') frames += shape.text(index, delta.text);
+      const { text, finish, stop, logprobs } = delta;
+      if (finish) frames += shape.finish(index, text, finish, stop, logprobs);
+      else if (text !== '' || logprobs) frames += shape.text(index, text, logprobs);
       if (frames !== '') send(frames);
     }).finally(answer.onEnd);
     if (answer.includeUsage) send(shape.usage(usage.fields()));

@@ -1,4 +1,5 @@
 import { EngineError } from '../engine/engine.ts';
+import type { TokenReport } from '../model/completion-text.ts';
 import { generateText, type TextDelta, type TextRequest, type Timings } from '../model/generate.ts';
 import type { LoadedModel } from '../model/loaded-model.ts';
 import type { ModelService } from './model-service.ts';
@@ -42,6 +43,8 @@ export interface Choice {
   finish: 'stop' | 'length';
   /** The stop string that ended it. */
   stop?: string;
+  /** Its tokens, where they are to be reported. */
+  logprobs?: TokenReport[];
 }
 
 export class Usage {
@@ -87,12 +90,15 @@ export async function collectChoices(
   requests: readonly TextRequest[],
   usage: Usage,
 ): Promise<Choice[]> {
-  const choices = requests.map((): Choice => ({ text: '', finish: 'stop' }));
+  const choices = requests.map(
+    ({ logprobs }): Choice => ({ text: '', finish: 'stop', ...(logprobs !== undefined && { logprobs: [] }) }),
+  );
   await runChoices(run, requests, (index, delta) => {
     const choice = choices[index]!;
     choice.text += delta.text;
     if (delta.finish) choice.finish = delta.finish;
     if (delta.stop !== undefined) choice.stop = delta.stop;
+    if (delta.logprobs) choice.logprobs?.push(...delta.logprobs);
     usage.add(delta);
   });
   return choices;

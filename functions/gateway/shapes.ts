@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
+import type { TokenReport } from '../model/completion-text.ts';
 import type { Choice } from './choices.ts';
 import type { ApiError } from './errors.ts';
+import { chatLogprobs, completionLogprobs } from './logprobs.ts';
 
 type Finish = 'stop' | 'length';
 
@@ -11,12 +13,13 @@ type Finish = 'stop' | 'length';
 export interface Shape {
   /** Before a choice's first text. */
   opening(index: number): string;
-  text(index: number, text: string): string;
+  /** @param logprobs the tokens whose text begins here, where the request asks for them */
+  text(index: number, text: string, logprobs?: TokenReport[]): string;
   /**
    * @param text the last piece
    * @param stop the stop string that ended the text
    */
-  finish(index: number, text: string, reason: Finish, stop?: string): string;
+  finish(index: number, text: string, reason: Finish, stop?: string, logprobs?: TokenReport[]): string;
   /** After all choices. */
   usage(fields: object): string;
   /** The stream's end. */
@@ -44,22 +47,27 @@ const openaiEnding = {
 export function completionShape({ model, fingerprint, includeUsage }: ShapeOptions): Shape {
   const head = headOf('cmpl-', 'text_completion', model, fingerprint);
   const frame = framer(head, includeUsage);
-  const choice = (text: string, index: number, finish_reason: Finish | null) => ({
+  const choice = (index: number, text: string, finish_reason: Finish, logprobs?: TokenReport[]) => ({
     index,
     text,
-    logprobs: null,
+    logprobs: logprobs ? completionLogprobs(logprobs) : null,
     finish_reason,
   });
   return {
     ...openaiEnding,
     opening: () => '',
-    text: (index, text) =>
-      frame(`{"index":${index},"text":${JSON.stringify(text)},"logprobs":null,"finish_reason":null}`),
-    finish: (index, text, reason) => frame(JSON.stringify(choice(text, index, reason))),
+    text: (index, text, logprobs) => {
+      const tokens = logprobs ? JSON.stringify(completionLogprobs(logprobs)) : null;
+      return frame(
+        `{"index":${index},"text":${JSON.stringify(text)},"logprobs":${tokens},"finish_reason":null}`,
+      );
+    },
+    finish: (index, text, reason, _stop, logprobs) =>
+      frame(JSON.stringify(choice(index, text, reason, logprobs))),
     usage: (fields) => usageFrame(head, fields),
     whole: (choices, fields) => ({
       ...head,
-      choices: choices.map(({ text, finish }, index) => choice(text, index, finish)),
+      choices: choices.map(({ text, finish, logprobs }, index) => choice(index, text, finish, logprobs)),
       ...fields,
     }),
   };
@@ -69,22 +77,28 @@ export function completionShape({ model, fingerprint, includeUsage }: ShapeOptio
 export function chatShape({ model, fingerprint, includeUsage }: ShapeOptions): Shape {
   const chunk = headOf('chatcmpl-', 'chat.completion.chunk', model, fingerprint);
   const frame = framer(chunk, includeUsage);
-  const delta = (index: number, delta: string, finish: Finish | null) =>
-    frame(`{"index":${index},"delta":${delta},"logprobs":null,"finish_reason":${JSON.stringify(finish)}}`);
-  const text = (index: number, text: string) => delta(index, `{"content":${JSON.stringify(text)}}`, null);
+  const delta = (index: number, delta: string, finish: Finish | null, logprobs?: TokenReport[]) => {
+    const tokens = logprobs ? JSON.stringify(chatLogprobs(logprobs)) : null;
+    return frame(
+      `{"index":${index},"delta":${delta},"logprobs":${tokens},"finish_reason":${JSON.stringify(finish)}}`,
+    );
+  };
+  const text = (index: number, text: string, logprobs?: TokenReport[]) =>
+    delta(index, `{"content":${JSON.stringify(text)}}`, null, logprobs);
   return {
     ...openaiEnding,
     opening: (index) => delta(index, '{"role":"assistant","content":""}', null),
     text,
-    finish: (index, last, reason) => (last === '' ? '' : text(index, last)) + delta(index, '{}', reason),
+    finish: (index, last, reason, _stop, logprobs) =>
+      (last === '' && !logprobs ? '' : text(index, last, logprobs)) + delta(index, '{}', reason),
     usage: (fields) => usageFrame(chunk, fields),
     whole: (choices, fields) => ({
       ...chunk,
       object: 'chat.completion',
-      choices: choices.map(({ text, finish }, index) => ({
+      choices: choices.map(({ text, finish, logprobs }, index) => ({
         index,
         message: { role: 'assistant', content: text, refusal: null },
-        logprobs: null,
+        logprobs: logprobs ? chatLogprobs(logprobs) : null,
         finish_reason: finish,
       })),
       ...fields,

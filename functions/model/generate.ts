@@ -1,6 +1,5 @@
 import { EngineError, type GenerationRequest, type Sampling } from '../engine/engine.ts';
-import { Detokenizer } from '../text/detokenizer.ts';
-import { StopStrings } from '../text/stop-strings.ts';
+import { CompletionText, type TokenReport } from './completion-text.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import { contextOverflow } from './prompt-error.ts';
 
@@ -18,6 +17,16 @@ export interface TextRequest {
   /** The text goes on from the prompt's, rather than being one of its own. */
   continues: boolean;
   stream: boolean;
+  /** Report each token, with so many of the likeliest in its place. @default none */
+  logprobs?: number | undefined;
+  /** Neither stop strings nor tokens end the text before it has so many tokens. @default 0 */
+  minTokens?: number;
+  /** Tokens that end the text, beside the model's own. @default none */
+  stopTokens?: readonly number[];
+  /** The text holds what ended it, a stop string or the text of a token. @default false */
+  includeStop?: boolean;
+  /** The text holds control tokens, as they are spelled. @default false */
+  showSpecial?: boolean;
 }
 
 export interface TextDelta {
@@ -27,6 +36,8 @@ export interface TextDelta {
   finish?: 'stop' | 'length';
   /** The stop string that ended the text, with `finish`. */
   stop?: string;
+  /** The tokens whose text begins in this delta; all that are left, where it is the last. */
+  logprobs?: TokenReport[];
   timings?: Timings;
 }
 
@@ -55,22 +66,9 @@ export async function* generateText(
     return;
   }
   if (request.echo !== '') yield { text: request.echo, tokens: 0 };
-  const detokenizer = new Detokenizer(model.pieces, { continues: request.continues });
-  const stops = new StopStrings(request.stop);
+  const completion = new CompletionText(model, request);
   for await (const chunk of model.engine.generate(engineRequest(model, request), signal)) {
-    let { text, stop } = stops.push(detokenizer.push(chunk.tokens));
-    const delta: TextDelta = {
-      text,
-      tokens: chunk.tokens.length,
-      ...(chunk.timings && { timings: chunk.timings }),
-    };
-    if (stop === undefined && chunk.finish) {
-      const rest = stops.push(detokenizer.end());
-      stop = rest.stop;
-      delta.text += rest.text + (stop === undefined ? stops.end() : '');
-    }
-    if (stop !== undefined) Object.assign(delta, { finish: 'stop', stop });
-    else if (chunk.finish) delta.finish = chunk.finish;
+    const delta = completion.push(chunk);
     yield delta;
     if (delta.finish) return; // leaving the loop stops the engine
   }
@@ -79,11 +77,14 @@ export async function* generateText(
 }
 
 function engineRequest(model: LoadedModel, request: TextRequest): GenerationRequest {
+  const { prompt, maxTokens, sampling, logprobs, minTokens = 0, stopTokens = [] } = request;
   return {
-    prompt: request.prompt,
-    maxTokens: request.maxTokens,
-    sampling: request.sampling,
-    stopTokens: request.ignoreEos ? [] : [...model.eos],
+    prompt,
+    maxTokens,
+    sampling,
+    stopTokens: [...(request.ignoreEos ? [] : model.eos), ...stopTokens],
     delivery: request.stop.length > 0 ? 'each' : request.stream ? 'soon' : 'end',
+    ...(logprobs !== undefined && { logprobs }),
+    ...(minTokens > 0 && { minTokens }),
   };
 }

@@ -6,6 +6,7 @@ export const promptProblems = [
   'context_length_exceeded',
   'invalid_messages',
   'invalid_value',
+  'suffix_not_supported',
 ] as const;
 export type PromptProblem = (typeof promptProblems)[number];
 

@@ -9,6 +9,24 @@ const probedCharacters = 8;
 /** Tokens that a text cut in the middle of a word may have more than the whole. */
 const cutTokens = 8;
 
+export interface TextOptions {
+  /** The request's field that the text came from, for errors. */
+  param: string;
+  addSpecialTokens: boolean;
+}
+
+/** A part of a prompt as tokens, none for no text. @throws PromptError for more than the context holds */
+export async function encodeText(
+  model: LoadedModel,
+  text: string,
+  { param, addSpecialTokens }: TextOptions,
+): Promise<number[]> {
+  const { contextLength } = model.engine.limits;
+  const fewest = await fewestTokens(model, text);
+  if (fewest > contextLength) throw contextOverflow(fewest, contextLength, param);
+  return await encodeInTurns(model.tokenizer, text, { addSpecialTokens });
+}
+
 /**
  * A text's tokens.
  * @throws PromptError where it has none, or more than the context holds.
@@ -16,12 +34,11 @@ const cutTokens = 8;
 export async function encodePrompt(
   model: LoadedModel,
   text: string,
-  { param, addSpecialTokens }: { param: string; addSpecialTokens: boolean },
+  options: TextOptions,
 ): Promise<number[]> {
   const { contextLength } = model.engine.limits;
-  const fewest = await fewestTokens(model, text);
-  if (fewest > contextLength) throw contextOverflow(fewest, contextLength, param);
-  const tokens = await encodeInTurns(model.tokenizer, text, { addSpecialTokens });
+  const { param } = options;
+  const tokens = await encodeText(model, text, options);
   if (tokens.length === 0 && model.bos !== undefined) tokens.push(model.bos);
   if (tokens.length === 0) {
     const message = `${param} holds no token: this model needs some text to go on from.`;

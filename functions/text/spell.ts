@@ -24,3 +24,9 @@ export function spellTokens(vocabulary: Vocabulary, tokens: readonly number[]): 
   }
   return text + detokenizer.end();
 }
+
+/** Pieces that show control tokens as they are spelled. */
+export function spelledPieces(vocabulary: Vocabulary): TokenPieces {
+  const { leadingSpaces } = vocabulary.pieces;
+  return { leadingSpaces, of: (id) => spellToken(vocabulary, id) };
+}

@@ -39,6 +39,24 @@ describe('wrong requests', () => {
     [{ ...valid, stop: 'x'.repeat(257) }, 'stop'],
     [{ ...valid, stop: '\ud83d' }, 'stop'],
     [{ ...valid, ignore_eos: 1 }, 'ignore_eos'],
+    [{ ...valid, typical_p: 1.1 }, 'typical_p'],
+    [{ ...valid, repetition_penalty: 0 }, 'repetition_penalty'],
+    [{ ...valid, frequency_penalty: 2.1 }, 'frequency_penalty'],
+    [{ ...valid, presence_penalty: '1' }, 'presence_penalty'],
+    [{ ...valid, logit_bias: { 5: 101 } }, 'logit_bias.5'],
+    [{ ...valid, logit_bias: { fox: 1 } }, 'logit_bias.fox'],
+    [{ ...valid, logit_bias: { 4096: 1 } }, 'logit_bias'],
+    [{ ...valid, logprobs: 21 }, 'logprobs'],
+    [{ ...valid, logprobs: true }, 'logprobs'],
+    [{ ...valid, best_of: 1, n: 2 }, 'best_of'],
+    [{ ...valid, best_of: 2, stream: true }, 'best_of'],
+    [{ ...valid, best_of: 100, prompt: ['a', 'b'] }, 'n'],
+    [{ ...valid, suffix: 5 }, 'suffix'],
+    [{ ...valid, min_tokens: 17 }, 'min_tokens'],
+    [{ ...valid, stop_token_ids: [4096] }, 'stop_token_ids'],
+    [{ ...valid, stop_token_ids: 5 }, 'stop_token_ids'],
+    [{ ...valid, include_stop_str_in_output: 'no' }, 'include_stop_str_in_output'],
+    [{ ...valid, skip_special_tokens: 0 }, 'skip_special_tokens'],
     [{ ...valid, stream: 'yes' }, 'stream'],
     [{ ...valid, stream_options: { include_usage: true } }, 'stream_options'],
   ])('%j: 400 names the field', async (body, param) => {
@@ -50,16 +68,7 @@ describe('wrong requests', () => {
   });
 
   it.each([
-    [path, { logprobs: 1 }],
-    [path, { logprobs: 0 }],
-    [path, { best_of: 2 }],
-    [path, { suffix: ' end' }],
-    [path, { logit_bias: { 5: 1 } }],
-    [path, { presence_penalty: 0.5 }],
-    [path, { frequency_penalty: -1 }],
-    [path, { repetition_penalty: 1.1 }],
-    ['/v1/chat/completions', { logprobs: true }],
-    ['/v1/chat/completions', { top_logprobs: 3 }],
+    [path, { logprobs: 1, echo: true }],
     ['/v1/chat/completions', { tools: [{ type: 'function', function: { name: 'f' } }] }],
     ['/v1/chat/completions', { tool_choice: 'required' }],
     ['/v1/chat/completions', { functions: [{ name: 'f' }] }],
@@ -74,6 +83,19 @@ describe('wrong requests', () => {
     const body = { model: 'tales', prompt: 'x', messages: [{ role: 'user', content: 'x' }], ...fields };
     const error = await errorOf(await post(path, body));
     expect(error).toMatchObject({ status: 400, param, code: 'unsupported_parameter' });
+    expect(engine.calls).toHaveLength(0);
+  });
+
+  it.each([
+    [{ top_logprobs: 3 }, 'top_logprobs'],
+    [{ logprobs: true, top_logprobs: 21 }, 'top_logprobs'],
+    [{ logprobs: 5 }, 'logprobs'],
+    [{ min_tokens: 3, max_tokens: 2 }, 'min_tokens'],
+  ])('%j in a chat: 400 names the field', async (fields, param) => {
+    const { post, engine } = await startGateway(() => () => [5]);
+    const body = { model: 'tales', messages: [{ role: 'user', content: 'x' }], ...fields };
+    const error = await errorOf(await post('/v1/chat/completions', body));
+    expect(error).toMatchObject({ status: 400, param, code: 'invalid_value' });
     expect(engine.calls).toHaveLength(0);
   });
 

@@ -1,7 +1,7 @@
 import type { TextRequest } from '../../model/generate.ts';
 import { encodeChat } from '../../model/prompt.ts';
 import { type ChatBody, chatSchema } from '../schemas/chat.ts';
-import { samplingOf } from '../schemas/fields.ts';
+import { requireKnownFields, samplingOf, textOptionsOf } from '../schemas/fields.ts';
 import { refusedInChat } from '../schemas/refused.ts';
 import { chatShape } from '../shapes.ts';
 import type { Endpoint } from './generation.ts';
@@ -12,6 +12,7 @@ export const chat: Endpoint<ChatBody> = {
   refusals: refusedInChat,
   completions: ({ n }) => n,
   async prepare(body, model) {
+    requireKnownFields(model, body);
     const prompt = await encodeChat(model, body.messages);
     const maxTokens = body.max_completion_tokens ?? body.max_tokens ?? model.engine.limits.contextLength;
     const requests = Array.from(
@@ -22,10 +23,9 @@ export const chat: Endpoint<ChatBody> = {
         echo: '',
         maxTokens,
         sampling: samplingOf(body, choice),
-        stop: body.stop,
-        ignoreEos: body.ignore_eos,
+        ...textOptionsOf(body),
         continues: false, // an answer is a text of its own
-        stream: body.stream,
+        ...(body.logprobs && { logprobs: body.top_logprobs }),
       }),
     );
     return { requests, prompts: [prompt], shape: chatShape };

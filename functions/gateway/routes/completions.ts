@@ -1,9 +1,17 @@
+import { fillInMiddle } from '../../model/fill-in-middle.ts';
 import type { TextRequest } from '../../model/generate.ts';
 import type { LoadedModel } from '../../model/loaded-model.ts';
 import { encodePrompt } from '../../model/prompt.ts';
 import { detokenize } from '../../text/detokenizer.ts';
-import { type CompletionBody, completionSchema } from '../schemas/completion.ts';
-import { samplingOf } from '../schemas/fields.ts';
+import { bestOf } from '../best-of.ts';
+import type { Choice } from '../choices.ts';
+import {
+  type CompletionBody,
+  completionSchema,
+  completionsOf,
+  completionsPerPrompt,
+} from '../schemas/completion.ts';
+import { requireKnownFields, samplingOf, textOptionsOf } from '../schemas/fields.ts';
 import { refusedInCompletions } from '../schemas/refused.ts';
 import { requireKnownTokens } from '../schemas/token-ids.ts';
 import { completionShape } from '../shapes.ts';
@@ -13,43 +21,64 @@ import type { Endpoint } from './generation.ts';
 export const completions: Endpoint<CompletionBody> = {
   schema: completionSchema,
   refusals: refusedInCompletions,
-  completions: ({ n, prompt }) => n * prompt.length,
+  completions: completionsOf,
   async prepare(body, model) {
+    requireKnownFields(model, body);
     const prompts: Prompt[] = [];
-    for (const prompt of body.prompt) prompts.push(await promptOf(model, prompt));
-    const requests = prompts.flatMap((prompt) =>
-      Array.from(
-        { length: body.n },
+    for (const prompt of body.prompt) prompts.push(await promptOf(model, prompt, body.suffix));
+    const made = completionsPerPrompt(body);
+    const choosing = made > body.n;
+    const requests = prompts.flatMap((prompt) => {
+      const options = textOptionsOf(body);
+      return Array.from(
+        { length: made },
         (_, choice): TextRequest => ({
           prompt: prompt.tokens,
           promptParam: 'prompt',
           echo: body.echo ? prompt.text() : '',
           maxTokens: body.max_tokens,
           sampling: samplingOf(body, choice),
-          stop: body.stop,
-          ignoreEos: body.ignore_eos,
+          ...options,
+          stopTokens: [...options.stopTokens, ...(body.ignore_eos ? [] : prompt.ends)],
           continues: prompt.hasText,
-          stream: body.stream,
+          logprobs: body.logprobs ?? (choosing ? 0 : undefined),
         }),
-      ),
-    );
-    return { requests, prompts: prompts.map((prompt) => prompt.tokens), shape: completionShape };
+      );
+    });
+    return {
+      requests,
+      prompts: prompts.map((prompt) => prompt.tokens),
+      shape: completionShape,
+      ...(choosing && { select: selection(body, made) }),
+    };
   },
 };
 
+/** The best ones, with log probabilities only where those were asked for. */
+function selection({ n, logprobs }: CompletionBody, made: number) {
+  return (choices: Choice[]): Choice[] => {
+    const best = bestOf(choices, { made, kept: n });
+    return logprobs === undefined ? best.map(({ logprobs: _, ...choice }) => choice) : best;
+  };
+}
+
 interface Prompt {
   tokens: number[];
+  /** End the completion, beside what ends every text. */
+  ends: readonly number[];
   /** Something for the completion to go on from: more than control tokens. */
   hasText: boolean;
   text(): string;
 }
 
-async function promptOf(model: LoadedModel, prompt: string | number[]): Promise<Prompt> {
+async function promptOf(model: LoadedModel, prompt: string | number[], suffix: string): Promise<Prompt> {
+  if (typeof prompt !== 'string') requireKnownTokens(model, prompt, 'prompt');
+  const text = () => (typeof prompt === 'string' ? prompt : detokenize(model.pieces, prompt));
+  if (suffix !== '') return { ...(await fillInMiddle(model, prompt, suffix)), hasText: true, text };
   if (typeof prompt === 'string') {
     const tokens = await encodePrompt(model, prompt, { param: 'prompt', addSpecialTokens: true });
-    return { tokens, hasText: prompt !== '', text: () => prompt };
+    return { tokens, ends: [], hasText: prompt !== '', text };
   }
-  requireKnownTokens(model, prompt, 'prompt');
   const hasText = prompt.some((id) => model.tokenizer.addedKind(id) !== 'special');
-  return { tokens: prompt, hasText, text: () => detokenize(model.pieces, prompt) };
+  return { tokens: prompt, ends: [], hasText, text };
 }

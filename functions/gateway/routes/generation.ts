@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { TextRequest } from '../../model/generate.ts';
 import type { LoadedModel } from '../../model/loaded-model.ts';
 import { sendAnswer } from '../answer.ts';
+import type { Choice } from '../choices.ts';
 import { ApiError, overloaded } from '../errors.ts';
 import type { Gateway } from '../gateway.ts';
 import { unlessAborted } from '../in-flight.ts';
@@ -23,6 +24,8 @@ interface Prepared {
   requests: TextRequest[];
   prompts: number[][];
   shape: (options: ShapeOptions) => Shape;
+  /** Which of the choices are sent, where they are not streamed. @default all */
+  select?: (choices: Choice[]) => Choice[];
 }
 
 interface CommonFields {
@@ -50,13 +53,14 @@ export function generation<Body extends CommonFields>(endpoint: Endpoint<Body>, 
       const asked = performance.now();
       const model = await unlessAborted(service.load(), controller.signal, inFlight.closing);
       const loadTime = performance.now() - asked;
-      const { requests, prompts, shape } = await endpoint.prepare(body, model);
+      const { requests, prompts, shape, select } = await endpoint.prepare(body, model);
       const includeUsage = body.stream_options?.include_usage ?? false;
       return await sendAnswer(c, {
         run: { service, model, controller },
         requests,
         prompts,
         shape: shape({ model: model.name, fingerprint: model.fingerprint, includeUsage }),
+        select,
         stream: body.stream,
         includeUsage,
         loadTime,

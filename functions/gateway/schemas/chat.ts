@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { orDefault, sharedFields, tokenLimit } from './fields.ts';
+import { orDefault, sharedFields, tokenLimit, topLogprobs } from './fields.ts';
 
 /** Roles every chat template knows; `developer` is OpenAI's newer name for `system`. */
 const roles = ['system', 'developer', 'user', 'assistant'] as const;
@@ -33,6 +33,16 @@ export const chatSchema = z
     messages: z.array(message).min(1),
     max_tokens: orDefault(atLeastOne, undefined),
     max_completion_tokens: orDefault(atLeastOne, undefined),
+    logprobs: orDefault(z.boolean(), false),
+    top_logprobs: orDefault(topLogprobs, 0),
+  })
+  .refine((body) => body.logprobs || body.top_logprobs === 0, {
+    path: ['top_logprobs'],
+    error: 'is allowed only together with logprobs',
+  })
+  .refine((body) => body.min_tokens <= (body.max_completion_tokens ?? body.max_tokens ?? body.min_tokens), {
+    path: ['min_tokens'],
+    error: 'should not be more than the answer may have',
   })
   .refine((body) => body.stream || body.stream_options === undefined, {
     path: ['stream_options'],

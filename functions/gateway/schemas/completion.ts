@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { maxChoices, orDefault, sharedFields, tokenLimit } from './fields.ts';
+import { maxChoices, orDefault, sharedFields, tokenLimit, topLogprobs } from './fields.ts';
 import { tokenIds } from './token-ids.ts';
 
 /** OpenAI's default for this endpoint. */
@@ -20,10 +20,30 @@ export const completionSchema = z
     prompt: prompt.transform(promptList),
     max_tokens: orDefault(tokenLimit, defaultMaxTokens),
     echo: orDefault(z.boolean(), false),
+    logprobs: orDefault(topLogprobs, undefined),
+    best_of: orDefault(z.int().min(1).max(maxChoices), undefined),
+    suffix: orDefault(z.string(), ''),
   })
-  .refine((body) => body.n * body.prompt.length <= maxChoices, {
+  .refine((body) => completionsOf(body) <= maxChoices, {
     path: ['n'],
-    error: `n times the number of prompts should be at most ${maxChoices}`,
+    error: `n, or best_of, times the number of prompts should be at most ${maxChoices}`,
+  })
+  .refine((body) => completionsPerPrompt(body) >= body.n, {
+    path: ['best_of'],
+    error: 'should not be less than n, the completions that are sent',
+  })
+  .refine((body) => !body.stream || completionsPerPrompt(body) === body.n, {
+    path: ['best_of'],
+    error: 'cannot be more than n in a stream: which ones are best is not known before the end',
+  })
+  .refine((body) => body.min_tokens <= body.max_tokens, {
+    path: ['min_tokens'],
+    error: 'should not be more than max_tokens',
+  })
+  .refine((body) => !body.echo || body.logprobs === undefined, {
+    path: ['logprobs'],
+    error: 'together with echo is not supported: the prompt would have none. Leave one out.',
+    params: { code: 'unsupported_parameter' },
   })
   .refine((body) => body.stream || body.stream_options === undefined, {
     path: ['stream_options'],
@@ -31,6 +51,21 @@ export const completionSchema = z
   });
 
 export type CompletionBody = z.infer<typeof completionSchema>;
+
+interface Counts {
+  n: number;
+  best_of: number | undefined;
+}
+
+/** Completions to generate for each prompt, whether or not they are sent. */
+export function completionsPerPrompt({ n, best_of }: Counts): number {
+  return best_of ?? n;
+}
+
+/** Completions to generate. */
+export function completionsOf(body: Counts & { prompt: readonly unknown[] }): number {
+  return completionsPerPrompt(body) * body.prompt.length;
+}
 
 /** One entry per prompt, each a text or its token ids. */
 function promptList(value: z.infer<typeof prompt>): (string | number[])[] {

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import type { Sampling } from '../../engine/engine.ts';
+import type { LoadedModel } from '../../model/loaded-model.ts';
+import { requireKnownTokens, tokenIds } from './token-ids.ts';
 
 /** Completions of one request, over all its prompts: OpenAI's own limit on `n`. */
 export const maxChoices = 128;
@@ -13,6 +15,12 @@ export function orDefault<T extends z.ZodType, D>(schema: T, fallback: D) {
   return schema.nullish().transform((value) => value ?? fallback);
 }
 
+/** Tokens to generate at most. */
+export const tokenLimit = z
+  .int()
+  .min(0)
+  .max(2 ** 31 - 1);
+
 const stopString = z
   .string()
   .min(1, 'a stop string cannot be empty')
@@ -23,6 +31,21 @@ const stop = z.union([stopString.transform((text) => [text]), z.array(stopString
   error: `should be a string or an array of up to ${maxStops} strings, each of 1 to ${maxStopLength} characters`,
 });
 
+/** What vLLM reports at most. */
+const maxTopLogprobs = 20;
+/** Far beyond what leaves a text legible; a limit keeps logits finite. */
+const maxRepetitionPenalty = 100;
+
+const penalty = orDefault(z.number().min(-2).max(2), 0);
+
+const logitBias = z.record(
+  z.string().regex(/^(0|[1-9]\d*)$/, 'keys should be token ids'),
+  z.number().min(-100).max(100),
+);
+
+/** How many of the likeliest tokens to report. */
+export const topLogprobs = z.int().min(0).max(maxTopLogprobs);
+
 /** What completions and chat have in common. */
 export const sharedFields = {
   model: z.string({ error: 'name the model; GET /v1/models lists it' }),
@@ -31,30 +54,61 @@ export const sharedFields = {
   /** -1 is vLLM's way to say 0. */
   top_k: orDefault(z.int().min(-1), 0),
   min_p: orDefault(z.number().min(0).max(1), 0),
+  typical_p: orDefault(z.number().min(0).max(1), 1),
+  repetition_penalty: orDefault(z.number().gt(0).max(maxRepetitionPenalty), 1),
+  frequency_penalty: penalty,
+  presence_penalty: penalty,
+  logit_bias: orDefault(logitBias, {}),
   seed: orDefault(z.int(), undefined),
   stop: orDefault(stop, []),
+  stop_token_ids: orDefault(tokenIds, []),
+  include_stop_str_in_output: orDefault(z.boolean(), false),
+  min_tokens: orDefault(tokenLimit, 0),
   /** vLLM's and llama.cpp's, for measuring: the text goes on to its limit. */
   ignore_eos: orDefault(z.boolean(), false),
+  skip_special_tokens: orDefault(z.boolean(), true),
   n: orDefault(z.int().min(1).max(maxChoices), 1),
   stream: orDefault(z.boolean(), false),
   stream_options: orDefault(z.object({ include_usage: orDefault(z.boolean(), false) }), undefined),
 };
 
-type SamplingFields = z.infer<z.ZodObject<typeof sharedFields>>;
+type SharedFields = z.infer<z.ZodObject<typeof sharedFields>>;
 
-/** @param choice counts the completions of one prompt, which all draw differently, by one seed or by none. */
-export function samplingOf(fields: SamplingFields, choice: number): Sampling {
+/**
+ * What is off is left out.
+ * @param choice counts the completions of one prompt, which all draw differently, by one seed or by none.
+ */
+export function samplingOf(fields: SharedFields, choice: number): Sampling {
+  const { typical_p, repetition_penalty, frequency_penalty, presence_penalty, logit_bias, seed } = fields;
   return {
     temperature: fields.temperature,
     topP: fields.top_p,
     topK: Math.max(fields.top_k, 0),
     minP: fields.min_p,
-    ...(fields.seed !== undefined && { seed: fields.seed + choice }),
+    ...(typical_p < 1 && { typicalP: typical_p }),
+    ...(repetition_penalty !== 1 && { repetitionPenalty: repetition_penalty }),
+    ...(frequency_penalty !== 0 && { frequencyPenalty: frequency_penalty }),
+    ...(presence_penalty !== 0 && { presencePenalty: presence_penalty }),
+    ...(Object.keys(logit_bias).length > 0 && { logitBias: logit_bias }),
+    ...(seed !== undefined && { seed: seed + choice }),
   };
 }
 
-/** Tokens to generate at most. */
-export const tokenLimit = z
-  .int()
-  .min(0)
-  .max(2 ** 31 - 1);
+/** How a completion's text comes and ends. */
+export function textOptionsOf(fields: SharedFields) {
+  return {
+    stop: fields.stop,
+    stopTokens: fields.stop_token_ids,
+    includeStop: fields.include_stop_str_in_output,
+    minTokens: fields.min_tokens,
+    ignoreEos: fields.ignore_eos,
+    showSpecial: !fields.skip_special_tokens,
+    stream: fields.stream,
+  };
+}
+
+/** @throws ApiError 400 for tokens that the model does not have. */
+export function requireKnownFields(model: LoadedModel, fields: SharedFields): void {
+  requireKnownTokens(model, fields.stop_token_ids, 'stop_token_ids');
+  requireKnownTokens(model, Object.keys(fields.logit_bias).map(Number), 'logit_bias');
+}

@@ -6,11 +6,7 @@ import { ApiError } from '../errors.ts';
  */
 const harmless = {
   absent: () => false,
-  no: (value: unknown) => value === false,
-  zero: (value: unknown) => value === 0,
-  one: (value: unknown) => value === 1,
   empty: (value: unknown) => typeof value === 'object' && Object.keys(value as object).length === 0,
-  blank: (value: unknown) => value === '',
   none: (value: unknown) => value === 'none' || value === 'auto',
   text: (value: unknown) => (value as { type?: unknown }).type === 'text',
   textOnly: (value: unknown) => Array.isArray(value) && value.every((modality) => modality === 'text'),
@@ -18,24 +14,9 @@ const harmless = {
 
 type Refusals = Readonly<Record<string, (value: unknown) => boolean>>;
 
-const everywhere: Refusals = {
-  logit_bias: harmless.empty,
-  presence_penalty: harmless.zero,
-  frequency_penalty: harmless.zero,
-  repetition_penalty: harmless.one,
-};
-
-export const refusedInCompletions: Refusals = {
-  ...everywhere,
-  logprobs: harmless.absent,
-  best_of: harmless.one,
-  suffix: harmless.blank,
-};
+export const refusedInCompletions: Refusals = {};
 
 export const refusedInChat: Refusals = {
-  ...everywhere,
-  logprobs: harmless.no,
-  top_logprobs: harmless.zero,
   tools: harmless.empty,
   tool_choice: harmless.none,
   functions: harmless.empty,

@@ -1,0 +1,102 @@
+import type { GenerationChunk, TokenLogprobs } from '../engine/engine.ts';
+import { Detokenizer } from '../text/detokenizer.ts';
+import { charactersOf, type Placed, ReportedTokens } from '../text/reported-tokens.ts';
+import { spelledPieces, spellToken } from '../text/spell.ts';
+import { StopStrings } from '../text/stop-strings.ts';
+import type { TextDelta, TextRequest } from './generate.ts';
+import type { LoadedModel } from './loaded-model.ts';
+
+/** A token and what the model thought of it before it was taken. */
+export interface SpelledLogprob {
+  /** Its own text, control tokens as they are spelled; bytes where it holds a part of a character. */
+  token: string | Uint8Array;
+  /** Natural. Null where there was nothing before the token. */
+  logprob: number | null;
+}
+
+export interface TokenReport extends SpelledLogprob {
+  /** The likeliest ones in its place, likeliest first; as many as the request asks for. */
+  top: SpelledLogprob[];
+  /** Characters (code points) of the whole text before the token's. */
+  offset: number;
+}
+
+/** One completion on its way from tokens to text. */
+export class CompletionText {
+  readonly #model: LoadedModel;
+  readonly #request: TextRequest;
+  readonly #detokenizer: Detokenizer;
+  readonly #stops: StopStrings;
+  readonly #reports: ReportedTokens<{ id: number; logprobs: TokenLogprobs }> | undefined;
+  #tokens = 0;
+
+  constructor(model: LoadedModel, request: TextRequest) {
+    this.#model = model;
+    this.#request = request;
+    const pieces = request.showSpecial ? spelledPieces(model) : model.pieces;
+    this.#detokenizer = new Detokenizer(pieces, { continues: request.continues });
+    this.#stops = new StopStrings(request.stop);
+    if (request.logprobs !== undefined) {
+      this.#reports = new ReportedTokens(pieces, charactersOf(request.echo));
+    }
+  }
+
+  /** @returns what there is to give out. With `finish` it is the last, whether or not the chunk was. */
+  push({ tokens, logprobs, finish, stopToken, timings }: GenerationChunk): TextDelta {
+    const delta: TextDelta = { text: '', tokens: tokens.length };
+    if (timings) delta.timings = timings;
+    if (this.#reports || this.#request.minTokens) {
+      for (let i = 0; i < tokens.length && !delta.finish; i++) {
+        this.#add(delta, tokens.slice(i, i + 1), logprobs?.[i]);
+      }
+    } else this.#add(delta, tokens);
+    if (finish && !delta.finish) this.#end(delta, finish, stopToken);
+    return delta;
+  }
+
+  #add(delta: TextDelta, tokens: number[], logprobs?: TokenLogprobs): void {
+    const text = this.#detokenizer.push(tokens);
+    this.#tokens += tokens.length;
+    if (logprobs) this.#reports?.add(tokens[0]!, text, { id: tokens[0]!, logprobs });
+    this.#give(delta, text);
+  }
+
+  /** Searches the text for stop strings, but for that of the tokens there have to be. */
+  #give(delta: TextDelta, made: string): void {
+    const { minTokens = 0, includeStop } = this.#request;
+    const { text, stop }: { text: string; stop?: string } =
+      this.#tokens <= minTokens ? { text: made } : this.#stops.push(made);
+    this.#append(delta, stop !== undefined && includeStop ? text + stop : text);
+    if (stop !== undefined) Object.assign(delta, { finish: 'stop', stop });
+  }
+
+  #end(delta: TextDelta, finish: 'stop' | 'length', stopToken?: number): void {
+    this.#give(delta, this.#detokenizer.end());
+    if (delta.finish) return;
+    delta.finish = finish;
+    this.#append(delta, this.#stops.end());
+    this.#report(delta, this.#reports?.end());
+    if (stopToken === undefined || !this.#request.includeStop) return;
+    delta.text += this.#detokenizer.push([stopToken]) + this.#detokenizer.end();
+  }
+
+  #append(delta: TextDelta, text: string): void {
+    delta.text += text;
+    this.#report(delta, this.#reports?.give(text));
+  }
+
+  #report(delta: TextDelta, placed: Placed<{ id: number; logprobs: TokenLogprobs }>[] = []): void {
+    if (placed.length === 0) return;
+    delta.logprobs = [...(delta.logprobs ?? []), ...placed.map((one) => this.#spell(one))];
+  }
+
+  #spell({ report, offset }: Placed<{ id: number; logprobs: TokenLogprobs }>): TokenReport {
+    const spell = (id: number, logprob: number) => ({ token: spellToken(this.#model, id), logprob });
+    const { id, logprobs } = report;
+    return {
+      ...spell(id, logprobs.logprob),
+      top: logprobs.top.map((one) => spell(one.token, one.logprob)),
+      offset,
+    };
+  }
+}
