@@ -1,6 +1,7 @@
 import type { Manifest } from '../manifest.ts';
-import { type Binding, Session, type SessionOptions } from '../onnxruntime/session.ts';
+import { Session, type SessionOptions } from '../onnxruntime/session.ts';
 import { Tensor } from '../onnxruntime/tensor.ts';
+import { DecodingSteps } from './decoding-steps.ts';
 import { type CacheShape, KvCache } from './kv-cache.ts';
 
 export interface DecoderOptions extends SessionOptions {
@@ -19,29 +20,21 @@ export function decoderOptions(manifest: Manifest, graphPath: string, capacity: 
   };
 }
 
-/** The model: runs tokens of one sequence on top of its cache and gives their logits. */
+/** The model: runs tokens of sequences on top of their caches and gives their logits. */
 export class Decoder implements Disposable {
   readonly #session: Session;
-  readonly #cacheShape: CacheShape;
-  /** [1, vocabulary]; overwritten by each step. */
-  readonly #logits: Tensor<Float32Array>;
-  // Memory whose place stays and whose values change: a decoding step allocates and binds nothing.
-  readonly #token = new Tensor(new Int32Array(1), [1, 1]);
-  readonly #row = new Tensor(new BigInt64Array(1), [1]);
-  readonly #lastToken = new Tensor(new Int32Array(1), [1]);
-  readonly #totalLength = new Tensor(new Int32Array(1), []);
-  /** The bindings of a decoding step, by cache. */
-  readonly #steps = new Map<KvCache, Binding>();
+  readonly #options: DecoderOptions;
+  readonly #steps = new Map<KvCache, DecodingSteps>();
 
   /** @throws FoldgateError where the graph cannot be opened */
   constructor(options: DecoderOptions) {
     this.#session = new Session(options.graphPath, options);
-    this.#cacheShape = options.cache;
-    this.#logits = new Tensor(new Float32Array(options.vocabularySize), [1, options.vocabularySize]);
+    this.#options = options;
   }
 
-  newCache(): KvCache {
-    return new KvCache(this.#cacheShape);
+  /** @param rows sequences that it holds */
+  newCache(rows = 1): KvCache {
+    return new KvCache(this.#options.cache, rows);
   }
 
   /** Gives a cache's memory back at once; it serves no sequence any more. */
@@ -52,75 +45,58 @@ export class Decoder implements Disposable {
   }
 
   /**
-   * Appends tokens to the sequence.
+   * Appends tokens to one sequence.
    * @returns the logits after the last one, [vocabulary], valid until the next call
    */
-  run(cache: KvCache, tokens: ArrayLike<number>): Float32Array {
+  run(cache: KvCache, tokens: ArrayLike<number>, row = 0): Float32Array {
     const count = tokens.length;
-    if (count === 1) {
-      this.#token.data[0] = tokens[0]!;
-      this.#advance(cache, 1, this.#step(cache));
-    } else {
-      const row = new Tensor(BigInt64Array.of(BigInt(count - 1)), [1]);
-      this.#once(cache, tokens, row, this.#logits);
-    }
-    return this.#logits.data;
+    if (count === 1) return this.step(cache, [row], tokens)[0]!;
+    return this.#once(cache, tokens, row, [count - 1]);
   }
 
-  /** Appends tokens to the sequence. @returns the logits after each, [tokens, vocabulary], new memory */
-  runAll(cache: KvCache, tokens: ArrayLike<number>): Float32Array {
+  /** Appends tokens to one sequence. @returns the logits after each, [tokens, vocabulary], new memory */
+  runAll(cache: KvCache, tokens: ArrayLike<number>, row = 0): Float32Array {
+    const rows = Array.from({ length: tokens.length }, (_, i) => i);
+    return this.#once(cache, tokens, row, rows);
+  }
+
+  /**
+   * Appends one token to each of several sequences.
+   * @param rows of the cache, ascending. Those between the first and the last that are left out are computed
+   * all the same, to no effect: their next token's place in the cache is overwritten.
+   * @param tokens one for each of the rows
+   * @returns the logits of each, [vocabulary], valid until the next call
+   */
+  step(cache: KvCache, rows: readonly number[], tokens: ArrayLike<number>): Float32Array[] {
+    let steps = this.#steps.get(cache);
+    if (!steps) {
+      steps = new DecodingSteps(this.#session, cache, this.#options.vocabularySize);
+      this.#steps.set(cache, steps);
+    }
+    return steps.run(rows, tokens);
+  }
+
+  #once(cache: KvCache, tokens: ArrayLike<number>, row: number, wanted: number[]): Float32Array {
     const count = tokens.length;
-    const vocabularySize = this.#logits.data.length;
-    const rows = new Tensor(
-      BigInt64Array.from({ length: count }, (_, row) => BigInt(row)),
-      [count],
-    );
-    const logits = new Tensor(new Float32Array(count * vocabularySize), [count, vocabularySize]);
-    this.#once(cache, tokens, rows, logits);
-    return logits.data;
-  }
-
-  #once(cache: KvCache, tokens: ArrayLike<number>, rows: Tensor, logits: Tensor): void {
-    const ids = new Tensor(Int32Array.from(tokens), [1, tokens.length]);
-    const binding = this.#bind(cache, ids, rows, logits);
-    try {
-      this.#advance(cache, tokens.length, binding);
-    } finally {
-      binding[Symbol.dispose]();
-    }
-  }
-
-  #advance(cache: KvCache, count: number, binding: Binding): void {
-    const total = cache.length + count;
-    this.#lastToken.data[0] = total - 1;
-    this.#totalLength.data[0] = total;
-    binding.run();
-    cache.length = total;
-  }
-
-  #step(cache: KvCache): Binding {
-    let binding = this.#steps.get(cache);
-    if (!binding) {
-      // The logits of the only token, row 0.
-      binding = this.#bind(cache, this.#token, this.#row, this.#logits);
-      this.#steps.set(cache, binding);
-    }
-    return binding;
-  }
-
-  #bind(cache: KvCache, ids: Tensor, rows: Tensor, logits: Tensor): Binding {
+    const { vocabularySize } = this.#options;
+    const before = cache.lengths[row]!;
+    const logits = new Float32Array(wanted.length * vocabularySize);
+    const { past, present } = cache.binding(row, 1);
     const inputs = {
-      input_ids: ids,
-      logits_rows: rows,
-      seqlens_k: this.#lastToken,
-      total_sequence_length: this.#totalLength,
-      ...cache.past,
+      input_ids: new Tensor(Int32Array.from(tokens), [1, count]),
+      logits_rows: new Tensor(BigInt64Array.from(wanted, BigInt), [wanted.length]),
+      seqlens_k: new Tensor(Int32Array.of(before + count - 1), [1]),
+      total_sequence_length: new Tensor(Int32Array.of(before + count), []),
+      ...past,
     };
-    return this.#session.bind(inputs, { logits, ...cache.present });
+    const outputs = { logits: new Tensor(logits, [wanted.length, vocabularySize]), ...present };
+    this.#session.run(inputs, outputs);
+    cache.lengths[row] = before + count;
+    return logits;
   }
 
   [Symbol.dispose](): void {
-    for (const binding of this.#steps.values()) binding[Symbol.dispose]();
+    for (const steps of this.#steps.values()) steps[Symbol.dispose]();
     this.#steps.clear();
     this.#session[Symbol.dispose]();
   }

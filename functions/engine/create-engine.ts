@@ -6,20 +6,23 @@ import {
   type Engine,
   EngineError,
   type EngineLimits,
+  type EngineStats,
   type GenerationChunk,
   type GenerationRequest,
   type GrammarSource,
 } from './engine.ts';
 import { Grammars, type OpenConstraint } from './grammar/grammars.ts';
 import type { Vocabulary } from './grammar/vocabulary.ts';
-import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
+import type { FromWorker, SequenceResult, ToWorker, WorkerOptions } from './messages.ts';
 
 export interface EngineOptions {
   /** The folded model's graph, with its blobs beside it. */
   graphPath: string;
   manifest: Manifest;
-  /** Sequences that run at once; others wait. @default 4 */
+  /** Sequences that run at once; others wait. @default 8 */
   slots?: number;
+  /** Bytes that keys and values of past sequences may take, for prompts that begin alike. @default 256 MiB */
+  prefixCacheBytes?: number;
   /** @default the cores this process may use */
   threads?: number;
   /** Idle threads spin for the next operator; turn off where others need the cores. @default true */
@@ -30,6 +33,10 @@ export interface EngineOptions {
   vocabulary?: () => Promise<Vocabulary>;
 }
 
+/** Rows of the cache take memory only as tokens fill them. */
+export const defaultSlots = 8;
+export const defaultPrefixCacheBytes = 256 * 2 ** 20;
+
 /**
  * Starts a worker thread with the model and waits until it can answer.
  * @throws EngineError where the graph cannot be opened
@@ -39,7 +46,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { dimensions } = manifest;
   const contextLength = Math.min(options.contextLength ?? dimensions.contextLength, dimensions.contextLength);
   const workerOptions: WorkerOptions = {
-    slots: options.slots ?? 4,
+    slots: options.slots ?? defaultSlots,
+    prefixCacheBytes: options.prefixCacheBytes ?? defaultPrefixCacheBytes,
     decoder: {
       ...decoderOptions(manifest, options.graphPath, contextLength),
       threads: options.threads ?? availableParallelism(),
@@ -69,6 +77,7 @@ class WorkerEngine implements Engine {
   readonly #exited: Promise<void>;
   readonly #streams = new Map<number, ChunkStream>();
   readonly #prompts = new WeakMap<number[], Int32Array>();
+  readonly #statsAsked = new Map<number, PromiseWithResolvers<EngineStats>>();
   #nextId = 0;
   #failure: EngineError | undefined;
 
@@ -86,7 +95,8 @@ class WorkerEngine implements Engine {
         if (message.type === 'ready') resolve();
         else if (message.type === 'failed')
           reject(this.#fail(`The model could not be opened: ${message.message}`));
-        else this.#deliver(message);
+        else if (message.type === 'stats') this.#statsAsked.get(message.id)?.resolve(message.stats);
+        else this.#deliver(message.results);
       });
       this.#worker.on('error', (error) => reject(this.#fail(`The engine's thread failed: ${error.message}`)));
       this.#worker.on('exit', (code) => reject(this.#fail(`The engine's thread ended with code ${code}.`)));
@@ -150,6 +160,15 @@ class WorkerEngine implements Engine {
     throw this.#failure;
   }
 
+  async stats(): Promise<EngineStats> {
+    if (this.#failure) throw this.#failure;
+    const id = this.#nextId++;
+    const asked = Promise.withResolvers<EngineStats>();
+    this.#statsAsked.set(id, asked);
+    this.#post({ type: 'stats', id });
+    return asked.promise.finally(() => this.#statsAsked.delete(id));
+  }
+
   /** The choices of one request have the same prompt: one copy of it serves all that wait and run. */
   #sharedPrompt(prompt: number[]): Int32Array {
     let shared = this.#prompts.get(prompt);
@@ -161,15 +180,18 @@ class WorkerEngine implements Engine {
     return shared;
   }
 
-  #deliver(message: Extract<FromWorker, { id: number }>): void {
-    const stream = this.#streams.get(message.id); // gone where it was cancelled meanwhile
-    if (message.type === 'chunk') stream?.push(message.chunk);
-    else stream?.fail(new EngineError(`The model failed: ${message.message}`));
+  #deliver(results: readonly SequenceResult[]): void {
+    for (const result of results) {
+      const stream = this.#streams.get(result.id); // gone where it was cancelled meanwhile
+      if ('chunk' in result) stream?.push(result.chunk);
+      else stream?.fail(new EngineError(`The model failed: ${result.failure}`));
+    }
   }
 
   #fail(message: string): EngineError {
     this.#failure ??= new EngineError(message);
     for (const stream of this.#streams.values()) stream.fail(this.#failure);
+    for (const asked of this.#statsAsked.values()) asked.reject(this.#failure);
     return this.#failure;
   }
 

@@ -1,5 +1,5 @@
 import type { DecoderOptions } from '../../artifact/decoder/decoder.ts';
-import type { GenerationChunk, GenerationRequest } from './engine.ts';
+import type { EngineStats, GenerationChunk, GenerationRequest } from './engine.ts';
 import type { ConstraintHandle } from './grammar/constraint.ts';
 
 /** What passes between the engine's caller and its worker thread. */
@@ -8,6 +8,8 @@ export interface WorkerOptions {
   decoder: DecoderOptions;
   /** Sequences that run at once. */
   slots: number;
+  /** Bytes that keys and values of past sequences may take. */
+  prefixCacheBytes: number;
 }
 
 /** A request whose prompt may lie in memory that both threads see. */
@@ -20,10 +22,17 @@ export interface SharedRequest extends Omit<GenerationRequest, 'prompt' | 'gramm
 export type ToWorker =
   | { type: 'generate'; id: number; request: SharedRequest }
   | { type: 'cancel'; id: number }
+  | { type: 'stats'; id: number }
   | { type: 'close' };
 
 export type FromWorker =
   | { type: 'ready' }
   | { type: 'failed'; message: string }
-  | { type: 'chunk'; id: number; chunk: GenerationChunk }
-  | { type: 'error'; id: number; message: string };
+  /** What one step made. A message takes time of both threads: sequences that ran together share it. */
+  | { type: 'results'; results: SequenceResult[] }
+  | { type: 'stats'; id: number; stats: EngineStats };
+
+export type SequenceResult =
+  | { id: number; chunk: GenerationChunk }
+  /** The sequence failed with this message. */
+  | { id: number; failure: string };

@@ -1,58 +1,53 @@
 import { setImmediate as nextEvents } from 'node:timers/promises';
-import type { Decoder } from '../../artifact/decoder/decoder.ts';
-import type { KvCache } from '../../artifact/decoder/kv-cache.ts';
-import type { GenerationChunk } from './engine.ts';
+import type { EngineStats, GenerationChunk } from './engine.ts';
 import { Constraint } from './grammar/constraint.ts';
 import type { SharedRequest } from './messages.ts';
+import type { SequenceRows } from './model-rows.ts';
+import { commonLength, leastReuse, PrefixCache } from './prefix-cache.ts';
 import { Sampler } from './sampling/sampler.ts';
+import { Sequence, type WaitingRequest } from './sequence.ts';
 
 /**
- * Prompt tokens between two turns of other sequences: bounds how long a long prompt stalls them, and the
+ * Prompt tokens between two steps of the running sequences: bounds how long a long prompt stalls them, and the
  * runtime's scratch memory, which it keeps (a 0.5B model: 32 MB less than with 256).
  */
 const prefillChunk = 128;
 
-/**
- * Milliseconds between a stream's chunks, at least: to a reader continuous. Sending one takes 0.1 ms and more of
- * two threads, which a small model's step of less than a millisecond would feel.
- */
-export const streamIntervalMs = 10;
-
 /** Milliseconds that the thread waits for a mask, deaf, where all sequences need one that is not there yet. */
 const maskWaitMs = 5;
 
-/** Tokens up to which a finished sequence's cache serves the next one; a longer one's memory is given back. */
-const spareCacheTokens = 2048;
+export interface SchedulerOptions {
+  vocabularySize: number;
+  /** Bytes that keys and values of past sequences may take. @default 0 */
+  prefixCacheBytes?: number;
+}
 
 export interface SchedulerCallbacks {
   onChunk(id: number, chunk: GenerationChunk): void;
   onError(id: number, error: Error): void;
 }
 
-/** What the scheduler needs of the model. */
-export type SequenceDecoder = Pick<Decoder, 'newCache' | 'run' | 'release'>;
-
-/** Runs sequences in turns: each gets one decoding step, or one chunk of its prompt, at a time. */
+/**
+ * Continuous batching: sequences join and leave between any two steps. In turns, one chunk of one prompt is
+ * read, and all sequences whose prompt has been read make a token in one step of the model.
+ */
 export class Scheduler {
-  readonly #decoder: SequenceDecoder;
+  readonly #model: SequenceRows;
   readonly #vocabularySize: number;
-  readonly #slots: number;
   readonly #callbacks: SchedulerCallbacks;
-  readonly #waiting: Waiting[] = [];
+  readonly #prefixes: PrefixCache;
+  readonly #waiting: WaitingRequest[] = [];
+  /** Oldest first. */
   readonly #running: Sequence[] = [];
-  /** Caches of finished sequences, for the next ones. */
-  readonly #spareCaches: KvCache[] = [];
+  #turns = 0;
+  #prefixQueries = 0;
+  #prefixHits = 0;
   #busy = false;
 
-  constructor(
-    decoder: SequenceDecoder,
-    vocabularySize: number,
-    slots: number,
-    callbacks: SchedulerCallbacks,
-  ) {
-    this.#decoder = decoder;
-    this.#vocabularySize = vocabularySize;
-    this.#slots = slots;
+  constructor(model: SequenceRows, options: SchedulerOptions, callbacks: SchedulerCallbacks) {
+    this.#model = model;
+    this.#vocabularySize = options.vocabularySize;
+    this.#prefixes = new PrefixCache(options.prefixCacheBytes ?? 0);
     this.#callbacks = callbacks;
   }
 
@@ -68,7 +63,7 @@ export class Scheduler {
     for (const sequence of this.#running) if (sequence.id === id) sequence.cancelled = true;
   }
 
-  /** Sequences that have no slot yet. */
+  /** Sequences that have no row yet. */
   get waiting(): number {
     return this.#waiting.length;
   }
@@ -78,28 +73,44 @@ export class Scheduler {
     return this.#busy;
   }
 
+  /** All but the limit. */
+  get stats(): Omit<EngineStats, 'kvLimitBytes'> {
+    const { bytesPerToken } = this.#model;
+    let kvTokens = this.#prefixes.bytes / bytesPerToken;
+    for (const { row } of this.#running) kvTokens += this.#model.length(row);
+    return {
+      running: this.#running.length,
+      waiting: this.#waiting.length,
+      kvTokens,
+      kvBytes: kvTokens * bytesPerToken,
+      prefixQueries: this.#prefixQueries,
+      prefixHits: this.#prefixHits,
+    };
+  }
+
   async #run(): Promise<void> {
     this.#busy = true;
     while (this.#admit()) {
-      const able = this.#running.filter(({ constraint }) => constraint?.available ?? true);
-      if (able.length === 0) this.#running[0]!.constraint!.wait(maskWaitMs);
-      for (const sequence of able) {
-        if (sequence.cancelled || this.#turn(sequence)) this.#leave(sequence);
-        await nextEvents(); // cancellations and new requests are heard between any two steps
-      }
+      // Cancellations and new requests are heard between any two steps.
+      const hasRead = this.#readPrompt();
+      if (hasRead) await nextEvents();
+      const hasMade = this.#makeTokens();
+      if (!hasRead && !hasMade) this.#running[0]?.constraint?.wait(maskWaitMs);
+      if (hasMade || !hasRead) await nextEvents();
     }
     this.#busy = false; // in the same breath as the last look for work: whoever adds next starts anew
   }
 
   #admit(): boolean {
-    while (this.#running.length < this.#slots && this.#waiting.length > 0) {
+    for (const sequence of this.#running.filter(({ cancelled }) => cancelled)) this.#leave(sequence);
+    while (this.#running.length < this.#model.count && this.#waiting.length > 0) {
       const waiting = this.#waiting.shift()!;
       try {
-        // Its sampler's memory is a vocabulary's: taken only now that there is a slot.
+        // Its sampler's memory is a vocabulary's: taken only now that there is a row.
         const { constraint: handle } = waiting.request;
         const constraint = handle && new Constraint(handle);
         const sampler = new Sampler(waiting.request, this.#vocabularySize, constraint);
-        this.#running.push(new Sequence(waiting, sampler, constraint));
+        this.#running.push(new Sequence(waiting, this.#freeRow()!, sampler, constraint));
       } catch (error) {
         this.#callbacks.onError(waiting.id, error as Error);
       }
@@ -107,120 +118,160 @@ export class Scheduler {
     return this.#running.length > 0;
   }
 
-  /** @returns whether the sequence is done */
-  #turn(sequence: Sequence): boolean {
-    try {
-      sequence.cache ??= this.#spareCaches.pop() ?? this.#decoder.newCache();
-      const tokens = sequence.upcoming(prefillChunk);
-      const logits = this.#decoder.run(sequence.cache, tokens);
-      if (!sequence.advance(tokens.length) || sequence.cancelled) return false;
-      const chunk = sequence.take(logits);
-      if (chunk) this.#callbacks.onChunk(sequence.id, chunk);
-      return chunk?.finish !== undefined;
-    } catch (error) {
-      this.#callbacks.onError(sequence.id, error as Error);
-      return true;
-    }
-  }
-
-  #leave(sequence: Sequence): void {
-    this.#running.splice(this.#running.indexOf(sequence), 1);
-    const { cache } = sequence;
-    if (!cache) return;
-    if (cache.length > spareCacheTokens) {
-      this.#decoder.release(cache);
-    } else {
-      cache.length = 0;
-      this.#spareCaches.push(cache);
-    }
-  }
-}
-
-interface Waiting {
-  id: number;
-  request: SharedRequest;
-  queuedAt: number;
-}
-
-/** One request's tokens and how far it has come. */
-class Sequence {
-  readonly id: number;
-  cancelled = false;
-  cache: KvCache | undefined;
-  readonly constraint: Constraint | undefined;
-  readonly #request: SharedRequest;
-  readonly #sampler: Sampler;
-  readonly #stopTokens: Set<number>;
-  /** The prompt, or the last token made. */
-  #pending: number[] | Int32Array;
-  /** How many of them the model has seen. */
-  #seen = 0;
-  #made: number[] = [];
-  #count = 0;
-  #deliveredAt = -Infinity;
-  readonly #queuedAt: number;
-  #startedAt: number | undefined;
-  #prefilledAt: number | undefined;
-
-  constructor({ id, request, queuedAt }: Waiting, sampler: Sampler, constraint?: Constraint) {
-    this.id = id;
-    this.constraint = constraint;
-    this.#queuedAt = queuedAt;
-    this.#request = request;
-    this.#sampler = sampler;
-    this.#stopTokens = new Set(request.stopTokens);
-    this.#pending = request.prompt;
-  }
-
-  upcoming(limit: number): number[] | Int32Array {
-    this.#startedAt ??= performance.now();
-    return this.#pending.slice(this.#seen, this.#seen + limit);
-  }
-
-  /** @returns whether all pending tokens have been seen, so that a new one can be made */
-  advance(tokens: number): boolean {
-    this.#seen += tokens;
-    return this.#seen === this.#pending.length;
-  }
-
-  /** Makes the next token. @returns what there is to deliver now */
-  take(logits: Float32Array): GenerationChunk | undefined {
-    this.#prefilledAt ??= performance.now();
-    const token = this.#sampler.next(logits);
-    const stopped = this.#stopTokens.has(token);
-    if (!stopped) {
-      this.#made.push(token);
-      this.#count++;
-      this.#pending = [token];
-      this.#seen = 0;
-    }
-    const finish = stopped ? 'stop' : this.#count >= this.#request.maxTokens ? 'length' : undefined;
-    if (finish)
-      return { ...this.#takeMade(), finish, ...(stopped && { stopToken: token }), timings: this.#timings() };
-    return this.#isDue() ? this.#takeMade() : undefined;
-  }
-
-  #takeMade(): GenerationChunk {
-    const tokens = this.#made;
-    this.#made = [];
-    const logprobs = this.#sampler.takeLogprobs(tokens.length);
-    return logprobs ? { tokens, logprobs } : { tokens };
-  }
-
-  #isDue(): boolean {
-    const { delivery } = this.#request;
-    if (delivery !== 'soon') return delivery === 'each';
-    const now = performance.now();
-    if (now - this.#deliveredAt < streamIntervalMs) return false;
-    this.#deliveredAt = now;
+  /** @returns whether there was a prompt to read */
+  #readPrompt(): boolean {
+    const sequence = this.#nextPrompt();
+    if (!sequence) return false;
+    this.#guard(sequence, () => {
+      const read = this.#model.length(sequence.row);
+      const end = Math.min(read + prefillChunk, sequence.prompt.length);
+      const logits = this.#model.run(sequence.row, sequence.tokens(read, end));
+      if (end === sequence.prompt.length) this.#take(sequence, logits);
+    });
     return true;
   }
 
-  #timings() {
-    return {
-      queue: this.#startedAt! - this.#queuedAt,
-      prefill: this.#prefilledAt! - this.#startedAt!,
-      decode: performance.now() - this.#prefilledAt!,
-    };
+  /**
+   * Whose prompt is read on. In turns the one with the least to read, so that short prompts need not wait for
+   * long ones, and the oldest, so that a long one comes to its end however many short ones come.
+   */
+  #nextPrompt(): Sequence | undefined {
+    const unread = this.#running.filter((sequence) => sequence.able && this.#unread(sequence) > 1);
+    const reading = unread.filter(({ reused }) => reused !== undefined);
+    if (this.#turns++ % 2 === 0) unread.sort((a, b) => this.#unread(a) - this.#unread(b));
+    for (const sequence of unread) {
+      const isReading = sequence.reused !== undefined || this.#begin(sequence, reading);
+      // What was reused may have left one token, which the others' step reads too.
+      if (isReading && this.#unread(sequence) > 1) return sequence;
+    }
+    return undefined;
+  }
+
+  /** Tokens that the model has not seen yet. */
+  #unread(sequence: Sequence): number {
+    return sequence.length - this.#model.length(sequence.row);
+  }
+
+  /**
+   * Starts a sequence from the longest beginning that is known of its prompt.
+   * @param reading sequences whose prompts are being read; one that has more in common with this one is waited for
+   * @returns whether it has begun
+   */
+  #begin(sequence: Sequence, reading: readonly Sequence[]): boolean {
+    const { prompt, salt, row } = sequence;
+    const wanted = sequence.tokens(0, prompt.length - 1); // the last one's logits have to be computed
+    const found = this.#prefixes.find(salt, wanted, leastReuse);
+    let most = found?.tokens ?? leastReuse - 1;
+    let source: Sequence | undefined;
+    for (const other of this.#running) {
+      if (other.salt !== salt || other.reused === undefined) continue;
+      const known = Math.min(commonLength(other.prompt, wanted), this.#model.length(other.row));
+      if (known > most) [source, most] = [other, known];
+    }
+    const better = (other: Sequence) =>
+      other.salt === salt && commonLength(other.prompt, wanted) >= most + leastReuse;
+    if (reading.some(better)) return false;
+    return this.#guard(sequence, () => {
+      if (source) this.#model.copy(source.row, row, most);
+      else if (found) this.#model.restore(row, found.snapshot, found.tokens);
+      const reused = this.#model.length(row);
+      sequence.begin(reused);
+      this.#prefixQueries += prompt.length;
+      this.#prefixHits += reused;
+    });
+  }
+
+  /** One step of all sequences that have a single token unread. @returns whether there were any */
+  #makeTokens(): boolean {
+    const ready = this.#running.filter((sequence) => sequence.able && this.#unread(sequence) === 1);
+    for (const sequence of ready) if (sequence.reused === undefined) sequence.begin(0);
+    if (ready.length === 0) return false;
+    ready.sort((a, b) => a.row - b.row);
+    this.#closeGap(ready);
+    try {
+      this.#step(ready);
+    } catch (error) {
+      if (ready.length === 1) this.#fail(ready[0]!, error);
+      // Whose fault it was shows when each goes alone.
+      else for (const sequence of ready) this.#guard(sequence, () => this.#step([sequence]));
+    }
+    return true;
+  }
+
+  #step(sequences: readonly Sequence[]): void {
+    const rows = sequences.map(({ row }) => row);
+    const tokens = sequences.map((sequence) => sequence.token(sequence.length - 1));
+    const logits = this.#model.step(rows, tokens);
+    for (const [i, sequence] of sequences.entries()) {
+      this.#guard(sequence, () => this.#take(sequence, logits[i]!));
+    }
+  }
+
+  /** Moves the last sequence into a free row between the others: a step computes all rows from first to last. */
+  #closeGap(ready: Sequence[]): void {
+    const free = this.#freeRow(ready[0]!.row);
+    const last = ready.at(-1)!;
+    if (free === undefined || free > last.row) return;
+    this.#model.copy(last.row, free, this.#model.length(last.row));
+    this.#model.clear(last.row);
+    last.row = free;
+    ready.sort((a, b) => a.row - b.row);
+  }
+
+  /** The first row from `from` on that no sequence has. */
+  #freeRow(from = 0): number | undefined {
+    const taken = new Set(this.#running.map(({ row }) => row));
+    for (let row = from; row < this.#model.count; row++) if (!taken.has(row)) return row;
+    return undefined;
+  }
+
+  #take(sequence: Sequence, logits: Float32Array): void {
+    if (sequence.cancelled) return;
+    const chunk = sequence.take(logits);
+    if (!chunk) return;
+    this.#callbacks.onChunk(sequence.id, chunk);
+    if (chunk.finish) this.#leave(sequence);
+  }
+
+  /** What fails in here is the sequence's own failure; the others go on. @returns whether it went well */
+  #guard(sequence: Sequence, work: () => void): boolean {
+    try {
+      work();
+      return true;
+    } catch (error) {
+      this.#fail(sequence, error);
+      return false;
+    }
+  }
+
+  #fail(sequence: Sequence, error: unknown): void {
+    this.#callbacks.onError(sequence.id, error as Error);
+    this.#remove(sequence);
+  }
+
+  #remove(sequence: Sequence): void {
+    const place = this.#running.indexOf(sequence);
+    if (place < 0) return;
+    this.#running.splice(place, 1);
+    this.#model.clear(sequence.row);
+  }
+
+  /** Its row becomes free; what it computed is kept for those to come, where there is room. */
+  #leave(sequence: Sequence): void {
+    const { row, salt } = sequence;
+    const length = this.#model.length(row);
+    if (length >= leastReuse && this.#prefixes.holds(length * this.#model.bytesPerToken)) {
+      const tokens = sequence.tokens(0, length);
+      if (!this.#prefixes.covers(salt, tokens)) this.#keep(row, salt, tokens);
+    }
+    this.#remove(sequence);
+  }
+
+  #keep(row: number, salt: string, tokens: Int32Array): void {
+    try {
+      this.#prefixes.add(salt, tokens, this.#model.save(row));
+    } catch {
+      // No memory for it: the prompt's next reader computes it anew.
+    }
   }
 }

@@ -1,9 +1,11 @@
 import { setImmediate as nextEvents, setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Decoder } from '../../artifact/decoder/decoder.ts';
+import { bytesPerToken } from '../../artifact/decoder/kv-cache.ts';
 import { useHugePages } from '../../artifact/onnxruntime/huge-pages.ts';
 import { returnFreedMemory } from '../../artifact/onnxruntime/library.ts';
-import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
+import type { FromWorker, SequenceResult, ToWorker, WorkerOptions } from './messages.ts';
+import { ModelRows } from './model-rows.ts';
 import { Scheduler } from './scheduler.ts';
 
 /** The engine's thread: the runtime's calls are synchronous and would block the HTTP thread. */
@@ -12,19 +14,40 @@ const port = parentPort!;
 const options = workerData as WorkerOptions;
 const send = (message: FromWorker) => port.postMessage(message);
 
+let results: SequenceResult[] = [];
+
+/** Results of one step leave together, when the step is over. */
+function sendSoon(result: SequenceResult): void {
+  if (results.push(result) > 1) return;
+  queueMicrotask(() => {
+    send({ type: 'results', results });
+    results = [];
+  });
+}
+
 try {
   const decoder = new Decoder(options.decoder);
   returnFreedMemory();
   // The model's memory is the process's, not the thread's: it has to be given back, also where the thread
   // ends by an error.
   process.once('exit', () => decoder[Symbol.dispose]());
-  const scheduler = new Scheduler(decoder, options.decoder.vocabularySize, options.slots, {
-    onChunk: (id, chunk) => send({ type: 'chunk', id, chunk }),
-    onError: (id, error) => send({ type: 'error', id, message: error.message }),
-  });
+  const { slots, prefixCacheBytes } = options;
+  const { vocabularySize } = options.decoder;
+  const scheduler = new Scheduler(
+    new ModelRows(decoder, slots),
+    { vocabularySize, prefixCacheBytes },
+    {
+      onChunk: (id, chunk) => sendSoon({ id, chunk }),
+      onError: (id, error) => sendSoon({ id, failure: error.message }),
+    },
+  );
+  const rows = slots * options.decoder.cache.capacity * bytesPerToken(options.decoder.cache);
+  const sendStats = (id: number) =>
+    send({ type: 'stats', id, stats: { ...scheduler.stats, kvLimitBytes: rows + prefixCacheBytes } });
   port.on('message', (message: ToWorker) => {
     if (message.type === 'generate') scheduler.add(message.id, message.request);
     else if (message.type === 'cancel') scheduler.cancel(message.id);
+    else if (message.type === 'stats') sendStats(message.id);
     else process.exit(); // messages are read between two steps, so the model is idle
   });
   send({ type: 'ready' });

@@ -3,47 +3,47 @@ import { range, request, startScheduler } from '../../fixtures/scheduled.ts';
 
 describe('a cancelled sequence', () => {
   it('takes no further turn', async () => {
-    const { scheduler, decoder, events, ended, of } = startScheduler();
+    const { scheduler, model, events, ended, of } = startScheduler();
     events.chunk = (id) => {
       if (id === 1 && of(1).chunks.length === 2) scheduler.cancel(1);
     };
     scheduler.add(1, request([100], { maxTokens: 1000 }));
     scheduler.add(2, request([200], { maxTokens: 10 }));
     await ended(2);
-    expect(decoder.calls.filter((call) => call.cache === 0)).toHaveLength(2);
+    expect(model.calls.filter((call) => call.tokens.flat()[0]! < 200)).toHaveLength(2);
     expect(of(1).chunks).toHaveLength(2);
   });
 
   it('delivers nothing more where it is cancelled in the middle of a step', async () => {
-    const { scheduler, decoder, ended, of } = startScheduler();
-    decoder.before = (call) => {
-      if (call.cache === 0 && call.length > 0) scheduler.cancel(1);
+    const { scheduler, model, ended, of } = startScheduler();
+    model.before = (call) => {
+      if (call.tokens[0]![0] === 101) scheduler.cancel(1);
     };
     scheduler.add(1, request([100], { maxTokens: 1000 }));
     scheduler.add(2, request([200], { maxTokens: 5 }));
     await ended(2);
     expect(of(1).chunks).toEqual([{ tokens: [101] }]);
-    expect(decoder.calls.filter((call) => call.cache === 0)).toHaveLength(2);
+    expect(model.calls.filter((call) => call.tokens.flat()[0]! < 200)).toHaveLength(2);
   });
 
   it('leaves the rest of its prompt unread', async () => {
-    const { scheduler, decoder, ended, of } = startScheduler();
-    decoder.before = () => scheduler.cancel(1);
+    const { scheduler, model, ended, of } = startScheduler();
+    model.before = () => scheduler.cancel(1);
     scheduler.add(1, request(range(0, 900)));
     scheduler.add(2, request([200]));
     await ended(2);
-    expect(decoder.calls.map((call) => call.tokens.length)).toEqual([128, 1, 1, 1]);
+    expect(model.calls.map((call) => call.tokens[0]!.length)).toEqual([128, 1, 1, 1]);
     expect(of(1).chunks).toEqual([]);
   });
 
   it('never begins where it still waits, and its slot goes to the next', async () => {
-    const { scheduler, decoder, ended, of } = startScheduler(1);
+    const { scheduler, model, ended, of } = startScheduler(1);
     scheduler.add(1, request([100]));
     scheduler.add(2, request([200]));
     scheduler.add(3, request([300]));
     scheduler.cancel(2);
     await ended(1, 3);
-    expect(decoder.calls.flatMap((call) => call.tokens)).toEqual([100, 101, 102, 300, 301, 302]);
+    expect(model.calls.flatMap((call) => call.tokens.flat())).toEqual([100, 101, 102, 300, 301, 302]);
     expect(of(2).chunks).toEqual([]);
   });
 
@@ -56,16 +56,15 @@ describe('a cancelled sequence', () => {
     await ended(0, 100);
   });
 
-  it('gives its cache to the next', async () => {
-    const { scheduler, decoder, events, ended } = startScheduler(1);
+  it('gives its row to the next, empty', async () => {
+    const { scheduler, model, events, ended } = startScheduler(1);
     events.chunk = (id) => {
       if (id === 1) scheduler.cancel(1);
     };
     scheduler.add(1, request([100], { maxTokens: 1000 }));
     scheduler.add(2, request([200]));
     await ended(2);
-    expect(decoder.caches).toBe(1);
-    expect(decoder.calls[1]).toEqual({ cache: 0, length: 0, tokens: [200] });
+    expect(model.calls[1]).toEqual({ rows: [0], lengths: [0], tokens: [[200]] });
   });
 
   it('may be unknown', () => {
@@ -75,9 +74,9 @@ describe('a cancelled sequence', () => {
 
 describe('a sequence whose step fails', () => {
   it('ends with the error; the others go on', async () => {
-    const { scheduler, decoder, ended, of, tokens } = startScheduler(2);
-    decoder.before = (call) => {
-      if (call.tokens[0] === 101) throw new Error('index 101 is out of range');
+    const { scheduler, model, ended, of, tokens } = startScheduler(2);
+    model.before = (call) => {
+      if (call.tokens.flat().includes(101)) throw new Error('index 101 is out of range');
     };
     scheduler.add(1, request([100]));
     scheduler.add(2, request([200]));
@@ -87,25 +86,20 @@ describe('a sequence whose step fails', () => {
     expect(tokens(1)).toEqual([101]);
     expect(tokens(2)).toEqual([201, 202, 203]);
     expect(tokens(3)).toEqual([301, 302, 303]);
-    // The failed one's cache was taken over, emptied.
-    expect(decoder.caches).toBe(2);
-    for (const first of [200, 300]) {
-      expect(decoder.calls.find((call) => call.tokens[0] === first)).toMatchObject({ length: 0 });
-    }
+    for (const contents of model.contents) expect(contents).toEqual([]);
   });
 
-  it('may fail for want of memory for its cache', async () => {
-    const { scheduler, decoder, ended, of, tokens } = startScheduler(2);
-    const newCache = decoder.newCache.bind(decoder);
+  it('may fail for want of memory for its prompt', async () => {
+    const { scheduler, model, ended, of, tokens } = startScheduler(2);
     let asked = 0;
-    decoder.newCache = () => {
+    model.before = () => {
       if (asked++ === 0) throw new RangeError('Array buffer allocation failed');
-      return newCache();
     };
     scheduler.add(1, request([100]));
     scheduler.add(2, request([200]));
     await ended(1, 2);
     expect(of(1).error?.message).toContain('allocation failed');
+    expect(model.contents).toEqual([[], []]);
     expect(tokens(2)).toEqual([201, 202, 203]);
   });
 });

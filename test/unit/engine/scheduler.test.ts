@@ -1,17 +1,18 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { Scheduler, streamIntervalMs } from '../../../functions/engine/scheduler.ts';
+import { Scheduler } from '../../../functions/engine/scheduler.ts';
+import { streamIntervalMs } from '../../../functions/engine/sequence.ts';
 import { greedy, range, request, startScheduler } from '../../fixtures/scheduled.ts';
-import { ScriptedDecoder } from '../../fixtures/scripted-decoder.ts';
+import { ScriptedRows } from '../../fixtures/scripted-rows.ts';
 
 describe('one sequence', () => {
   it('is prefilled, then decoded token by token, each fed back', async () => {
-    const { scheduler, decoder, ended, of } = startScheduler();
+    const { scheduler, model, ended, of } = startScheduler();
     scheduler.add(1, request([5, 10, 20]));
     await ended(1);
-    expect(decoder.calls).toEqual([
-      { cache: 0, length: 0, tokens: [5, 10, 20] },
-      { cache: 0, length: 3, tokens: [21] },
-      { cache: 0, length: 4, tokens: [22] },
+    expect(model.calls).toEqual([
+      { rows: [0], lengths: [0], tokens: [[5, 10, 20]] },
+      { rows: [0], lengths: [3], tokens: [[21]] },
+      { rows: [0], lengths: [4], tokens: [[22]] },
     ]);
     expect(of(1).chunks.map((chunk) => chunk.tokens)).toEqual([[21], [22], [23]]);
     expect(of(1).chunks.map((chunk) => chunk.finish)).toEqual([undefined, undefined, 'length']);
@@ -29,11 +30,11 @@ describe('one sequence', () => {
   });
 
   it('may end at once', async () => {
-    const { scheduler, decoder, ended, of } = startScheduler();
+    const { scheduler, model, ended, of } = startScheduler();
     scheduler.add(1, request([20], { stopTokens: [21] }));
     await ended(1);
     expect(of(1).chunks).toMatchObject([{ tokens: [], finish: 'stop' }]);
-    expect(decoder.calls).toHaveLength(1);
+    expect(model.calls).toHaveLength(1);
   });
 
   it('says stop where the last allowed token is a stop token', async () => {
@@ -56,9 +57,9 @@ describe('one sequence', () => {
     let now = 1000;
     const clock = vi.spyOn(performance, 'now').mockImplementation(() => now);
     onTestFinished(() => clock.mockRestore());
-    const { scheduler, decoder, ended, of } = startScheduler();
+    const { scheduler, model, ended, of } = startScheduler();
     const stepMs = streamIntervalMs / 4;
-    decoder.before = () => {
+    model.before = () => {
       now += stepMs;
     };
     scheduler.add(1, request([20], { maxTokens: 11, delivery: 'soon' }));
@@ -72,8 +73,8 @@ describe('one sequence', () => {
     let now = 1000;
     const clock = vi.spyOn(performance, 'now').mockImplementation(() => now);
     onTestFinished(() => clock.mockRestore());
-    const { scheduler, decoder, ended, of } = startScheduler();
-    decoder.before = () => {
+    const { scheduler, model, ended, of } = startScheduler();
+    model.before = () => {
       now += streamIntervalMs;
     };
     scheduler.add(1, request([20], { delivery: 'soon' }));
@@ -98,50 +99,82 @@ describe('one sequence', () => {
     [129, [128, 1]],
     [350, [128, 128, 94]],
   ])('of %i prompt tokens is prefilled in chunks of %j', async (length, chunks) => {
-    const { scheduler, decoder, ended, tokens } = startScheduler();
+    const { scheduler, model, ended, tokens } = startScheduler();
     const prompt = range(0, length);
     scheduler.add(1, request(prompt, { maxTokens: 1 }));
     await ended(1);
-    expect(decoder.calls.map((call) => call.tokens.length)).toEqual(chunks);
-    expect(decoder.calls.flatMap((call) => call.tokens)).toEqual(prompt);
+    expect(model.calls.map((call) => call.tokens[0]!.length)).toEqual(chunks);
+    expect(model.calls.flatMap((call) => call.tokens.flat())).toEqual(prompt);
     expect(tokens(1)).toEqual([length]);
   });
 });
 
 describe('several sequences', () => {
-  it('take turns', async () => {
-    const { scheduler, decoder, ended, tokens } = startScheduler();
-    scheduler.add(1, request([100]));
-    scheduler.add(2, request([200]));
+  it('make their tokens in one step', async () => {
+    const { scheduler, model, ended, tokens } = startScheduler();
+    scheduler.add(1, request([100, 100]));
+    scheduler.add(2, request([200, 200]));
     await ended(1, 2);
-    // The first had its first turn when the second came.
-    expect(decoder.calls.map((call) => call.cache)).toEqual([0, 0, 1, 0, 1, 1]);
+    // The first had read its prompt, and made a token more, when the second was read.
+    expect(model.calls).toEqual([
+      { rows: [0], lengths: [0], tokens: [[100, 100]] },
+      { rows: [0], lengths: [2], tokens: [[101]] },
+      { rows: [1], lengths: [0], tokens: [[200, 200]] },
+      { rows: [0, 1], lengths: [3, 2], tokens: [[102], [201]] },
+      { rows: [1], lengths: [3], tokens: [[202]] },
+    ]);
     expect(tokens(1)).toEqual([101, 102, 103]);
     expect(tokens(2)).toEqual([201, 202, 203]);
   });
 
+  it('with prompts of one token need no reading of their own', async () => {
+    const { scheduler, model, ended } = startScheduler();
+    for (const id of [1, 2, 3]) scheduler.add(id, request([100 * id], { maxTokens: 1 }));
+    await ended(1, 2, 3);
+    expect(model.calls.at(-1)).toEqual({ rows: [0, 1], lengths: [0, 0], tokens: [[200], [300]] });
+  });
+
   it('go on between the chunks of a long prompt', async () => {
-    const { scheduler, decoder, ended } = startScheduler();
+    const { scheduler, model, ended } = startScheduler();
     scheduler.add(1, request([1], { maxTokens: 6 }));
     scheduler.add(2, request(range(0, 500), { maxTokens: 1 }));
     await ended(1, 2);
-    const sizes = decoder.calls.map((call) => call.tokens.length);
-    expect(sizes).toEqual([1, 1, 128, 1, 128, 1, 128, 1, 116, 1]);
+    const sizes = model.calls.map((call) => call.tokens[0]!.length);
+    expect(sizes).toEqual([1, 128, 1, 128, 1, 128, 1, 116, 1, 1]);
   });
 
-  it('that come later are let in at the next turn', async () => {
-    const { scheduler, decoder, events, ended } = startScheduler();
+  it('with short prompts do not wait for long ones, which come to their end all the same', async () => {
+    const { scheduler, model, events, ended } = startScheduler(4);
+    // As soon as a short one is done, another one comes.
+    let next = 2;
+    const long = range(0, 1280);
+    events.chunk = (id) => {
+      if (id !== 1 && next < 100) scheduler.add(next, request(range(5000, 100), { maxTokens: 1 }));
+      if (id !== 1) next++;
+    };
+    scheduler.add(1, request(long, { maxTokens: 1 }));
+    scheduler.add(2, request(range(3000, 100), { maxTokens: 1 }));
+    next = 3;
+    await ended(1);
+    const order = model.calls.map((call) => call.tokens[0]!.length);
+    expect(order.indexOf(100)).toBeLessThanOrEqual(2); // the short one was read before the long one's end
+    expect(order.filter((size) => size === 128)).toHaveLength(10);
+    expect(order.filter((size) => size === 100).length).toBeLessThan(15); // they took turns
+  });
+
+  it('that come later are let in at the next step', async () => {
+    const { scheduler, model, events, ended } = startScheduler();
     events.chunk = (id) => {
       if (id === 1) scheduler.add(2, request([500], { maxTokens: 1 }));
       events.chunk = () => {};
     };
     scheduler.add(1, request([100], { maxTokens: 5 }));
     await ended(1, 2);
-    expect(decoder.calls.map((call) => call.cache)).toEqual([0, 0, 1, 0, 0, 0]);
+    expect(model.calls.map((call) => call.rows)).toEqual([[0], [0, 1], [0], [0], [0]]);
   });
 
   it('wait for a slot, first come, first served', async () => {
-    const { scheduler, decoder, events, ended } = startScheduler(2);
+    const { scheduler, model, events, ended, tokens } = startScheduler(2);
     const order: number[] = [];
     events.chunk = (id, chunk) => {
       if (chunk.finish) order.push(id);
@@ -150,45 +183,46 @@ describe('several sequences', () => {
     for (const id of ids) scheduler.add(id, request([id * 10]));
     await ended(...ids);
     expect(order).toEqual(ids);
-    // Two sequences run at any time: a third begins only where one has had its three turns.
-    const begun = decoder.calls.map((call) => call.length === 0);
-    const turns = new Map<number, number>();
-    for (const [i, call] of decoder.calls.entries()) {
-      if (begun[i]) turns.set(call.cache, 0);
-      turns.set(call.cache, turns.get(call.cache)! + 1);
-      expect(turns.get(call.cache)).toBeLessThanOrEqual(3);
-    }
-    expect(decoder.caches).toBe(2);
+    expect(Math.max(...model.calls.map((call) => call.rows.length))).toBe(2);
+    for (const id of ids) expect(tokens(id)).toEqual(range(id * 10 + 1, 3));
   });
 
-  it('leave empty caches behind', async () => {
-    const { scheduler, decoder, ended, tokens } = startScheduler(1);
+  it('leave empty rows behind', async () => {
+    const { scheduler, model, ended, tokens } = startScheduler(1);
     scheduler.add(1, request(range(0, 300)));
     scheduler.add(2, request([7]));
     await ended(1, 2);
-    expect(decoder.calls.at(-3)).toEqual({ cache: 0, length: 0, tokens: [7] });
+    expect(model.calls.at(-3)).toEqual({ rows: [0], lengths: [0], tokens: [[7]] });
     expect(tokens(2)).toEqual([8, 9, 10]);
   });
 
-  it('give the memory of long ones back, and take the caches of short ones over', async () => {
-    const { scheduler, decoder, ended } = startScheduler(1);
-    scheduler.add(1, request(range(0, 2045)));
-    scheduler.add(2, request(range(0, 2049)));
-    scheduler.add(3, request([7]));
-    await ended(1, 2, 3);
-    expect(decoder.released).toEqual([0]);
-    expect(decoder.calls.at(-1)).toMatchObject({ cache: 1, length: 2 });
+  it('move together where others left: a step computes all rows from first to last', async () => {
+    const { scheduler, model, ended, tokens } = startScheduler(4);
+    for (const id of [0, 1, 2, 3])
+      scheduler.add(id, request([100 * id], { maxTokens: id === 1 || id === 3 ? 20 : 3 }));
+    await ended(0, 1, 2, 3);
+    expect(model.calls.some((call) => call.rows.join() === '0,1,2,3')).toBe(true);
+    expect(model.calls.at(-1)!.rows.length).toBeLessThanOrEqual(2);
+    const spans = model.calls.slice(8, 20).map(({ rows }) => rows.at(-1)! - rows[0]! + 1 - rows.length);
+    expect(Math.max(...spans)).toBe(0);
+    expect(model.copies).toHaveLength(1);
+    expect(tokens(3)).toEqual(range(301, 20));
+    expect(tokens(1)).toEqual(range(101, 20));
   });
 
   it('take memory for their sampling only when they have a slot', async () => {
     const tooMany = 2 ** 41; // numbers: no array can be that long
-    const decoder = new ScriptedDecoder(8);
+    const model = new ScriptedRows(8, 1);
     const errors: number[] = [];
     const done = Promise.withResolvers<void>();
-    const scheduler = new Scheduler(decoder, tooMany, 1, {
-      onChunk: (_, { finish }) => finish && done.resolve(),
-      onError: (id) => errors.push(id),
-    });
+    const scheduler = new Scheduler(
+      model,
+      { vocabularySize: tooMany },
+      {
+        onChunk: (_, { finish }) => finish && done.resolve(),
+        onError: (id) => errors.push(id),
+      },
+    );
     scheduler.add(1, request([1]));
     scheduler.add(2, request([1], { sampling: { ...greedy, temperature: 1 } }));
     scheduler.add(3, request([1], { maxTokens: 1 }));

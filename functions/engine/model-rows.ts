@@ -1,0 +1,65 @@
+import type { Decoder } from '../../artifact/decoder/decoder.ts';
+import { bytesPerToken, type KvCache, type KvSnapshot } from '../../artifact/decoder/kv-cache.ts';
+
+/** What the scheduler needs of the model: rows that each hold a sequence. */
+export interface SequenceRows {
+  readonly count: number;
+  /** Of keys and values. */
+  readonly bytesPerToken: number;
+  /** Tokens in a row. */
+  length(row: number): number;
+  /** Appends tokens to a row. @returns the logits after the last one, valid until the next call */
+  run(row: number, tokens: Int32Array): Float32Array;
+  /** Appends a token to each of some rows, ascending. @returns the logits of each, valid until the next call */
+  step(rows: readonly number[], tokens: readonly number[]): Float32Array[];
+  /** Makes row `to` begin as the first `tokens` of row `from`. */
+  copy(from: number, to: number, tokens: number): void;
+  save(row: number): KvSnapshot;
+  /** Makes the row begin as the first `tokens` of a snapshot. */
+  restore(row: number, snapshot: KvSnapshot, tokens: number): void;
+  /** Empties the row. */
+  clear(row: number): void;
+}
+
+/** Rows of one cache of a decoder. */
+export class ModelRows implements SequenceRows {
+  readonly count: number;
+  readonly bytesPerToken: number;
+  readonly #decoder: Decoder;
+  readonly #cache: KvCache;
+
+  constructor(decoder: Decoder, count: number) {
+    this.count = count;
+    this.#decoder = decoder;
+    this.#cache = decoder.newCache(count);
+    this.bytesPerToken = bytesPerToken(this.#cache.shape);
+  }
+
+  length(row: number): number {
+    return this.#cache.lengths[row]!;
+  }
+
+  run(row: number, tokens: Int32Array): Float32Array {
+    return this.#decoder.run(this.#cache, tokens, row);
+  }
+
+  step(rows: readonly number[], tokens: readonly number[]): Float32Array[] {
+    return this.#decoder.step(this.#cache, rows, tokens);
+  }
+
+  copy(from: number, to: number, tokens: number): void {
+    this.#cache.copy(from, to, tokens);
+  }
+
+  save(row: number): KvSnapshot {
+    return this.#cache.save(row);
+  }
+
+  restore(row: number, snapshot: KvSnapshot, tokens: number): void {
+    this.#cache.restore(row, snapshot, tokens);
+  }
+
+  clear(row: number): void {
+    this.#cache.clear(row);
+  }
+}

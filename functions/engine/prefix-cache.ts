@@ -1,0 +1,95 @@
+import type { KvSnapshot } from '../../artifact/decoder/kv-cache.ts';
+
+/** Tokens that two sequences should have in common: to compute fewer anew takes no longer than to look for them. */
+export const leastReuse = 16;
+
+interface Entry {
+  salt: string;
+  /** Those whose keys and values the snapshot has. */
+  tokens: Int32Array;
+  snapshot: KvSnapshot;
+}
+
+export interface Found {
+  snapshot: KvSnapshot;
+  /** How many of its tokens come first in the prompt. */
+  tokens: number;
+}
+
+/**
+ * Keys and values of past sequences, for prompts that begin like them: the next turn of a chat, a system
+ * prompt that many have in common. Within a budget of bytes; the least recently used go first.
+ */
+export class PrefixCache implements Disposable {
+  readonly #budget: number;
+  /** Least recently used first. */
+  #entries: Entry[] = [];
+  #bytes = 0;
+
+  constructor(budgetBytes: number) {
+    this.#budget = budgetBytes;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Whether a sequence of so many bytes may be kept at all. */
+  holds(bytes: number): boolean {
+    return bytes <= this.#budget;
+  }
+
+  /**
+   * The longest beginning of the prompt that is known, for those with the same salt alone.
+   * @param atLeast of tokens; less is nothing
+   */
+  find(salt: string, prompt: ArrayLike<number>, atLeast: number): Found | undefined {
+    let best: Entry | undefined;
+    let most = atLeast - 1;
+    for (const entry of this.#entries) {
+      if (entry.salt !== salt) continue;
+      const tokens = commonLength(entry.tokens, prompt);
+      if (tokens > most) [best, most] = [entry, tokens];
+    }
+    if (!best) return undefined;
+    this.#entries.splice(this.#entries.indexOf(best), 1);
+    this.#entries.push(best);
+    return { snapshot: best.snapshot, tokens: most };
+  }
+
+  /** Whether there is an entry that begins with these tokens. */
+  covers(salt: string, tokens: ArrayLike<number>): boolean {
+    return this.#entries.some(
+      (entry) => entry.salt === salt && commonLength(entry.tokens, tokens) === tokens.length,
+    );
+  }
+
+  /** Entries that the new one begins with are dropped: it serves all that they served. */
+  add(salt: string, tokens: Int32Array, snapshot: KvSnapshot): void {
+    for (const entry of [...this.#entries]) {
+      const isCovered = entry.salt === salt && commonLength(entry.tokens, tokens) === entry.tokens.length;
+      if (isCovered) this.#drop(entry);
+    }
+    this.#entries.push({ salt, tokens, snapshot });
+    this.#bytes += snapshot.bytes;
+    while (this.#bytes > this.#budget) this.#drop(this.#entries[0]!);
+  }
+
+  #drop(entry: Entry): void {
+    this.#entries.splice(this.#entries.indexOf(entry), 1);
+    this.#bytes -= entry.snapshot.bytes;
+    entry.snapshot[Symbol.dispose]();
+  }
+
+  [Symbol.dispose](): void {
+    for (const entry of [...this.#entries]) this.#drop(entry);
+  }
+}
+
+/** How many tokens two sequences begin with in common. */
+export function commonLength(one: ArrayLike<number>, other: ArrayLike<number>): number {
+  const most = Math.min(one.length, other.length);
+  let i = 0;
+  while (i < most && one[i] === other[i]) i++;
+  return i;
+}
