@@ -22,8 +22,13 @@ export async function serveModel(
   const { createModelService } = await import('../functions/gateway/model-service.ts');
   const gateway = await import('../functions/gateway/serve.ts');
 
-  const { slots, context: contextLength } = flags;
-  const engine = { ...engineOptions(flags), slots, ...(contextLength && { contextLength }) };
+  const { slots, prefixCache: prefixCacheBytes, context: contextLength } = flags;
+  const engine = {
+    ...engineOptions(flags),
+    slots,
+    ...(prefixCacheBytes !== undefined && { prefixCacheBytes }),
+    ...(contextLength && { contextLength }),
+  };
   const store = await openStore(flags.store);
   let wasReady = false;
   const log = (line: string) => process.stderr.write(`${line}\n`);

@@ -16,6 +16,7 @@ export interface ListenFlags extends EngineFlags {
   host: string;
   port: number;
   slots: number;
+  prefixCache?: number;
   context?: number;
 }
 
@@ -39,7 +40,12 @@ export function addListenOptions(command: Command): Command {
       'address to listen on; 0.0.0.0 to be reached from other machines',
       '127.0.0.1',
     )
-    .option('--slots <count>', 'sequences that run at once; others wait', parseCount, 4)
+    .option('--slots <count>', 'sequences that run at once; others wait', parseCount, 8)
+    .option(
+      '--prefix-cache <bytes>',
+      'memory for prompts read before, for those that begin alike; 0 for none (default: 256MB)',
+      parseBytes,
+    )
     .option('--context <tokens>', "prompt and completion together (default: the model's own)", parseCount);
   return addEngineOptions(listening);
 }

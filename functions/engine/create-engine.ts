@@ -21,7 +21,7 @@ export interface EngineOptions {
   manifest: Manifest;
   /** Sequences that run at once; others wait. @default 8 */
   slots?: number;
-  /** Bytes that keys and values of past sequences may take, for prompts that begin alike. @default 256 MiB */
+  /** Bytes that keys and values of past sequences may take, for prompts that begin alike. @default 256 MB */
   prefixCacheBytes?: number;
   /** @default the cores this process may use */
   threads?: number;
@@ -34,8 +34,8 @@ export interface EngineOptions {
 }
 
 /** Rows of the cache take memory only as tokens fill them. */
-export const defaultSlots = 8;
-export const defaultPrefixCacheBytes = 256 * 2 ** 20;
+const defaultSlots = 8;
+const defaultPrefixCacheBytes = 256e6;
 
 /**
  * Starts a worker thread with the model and waits until it can answer.

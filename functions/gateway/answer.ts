@@ -39,7 +39,7 @@ export async function sendAnswer(c: Context, answer: Answer): Promise<Response> 
   const produce = async (send: (frame: string) => void) => {
     const opened = new Set<number>();
     await runChoices(run, requests, (index, delta) => {
-      usage.add(delta);
+      usage.add(index, delta);
       let frames = '';
       if (!opened.has(index)) {
         opened.add(index);

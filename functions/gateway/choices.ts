@@ -51,22 +51,31 @@ export class Usage {
   #completion = 0;
   readonly #prompt: number;
   #timings: Timings | undefined;
-  readonly #single: boolean;
+  /** By prompt: what the first of its completions found known. */
+  readonly #cached: (number | undefined)[];
+  readonly #choices: number;
 
   /** @param prompts a prompt counts once, however many completions it gets. */
   constructor(prompts: readonly number[][], choices: number) {
     this.#prompt = prompts.reduce((sum, prompt) => sum + prompt.length, 0);
-    this.#single = choices === 1;
+    this.#choices = choices;
+    this.#cached = prompts.map(() => undefined);
   }
 
-  add(delta: TextDelta): void {
+  add(index: number, delta: TextDelta): void {
     this.#completion += delta.tokens;
+    const { cachedTokens } = delta;
+    if (cachedTokens !== undefined) {
+      // The other completions of a prompt reuse what the first one read.
+      const prompt = Math.floor((index * this.#cached.length) / this.#choices);
+      this.#cached[prompt] = Math.min(this.#cached[prompt] ?? Infinity, cachedTokens);
+    }
     this.#timings = delta.timings ?? this.#timings;
   }
 
   /** Of the completion, where there is a single one and it ran to its end. */
   get timings(): Timings | undefined {
-    return this.#single ? this.#timings : undefined;
+    return this.#choices === 1 ? this.#timings : undefined;
   }
 
   /** `usage`, and `timings` where one completion has them. */
@@ -75,6 +84,9 @@ export class Usage {
       prompt_tokens: this.#prompt,
       completion_tokens: this.#completion,
       total_tokens: this.#prompt + this.#completion,
+      prompt_tokens_details: {
+        cached_tokens: this.#cached.reduce<number>((sum, cached) => sum + (cached ?? 0), 0),
+      },
     };
     if (!this.timings) return { usage };
     const { queue, prefill, decode } = this.timings;
@@ -99,7 +111,7 @@ export async function collectChoices(
     if (delta.finish) choice.finish = delta.finish;
     if (delta.stop !== undefined) choice.stop = delta.stop;
     if (delta.logprobs) choice.logprobs?.push(...delta.logprobs);
-    usage.add(delta);
+    usage.add(index, delta);
   });
   return choices;
 }

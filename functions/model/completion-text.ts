@@ -42,9 +42,9 @@ export class CompletionText {
   }
 
   /** @returns what there is to give out. With `finish` it is the last, whether or not the chunk was. */
-  push({ tokens, logprobs, finish, stopToken, timings }: GenerationChunk): TextDelta {
+  push({ tokens, logprobs, finish, stopToken, timings, cachedTokens = 0 }: GenerationChunk): TextDelta {
     const delta: TextDelta = { text: '', tokens: tokens.length };
-    if (timings) delta.timings = timings;
+    if (timings) Object.assign(delta, { timings, cachedTokens });
     if (this.#reports || this.#request.minTokens) {
       for (let i = 0; i < tokens.length && !delta.finish; i++) {
         this.#add(delta, tokens.slice(i, i + 1), logprobs?.[i]);

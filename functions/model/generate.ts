@@ -27,6 +27,8 @@ export interface TextRequest {
   includeStop?: boolean;
   /** The text holds control tokens, as they are spelled. @default false */
   showSpecial?: boolean;
+  /** Only requests with the same one reuse each other's prompts. @default '' */
+  cacheSalt?: string | undefined;
 }
 
 export interface TextDelta {
@@ -39,6 +41,8 @@ export interface TextDelta {
   /** The tokens whose text begins in this delta; all that are left, where it is the last. */
   logprobs?: TokenReport[];
   timings?: Timings;
+  /** Prompt tokens that were known already, on the last delta. */
+  cachedTokens?: number;
 }
 
 /** Milliseconds. */
@@ -86,5 +90,6 @@ function engineRequest(model: LoadedModel, request: TextRequest): GenerationRequ
     delivery: request.stop.length > 0 ? 'each' : request.stream ? 'soon' : 'end',
     ...(logprobs !== undefined && { logprobs }),
     ...(minTokens > 0 && { minTokens }),
+    ...(request.cacheSalt && { cacheSalt: request.cacheSalt }),
   };
 }

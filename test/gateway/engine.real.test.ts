@@ -90,3 +90,29 @@ it('completes with a model whose chat template is broken, and tells those who ch
   await expect(chat).rejects.toMatchObject({ status: 400, code: 'chat_not_supported' });
   await expect(chat).rejects.toThrow(/cannot be compiled/);
 });
+
+it('reads what prompts have in common once, and says so', async () => {
+  const { client, model } = await servePico(4);
+  const ids = (await golden('llama')).tokens;
+  const ask = async (prompt: number[], more: object = {}) => {
+    const body = { model: 'pico', prompt, max_tokens: 4, temperature: 0, ...more };
+    const { usage, choices } = await client.completions.create(body);
+    return { cached: usage!.prompt_tokens_details!.cached_tokens, texts: choices.map(({ text }) => text) };
+  };
+  const first = await ask(ids.slice(0, 40));
+  expect(first.cached).toBe(0);
+  expect(await ask(ids.slice(0, 40))).toEqual({ cached: 39, texts: first.texts });
+  expect((await ask([...ids.slice(0, 30), 5, 6, 7])).cached).toBe(30);
+  const salted = await ask(ids.slice(0, 40), { cache_salt: 'mine' });
+  expect(salted).toEqual(first);
+
+  const together = await ask([9, ...ids.slice(0, 30)], { n: 3 });
+  expect(together.cached).toBe(0);
+  expect(new Set(together.texts).size).toBe(1);
+  const { prefixQueries, prefixHits, running, kvTokens, kvBytes, kvLimitBytes } = await model.engine.stats!();
+  expect(running).toBe(0);
+  expect(prefixQueries).toBe(40 + 40 + 33 + 40 + 3 * 31);
+  expect(prefixHits).toBe(39 + 30 + 2 * 30);
+  expect(kvTokens).toBeGreaterThan(70);
+  expect(kvBytes).toBeLessThan(kvLimitBytes);
+});

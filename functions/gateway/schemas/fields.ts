@@ -10,6 +10,9 @@ const maxStops = 4;
 /** Characters of one stop string: that much text may be held back from a stream. */
 const maxStopLength = 256;
 
+/** Characters. A digest has 64. */
+const maxSaltLength = 256;
+
 /** OpenAI takes `null` for "not given" everywhere. */
 export function orDefault<T extends z.ZodType, D>(schema: T, fallback: D) {
   return schema.nullish().transform((value) => value ?? fallback);
@@ -64,6 +67,8 @@ export const sharedFields = {
   stop_token_ids: orDefault(tokenIds, []),
   include_stop_str_in_output: orDefault(z.boolean(), false),
   min_tokens: orDefault(tokenLimit, 0),
+  /** vLLM's: prompts are reused only between requests with the same one. */
+  cache_salt: orDefault(z.string().min(1).max(maxSaltLength), undefined),
   /** vLLM's and llama.cpp's, for measuring: the text goes on to its limit. */
   ignore_eos: orDefault(z.boolean(), false),
   skip_special_tokens: orDefault(z.boolean(), true),
@@ -104,6 +109,7 @@ export function textOptionsOf(fields: SharedFields) {
     ignoreEos: fields.ignore_eos,
     showSpecial: !fields.skip_special_tokens,
     stream: fields.stream,
+    cacheSalt: fields.cache_salt,
   };
 }
 
