@@ -1,13 +1,26 @@
-import { byteProgress } from './progress.ts';
+import { byteProgress, type Progress } from './progress.ts';
 import { engineOptions, type ListenFlags } from './serve-options.ts';
 
 export interface ServeFlags extends ListenFlags {
   store: string;
-  model: string;
+  /** Names, or ALIAS=NAME; all models in the store where there are none. */
+  models: readonly ServedModel[] | undefined;
+  memory?: number;
+  /** Milliseconds. */
+  refresh?: number;
+  /** Load all models at once rather than when they are asked for. */
+  preload?: boolean;
+}
+
+export interface ServedModel {
+  /** What requests call it. */
+  id: string;
+  /** Its name in the store. */
+  name: string;
 }
 
 /**
- * Loads a model and answers requests until told to stop; then running requests may end.
+ * Loads the first model and answers requests until told to stop; then running requests may end.
  * @param onReady told the server's URL once the model can answer
  */
 export async function serveModel(
@@ -18,8 +31,7 @@ export async function serveModel(
   const { collectGarbage, keepHeapSmall } = await import('../functions/small-heap.ts');
   keepHeapSmall();
   const { openStore } = await import('../artifact/store/open.ts');
-  const { loadModel } = await import('../functions/model/load-model.ts');
-  const { createModelService } = await import('../functions/gateway/model-service.ts');
+  const { StoredModels } = await import('../functions/gateway/stored-models.ts');
   const gateway = await import('../functions/gateway/serve.ts');
 
   const { slots, prefixCache: prefixCacheBytes, context: contextLength } = flags;
@@ -32,22 +44,33 @@ export async function serveModel(
   const store = await openStore(flags.store);
   let wasReady = false;
   const log = (line: string) => process.stderr.write(`${line}\n`);
-  const service = createModelService({
-    name: flags.model,
-    async load(signal) {
-      const show = byteProgress();
-      const onProgress = (done: number, total: number) => show.update('Fetching the model', done, total);
-      try {
-        return await loadModel(store, flags.model, { ...engine, signal, onProgress });
-      } finally {
-        show.finish();
-      }
+  const shown = new Map<string, Progress>();
+  const finish = (name: string) => {
+    shown.get(name)?.finish();
+    shown.delete(name);
+  };
+  const models = await StoredModels.open(store, {
+    load: engine,
+    models: flags.models,
+    memoryBytes: flags.memory,
+    refreshMs: flags.refresh,
+    onProgress(name, done, total) {
+      if (!shown.has(name)) shown.set(name, byteProgress());
+      shown.get(name)!.update(`Fetching ${name}`, done, total);
     },
-    onFailure(error) {
-      if (wasReady) log(`Model ${flags.model}: ${error.message}`);
+    onLoaded(model, { ms }) {
+      finish(model.name);
+      collectGarbage();
+      if (wasReady)
+        log(`${model.name} is loaded, version ${model.version.slice(0, 12)}, in ${ms.toFixed(0)} ms.`);
+    },
+    onUnloaded: (model) => log(`${model.name} is unloaded, version ${model.version.slice(0, 12)}.`),
+    onFailure(name, error) {
+      finish(name);
+      if (wasReady) log(`${name}: ${error.message}`);
     },
   });
-  const server = await gateway.serve(service, {
+  const server = await gateway.serve(models, {
     host: flags.host,
     port: flags.port,
     onError: (error) => log(`Error: ${error instanceof Error ? error.stack : String(error)}`),
@@ -55,12 +78,12 @@ export async function serveModel(
   log(`Listening on ${server.url}`);
   try {
     // A model that cannot be loaded at the start is a mistake to be told of; later ones are tried again.
-    const model = await Promise.race([service.load().catch(withoutWrapping), aborted(stopped)]);
+    const model = await Promise.race([models.first!.load().catch(withoutWrapping), aborted(stopped)]);
     wasReady = true;
     if (model) {
-      collectGarbage();
       log(`${model.name} is ready: ${server.url}/v1, context ${model.engine.limits.contextLength} tokens.`);
       onReady?.(server.url);
+      if (flags.preload) for (const service of models.services) service.load().catch(() => {});
     }
     await aborted(stopped);
     if (server.running > 0) log(`Stopping; ${server.running} requests are still running.`);
@@ -69,7 +92,7 @@ export async function serveModel(
   }
 }
 
-/** The service says for its clients which model it was; here there is only one. */
+/** The service says for its clients which model it was; here it is the first one. */
 function withoutWrapping(error: Error): never {
   throw error.cause ?? error;
 }

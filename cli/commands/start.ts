@@ -61,7 +61,9 @@ Examples:
       const path = await checkpointPath(flags.checkpoint, signal);
       const name = flags.name ?? nameOf(flags.checkpoint ?? path);
       await foldOnce(path, name, flags, signal);
-      await serveModel({ ...flags, model: name, port }, signal, (url) => greet(url, name, own));
+      await serveModel({ ...flags, models: [{ id: name, name }], port }, signal, (url) =>
+        greet(url, name, own),
+      );
     });
 }
 

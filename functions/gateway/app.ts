@@ -5,7 +5,7 @@ import { answerError } from './error-answer.ts';
 import { ApiError, toApiError, tooLarge } from './errors.ts';
 import type { Gateway } from './gateway.ts';
 import { InFlight, RequestCancelled } from './in-flight.ts';
-import type { ModelService } from './model-service.ts';
+import type { ModelRegistry } from './model-registry.ts';
 import { allowedMethods } from './route.ts';
 import { routesOf } from './routes.ts';
 
@@ -24,9 +24,9 @@ export interface AppOptions {
   onError?: (error: unknown) => void;
 }
 
-/** The HTTP interface as OpenAI's clients expect it, over any model service; runs wherever Hono runs. */
+/** The HTTP interface as OpenAI's clients expect it, over any models; runs wherever Hono runs. */
 export function createApp(
-  service: ModelService,
+  models: ModelRegistry,
   options: AppOptions = {},
 ): { app: Hono; inFlight: InFlight } {
   const { maxBodyBytes = defaultMaxBodyBytes, maxCompletions = defaultMaxCompletions } = options;
@@ -34,7 +34,7 @@ export function createApp(
     const isOurs = !(error instanceof RequestCancelled) && toApiError(error).status >= 500;
     if (isOurs) options.onError?.(error);
   };
-  const gateway: Gateway = { service, inFlight: new InFlight(), maxCompletions, onError };
+  const gateway: Gateway = { models, inFlight: new InFlight(), maxCompletions, onError };
   const { closing } = gateway.inFlight;
   const limit = bodyLimit({
     maxSize: maxBodyBytes,

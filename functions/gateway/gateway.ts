@@ -1,9 +1,9 @@
 import type { InFlight } from './in-flight.ts';
-import type { ModelService } from './model-service.ts';
+import type { ModelRegistry } from './model-registry.ts';
 
 /** What the handlers share. */
 export interface Gateway {
-  service: ModelService;
+  models: ModelRegistry;
   inFlight: InFlight;
   /** Completions made or waiting at once; further ones are turned away. */
   maxCompletions: number;

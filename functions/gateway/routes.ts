@@ -11,7 +11,7 @@ import { tokenize, tokenizeSchema } from './tokens/tokenize.ts';
 
 /** Every address the gateway answers at. Dispatch, 405 answers and documentation all come from this table. */
 export function routesOf(gateway: Gateway): Route[] {
-  const { service, inFlight } = gateway;
+  const { models, inFlight } = gateway;
   return [
     {
       method: 'POST',
@@ -52,13 +52,13 @@ export function routesOf(gateway: Gateway): Route[] {
       method: 'GET',
       path: '/v1/models',
       summary: 'Lists the models, loaded or not',
-      handler: listModels(service),
+      handler: listModels(models),
     },
     {
       method: 'GET',
       path: '/v1/models/:id',
       summary: 'Describes a model',
-      handler: getModel(service),
+      handler: getModel(models),
     },
     {
       method: 'GET',
@@ -70,7 +70,7 @@ export function routesOf(gateway: Gateway): Route[] {
       method: 'GET',
       path: '/readyz',
       summary: 'Tells whether the model can answer',
-      handler: readyz(service, inFlight.closing),
+      handler: readyz(models, inFlight.closing),
     },
   ];
 }

@@ -5,7 +5,7 @@ import { createAdaptorServer } from '@hono/node-server';
 import { FoldgateError } from '../../artifact/errors.ts';
 import { type AppOptions, createApp } from './app.ts';
 import { ModelUnavailableError } from './errors.ts';
-import type { ModelService } from './model-service.ts';
+import type { ModelRegistry } from './model-registry.ts';
 
 /** Milliseconds for running requests to end after the server was told to stop. */
 const drainDeadlineMs = 30_000;
@@ -28,14 +28,14 @@ export interface RunningServer {
   readonly running: number;
   /**
    * Takes no new requests, lets running ones end until the deadline, stops those that are left, and closes
-   * the model.
+   * the models.
    */
   close(deadlineMs?: number): Promise<void>;
 }
 
-/** Listens. Loading the model is the service's business. @throws FoldgateError where it may not */
-export async function serve(service: ModelService, options: ServeOptions): Promise<RunningServer> {
-  const { app, inFlight } = createApp(service, options);
+/** Listens. Loading models is the registry's business. @throws FoldgateError where it may not */
+export async function serve(models: ModelRegistry, options: ServeOptions): Promise<RunningServer> {
+  const { app, inFlight } = createApp(models, options);
   const server = createAdaptorServer({ fetch: app.fetch }) as Server;
   server.listen(options.port, options.host);
   await once(server, 'listening').catch((error) => {
@@ -56,7 +56,7 @@ export async function serve(service: ModelService, options: ServeOptions): Promi
     clearInterval(sweep);
     server.closeAllConnections();
     await closed;
-    await service[Symbol.asyncDispose]();
+    await models[Symbol.asyncDispose]();
   }
 
   const host = options.host.includes(':') ? `[${options.host}]` : options.host;

@@ -2,7 +2,7 @@ import { fetchModel } from '../../artifact/cache.ts';
 import { chatTemplate } from '../../artifact/chat-template.ts';
 import { InvalidDataError } from '../../artifact/errors.ts';
 import { bytesOf, type Manifest } from '../../artifact/manifest.ts';
-import { readManifest } from '../../artifact/models/read.ts';
+import { type PublishedModel, readManifest } from '../../artifact/models/read.ts';
 import { readTokenizerFiles } from '../../artifact/models/tokenizer-files.ts';
 import type { Store } from '../../artifact/store/store.ts';
 import { parseTokenizer, type Tokenizer } from '../../artifact/tokenizer.ts';
@@ -27,8 +27,17 @@ export interface LoadOptions extends Partial<Omit<EngineOptions, 'graphPath' | '
  * @throws NotFoundError, InvalidDataError from the store; EngineError where the graph does not open.
  */
 export async function loadModel(store: Store, name: string, options: LoadOptions = {}): Promise<LoadedModel> {
+  return await loadVersion(store, name, await readManifest(store, name, options), options);
+}
+
+/** As `loadModel`, of the version that was read. */
+export async function loadVersion(
+  store: Store,
+  name: string,
+  { manifest, digest }: PublishedModel,
+  options: LoadOptions = {},
+): Promise<LoadedModel> {
   const { cacheFolder, cacheBytes, signal, onProgress, ...engineOptions } = options;
-  const { manifest, digest } = await readManifest(store, name, { signal });
   const local = await fetchModel(store, manifest, {
     cacheFolder,
     cacheBytes,
@@ -46,7 +55,8 @@ export async function loadModel(store: Store, name: string, options: LoadOptions
     const tokenizer = parseTokenizer(await readTokenizerFiles(manifest, local), manifest.name);
     reading.resolve(tokenizer);
     const texts = textParts(manifest, tokenizer);
-    return { name, fingerprint: `fp_${digest.slice(0, 12)}`, engine: await starting, tokenizer, ...texts };
+    const fingerprint = `fp_${digest.slice(0, 12)}`;
+    return { name, version: digest, fingerprint, engine: await starting, tokenizer, ...texts };
   } catch (error) {
     // Whichever failed first, no thread stays behind.
     await starting.then((engine) => engine[Symbol.asyncDispose]()).catch(() => {});

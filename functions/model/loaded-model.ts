@@ -6,7 +6,9 @@ import type { TokenPieces } from '../text/pieces.ts';
 /** A model that can answer. */
 export interface LoadedModel {
   readonly name: string;
-  /** Tells two versions of a model apart: the beginning of its manifest's digest. */
+  /** The sha256 of its manifest. */
+  readonly version: string;
+  /** Tells two versions of a model apart: the beginning of the digest, as answers show it. */
   readonly fingerprint: string;
   readonly engine: Engine;
   readonly tokenizer: Tokenizer;

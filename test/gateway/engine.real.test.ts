@@ -1,5 +1,6 @@
 import { expect, it, onTestFinished } from 'vitest';
 import { openStore } from '../../artifact/store/open.ts';
+import { registryOf } from '../../functions/gateway/model-registry.ts';
 import { createModelService } from '../../functions/gateway/model-service.ts';
 import { serve } from '../../functions/gateway/serve.ts';
 import { loadModel } from '../../functions/model/load-model.ts';
@@ -15,7 +16,7 @@ async function servePico(slots = 2, tokens: { chatTemplate?: string } = {}) {
     name: 'pico',
     load: (signal) => loadModel(store, 'pico', { slots, threads: 1, spinning: false, signal }),
   });
-  const server = await serve(service, { port: 0, host: '127.0.0.1' });
+  const server = await serve(registryOf(service), { port: 0, host: '127.0.0.1' });
   onTestFinished(() => server.close(0));
   return { client: clientOf(server), model: await service.load() };
 }

@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { text as readAll } from 'node:stream/consumers';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { FoldgateError } from '../../artifact/errors.ts';
+import { registryOf } from '../../functions/gateway/model-registry.ts';
 import { createModelService } from '../../functions/gateway/model-service.ts';
 import { serve } from '../../functions/gateway/serve.ts';
 import type { LoadedModel } from '../../functions/model/loaded-model.ts';
@@ -72,7 +73,7 @@ describe('closing the server', () => {
   it('keeps nobody who waits for the model waiting', async () => {
     const load = Promise.withResolvers<LoadedModel>();
     const service = createModelService({ name: 'tales', load: () => load.promise });
-    const server = await serve(service, { port: 0, host: '127.0.0.1' });
+    const server = await serve(registryOf(service), { port: 0, host: '127.0.0.1' });
     const answer = fetch(`${server.url}/v1/completions`, { method: 'POST', body: JSON.stringify(body) });
     await expect.poll(() => server.running).toBe(1);
     const closed = server.close();
@@ -107,13 +108,13 @@ describe('a server that may not listen', () => {
     await once(other, 'listening');
     onTestFinished(() => void other.close());
     const { port } = other.address() as { port: number };
-    const listening = serve(service, { port, host: '127.0.0.1' });
+    const listening = serve(registryOf(service), { port, host: '127.0.0.1' });
     await expect(listening).rejects.toThrow(FoldgateError);
     await expect(listening).rejects.toThrow(new RegExp(`${port}.*taken.*--port`));
   });
 
   it('says that the address is not of this machine', async () => {
-    const listening = serve(service, { port: 0, host: '192.0.2.1' }); // of documentation's network
+    const listening = serve(registryOf(service), { port: 0, host: '192.0.2.1' }); // of documentation's network
     await expect(listening).rejects.toThrow(FoldgateError);
     await expect(listening).rejects.toThrow(/192\.0\.2\.1.*--host/);
   });

@@ -6,7 +6,7 @@ import { sendAnswer } from '../answer.ts';
 import type { Choice } from '../choices.ts';
 import { ApiError, overloaded } from '../errors.ts';
 import type { Gateway } from '../gateway.ts';
-import { unlessAborted } from '../in-flight.ts';
+import type { Loan } from '../model-service.ts';
 import { refuseUnsupported } from '../schemas/refused.ts';
 import type { Shape, ShapeOptions } from '../shapes.ts';
 
@@ -40,8 +40,8 @@ export function generation<Body extends CommonFields>(endpoint: Endpoint<Body>, 
     const raw = await readBody(c);
     refuseUnsupported(raw, endpoint.refusals);
     const body = endpoint.schema.parse(raw);
-    requireModel(gateway.service.name, body.model);
-    const { service, inFlight, maxCompletions, onError } = gateway;
+    const { models, inFlight, maxCompletions, onError } = gateway;
+    const service = models.require(body.model);
     inFlight.closing.throwIfAborted();
     const completions = endpoint.completions(body);
     // A server without any other work takes whatever a single request may ask for.
@@ -49,26 +49,32 @@ export function generation<Body extends CommonFields>(endpoint: Endpoint<Body>, 
       throw overloaded(inFlight.completions);
     // Counted from here on: waiting for the model to load is a part of being answered.
     const controller = inFlight.begin(c.req.raw.signal, completions);
+    let loan: Loan | undefined;
+    const end = () => {
+      loan?.end();
+      inFlight.end(controller);
+    };
     try {
       const asked = performance.now();
-      const model = await unlessAborted(service.load(), controller.signal, inFlight.closing);
+      loan = await service.borrow(controller.signal, inFlight.closing);
       const loadTime = performance.now() - asked;
+      const { model } = loan;
       const { requests, prompts, shape, select } = await endpoint.prepare(body, model);
       const includeUsage = body.stream_options?.include_usage ?? false;
       return await sendAnswer(c, {
         run: { service, model, controller },
         requests,
         prompts,
-        shape: shape({ model: model.name, fingerprint: model.fingerprint, includeUsage }),
+        shape: shape({ model: body.model, fingerprint: model.fingerprint, includeUsage }),
         select,
         stream: body.stream,
         includeUsage,
         loadTime,
         onError,
-        onEnd: () => inFlight.end(controller),
+        onEnd: end,
       });
     } catch (error) {
-      inFlight.end(controller);
+      end();
       throw error;
     }
   };
@@ -89,17 +95,4 @@ export async function readBody(c: Context): Promise<Record<string, unknown>> {
   if (typeof body === 'object' && body !== null && !Array.isArray(body))
     return body as Record<string, unknown>;
   throw new ApiError(400, 'The request body should be a JSON object.', { code: 'invalid_json' });
-}
-
-/** @throws ApiError 404 */
-export function requireModel(served: string, asked: string): void {
-  if (asked === served) return;
-  throw new ApiError(
-    404,
-    `The model ${JSON.stringify(asked)} does not exist here; this server has ${served}.`,
-    {
-      param: 'model',
-      code: 'model_not_found',
-    },
-  );
 }

@@ -1,20 +1,21 @@
 import type { Context } from 'hono';
-import type { ModelService } from '../model-service.ts';
-import { requireModel } from './generation.ts';
+import type { ModelRegistry, ServedName } from '../model-registry.ts';
 
 /** GET /v1/models. Needs no loaded model. */
-export function listModels(service: ModelService) {
-  return (c: Context) => c.json({ object: 'list', data: [describe(service)] });
+export function listModels(models: ModelRegistry) {
+  return (c: Context) => c.json({ object: 'list', data: models.names.map(describe) });
 }
 
 /** GET /v1/models/{id}. */
-export function getModel(service: ModelService) {
+export function getModel(models: ModelRegistry) {
   return (c: Context) => {
-    requireModel(service.name, c.req.param('id') ?? '');
-    return c.json(describe(service));
+    const id = c.req.param('id') ?? '';
+    return c.json(describe({ id, service: models.require(id) }));
   };
 }
 
-function describe(service: ModelService) {
-  return { id: service.name, object: 'model', created: service.created, owned_by: 'foldgate' };
+/** `root` is vLLM's word for what an alias stands for. */
+function describe({ id, service }: ServedName) {
+  const alias = id === service.name ? {} : { root: service.name };
+  return { id, object: 'model', created: service.created, owned_by: 'foldgate', ...alias };
 }

@@ -1,0 +1,198 @@
+import { NotFoundError } from '../../artifact/errors.ts';
+import { bytesOf, type Manifest } from '../../artifact/manifest.ts';
+import { listNames, notFound, readManifest, readPointer } from '../../artifact/models/read.ts';
+import type { Store } from '../../artifact/store/store.ts';
+import { type LoadOptions, loadVersion } from '../model/load-model.ts';
+import type { LoadedModel } from '../model/loaded-model.ts';
+import { MemoryBudget } from './memory-budget.ts';
+import { ModelRegistry } from './model-registry.ts';
+import { createModelService, type ModelService } from './model-service.ts';
+
+/**
+ * Bytes that a loaded model takes besides its blobs: its thread, the runtime's session, the tokenizer's tables, a
+ * few sequences. A share of the blobs, and what even the smallest has.
+ */
+const overheadShare = 0.25;
+const overheadBytes = 25e6;
+
+/** Milliseconds between looks for new versions. */
+const defaultRefreshMs = 30_000;
+
+/** Looks that a version which failed to load is spared, at most: each failure doubles them. */
+const maxSparedLooks = 64;
+
+export interface StoredModelsOptions {
+  /** How each model is loaded. */
+  load?: Omit<LoadOptions, 'signal' | 'onProgress'> | undefined;
+  /** Names for requests, each with the model's name in the store. @default all models in the store */
+  models?: readonly { id: string; name: string }[] | undefined;
+  /** Bytes that loaded models may take together. @default no limit */
+  memoryBytes?: number | undefined;
+  /** Milliseconds between looks for new versions; 0 never looks. @default 30 s */
+  refreshMs?: number | undefined;
+  /** Told of a load's bytes, and of its end. */
+  onProgress?: undefined | ((name: string, done: number, total: number) => void);
+  onLoaded?: undefined | ((model: LoadedModel, load: LoadReport) => void);
+  onUnloaded?: undefined | ((model: LoadedModel) => void);
+  /** Told of what failed and what it was about; clients are told less. */
+  onFailure?: undefined | ((name: string, error: Error) => void);
+}
+
+export interface LoadReport {
+  /** Milliseconds. */
+  ms: number;
+  /** Of its blobs. */
+  bytes: number;
+}
+
+/** The models of a store, loaded when they are asked for and kept at their newest version. */
+export class StoredModels extends ModelRegistry {
+  readonly #store: Store;
+  readonly #options: StoredModelsOptions;
+  readonly #budget: MemoryBudget | undefined;
+  readonly #taken = new Map<LoadedModel, number>();
+  readonly #failures = new Map<string, { version: string; count: number; spare: number }>();
+  readonly #closing = new AbortController();
+  /** Models that are no longer published, and that requests still have. */
+  readonly #removed = new Set<ModelService>();
+  #timer: NodeJS.Timeout | undefined;
+
+  private constructor(store: Store, options: StoredModelsOptions) {
+    super();
+    this.#store = store;
+    this.#options = options;
+    const { memoryBytes: limitBytes } = options;
+    if (limitBytes !== undefined)
+      this.#budget = new MemoryBudget({ limitBytes, candidates: () => this.services });
+  }
+
+  /**
+   * Finds the models; loads none.
+   * @throws NotFoundError for a name that nothing is published under, or where there is no model at all.
+   */
+  static async open(store: Store, options: StoredModelsOptions = {}): Promise<StoredModels> {
+    const models = new StoredModels(store, options);
+    if (options.models) {
+      for (const { id, name } of options.models) models.#addName(id, name);
+      // The first one's load will tell; the others may be asked for much later.
+      for (const { name } of options.models.slice(1))
+        if (!(await readPointer(store, name))) throw await notFound(store, name, {});
+    } else {
+      await models.#findNames();
+      if (!models.first)
+        throw new NotFoundError(`There are no models in ${store.url}. Is it the right store?`);
+    }
+    models.#schedule();
+    return models;
+  }
+
+  /** Looks for new versions and, where all models are served, for new and removed names. */
+  async refresh(): Promise<void> {
+    if (!this.#options.models) {
+      await this.#findNames().catch((error: Error) => this.#options.onFailure?.(this.#store.url, error));
+    }
+    for (const service of this.services) {
+      await this.#refreshOne(service).catch((error: Error) => this.#options.onFailure?.(service.name, error));
+    }
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort();
+    clearTimeout(this.#timer);
+    await super[Symbol.asyncDispose]();
+    await Promise.all([...this.#removed].map((service) => service[Symbol.asyncDispose]()));
+  }
+
+  #schedule(): void {
+    const { refreshMs = defaultRefreshMs } = this.#options;
+    if (refreshMs === 0 || this.#closing.signal.aborted) return;
+    this.#timer = setTimeout(() => void this.refresh().finally(() => this.#schedule()), refreshMs);
+    this.#timer.unref();
+  }
+
+  async #findNames(): Promise<void> {
+    const { signal } = this.#closing;
+    const there = new Set(await listNames(this.#store, { signal }));
+    for (const { id, service } of this.names) {
+      if (there.has(id)) continue;
+      this.remove(id);
+      this.#retire(service);
+    }
+    for (const name of there) if (!this.find(name)) this.#addName(name, name);
+  }
+
+  #retire(service: ModelService): void {
+    if (service.users > 0) this.#removed.add(service);
+    else void service[Symbol.asyncDispose]();
+  }
+
+  #addName(id: string, name: string): void {
+    const known = this.services.find((service) => service.name === name);
+    this.add(id, known ?? this.#newService(name));
+  }
+
+  #newService(name: string): ModelService {
+    const service: ModelService = createModelService({
+      name,
+      load: (signal, beside) => this.#load(name, signal, beside ? service : undefined),
+      onFailure: (error) => this.#options.onFailure?.(name, error),
+      onUnload: (model) => {
+        this.#release(model);
+        this.#options.onUnloaded?.(model);
+      },
+      onIdle: () => {
+        this.#budget?.noteChange();
+        if (this.#removed.delete(service)) void service[Symbol.asyncDispose]();
+      },
+    });
+    return service;
+  }
+
+  async #load(name: string, signal: AbortSignal, beside: ModelService | undefined): Promise<LoadedModel> {
+    const begun = performance.now();
+    const { onProgress, onLoaded } = this.#options;
+    const published = await readManifest(this.#store, name, { signal });
+    const memory = memoryOf(published.manifest);
+    await this.#budget?.take(memory, { wait: !beside, except: beside, signal });
+    try {
+      const model = await loadVersion(this.#store, name, published, {
+        ...this.#options.load,
+        signal,
+        onProgress: (done, total) => onProgress?.(name, done, total),
+      });
+      this.#taken.set(model, memory);
+      onLoaded?.(model, { ms: performance.now() - begun, bytes: bytesOf(published.manifest) });
+      return model;
+    } catch (error) {
+      this.#budget?.release(memory);
+      throw error;
+    }
+  }
+
+  #release(model: LoadedModel): void {
+    this.#budget?.release(this.#taken.get(model) ?? 0);
+    this.#taken.delete(model);
+  }
+
+  async #refreshOne(service: ModelService): Promise<void> {
+    const { loaded, name } = service;
+    if (!loaded) return; // a load reads the newest anyway
+    const version = (await readPointer(this.#store, name, { signal: this.#closing.signal }))?.manifest;
+    if (version === undefined || version === loaded.version) return; // what was removed is served on
+    const failure = this.#failures.get(name);
+    if (failure?.version === version && failure.spare-- > 0) return;
+    try {
+      await service.renew();
+      this.#failures.delete(name);
+    } catch (error) {
+      const count = failure?.version === version ? failure.count + 1 : 1;
+      this.#failures.set(name, { version, count, spare: Math.min(2 ** count - 1, maxSparedLooks) });
+      throw error;
+    }
+  }
+}
+
+/** Bytes of memory that a loaded model takes, as far as they are known beforehand. */
+export function memoryOf(manifest: Manifest): number {
+  return Math.ceil(bytesOf(manifest) * (1 + overheadShare) + overheadBytes);
+}
