@@ -7,15 +7,15 @@ import { foldInto } from '../fold-into.ts';
 import { addFoldOptions, type FoldFlags, recordedOptions } from '../fold-options.ts';
 import { packageRoot } from '../package-root.ts';
 import { pullWithProgress } from '../pull-checkpoint.ts';
-import { serveModel } from '../serve-model.ts';
-import { addListenOptions, type ListenFlags, parsePort, portFromEnvironment } from '../serve-options.ts';
+import { serveModels } from '../serve-models.ts';
+import { addSettings, givenFlags, readSettings } from '../settings/read-settings.ts';
+import { serverSettings } from '../settings/serve-settings.ts';
 import { interruptSignal } from '../signal.ts';
 
-interface Flags extends FoldFlags, Omit<ListenFlags, 'port'> {
+interface Flags extends FoldFlags {
   checkpoint?: string;
   store: string;
   name?: string;
-  port?: number;
 }
 
 /** Trained to run with neighbouring layers' blocks shared, so it needs no cure. */
@@ -35,9 +35,8 @@ export function startCommand(): Command {
       'hf:ORG/NAME, Hugging Face folder or GGUF file (default: the bundled model)',
     )
     .option('--store <url>', 'where folded models are kept', './models')
-    .option('--name <name>', "the model's name (default: the checkpoint's)")
-    .option('--port <number>', 'port to listen on (default: $PORT, else 8080)', parsePort);
-  return addListenOptions(command)
+    .option('--name <name>', "the model's name (default: the checkpoint's)");
+  return addSettings(command, serverSettings)
     .addHelpText(
       'after',
       `
@@ -50,7 +49,8 @@ Examples:
   npm start -- --checkpoint model.gguf --remove 0.2`,
     )
     .action(async (flags: Flags, command: Command) => {
-      const port = flags.port ?? portFromEnvironment();
+      const sources = { flags: givenFlags(command), environment: process.env };
+      const settings = await readSettings(serverSettings, sources);
       const signal = interruptSignal();
       const given = (option: string) => command.getOptionValueSource(option) !== 'default';
       const own = flags.checkpoint === undefined;
@@ -61,9 +61,9 @@ Examples:
       const path = await checkpointPath(flags.checkpoint, signal);
       const name = flags.name ?? nameOf(flags.checkpoint ?? path);
       await foldOnce(path, name, flags, signal);
-      await serveModel({ ...flags, models: [{ id: name, name }], port }, signal, (url) =>
-        greet(url, name, own),
-      );
+      const model = [{ id: name, name }];
+      const all = { ...settings, store: flags.store, model };
+      await serveModels(all, signal, (url) => greet(url, name, own));
     });
 }
 

@@ -131,7 +131,7 @@ it('tells of what the machine refuses in one line', async () => {
 
 it('start looks at its port before any work', async () => {
   for (const [env, flags, message] of [
-    [{ PORT: 'abc' }, [], '$PORT is "abc"'],
+    [{ PORT: 'abc' }, [], 'PORT is "abc"'],
     [{ PORT: '65536' }, [], '65535'],
     [{ PORT: '80' }, ['--port', '70000'], '65535'],
   ] as const) {

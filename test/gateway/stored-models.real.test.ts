@@ -11,6 +11,9 @@ import { serve } from '../../functions/gateway/serve.ts';
 import { memoryOf, StoredModels, type StoredModelsOptions } from '../../functions/gateway/stored-models.ts';
 import { storedPico } from '../fixtures/served-pico.ts';
 
+/** For a load on a busy machine. */
+const slow = { timeout: 30_000 };
+
 /** A store with models `a` and `b`, served until the test ends. Looks for new versions when told to. */
 async function served(options: StoredModelsOptions = {}) {
   const { storeUrl } = await storedPico('llama');
@@ -56,7 +59,7 @@ it('serves all models of the store, each loaded with its first request', async (
   await expect(ask('pico')).rejects.toThrow(/this server has a, b\./);
   // Readiness is the first model's: the probe asks for it.
   expect((await fetch(`${server.url}/readyz`)).status).toBe(503);
-  await expect.poll(async () => (await fetch(`${server.url}/readyz`)).status).toBe(200);
+  await expect.poll(async () => (await fetch(`${server.url}/readyz`)).status, slow).toBe(200);
   expect(events).toEqual(['+b', '+a']);
 });
 
@@ -121,7 +124,7 @@ it('takes up a new version without a restart and without a failed request', asyn
   };
   const clients = [keepAsking(), keepAsking()];
   await models.refresh();
-  await expect.poll(() => answers.at(-1)).toBe(`fp_${version.slice(0, 12)}`);
+  await expect.poll(() => answers.at(-1), slow).toBe(`fp_${version.slice(0, 12)}`);
   asking = false;
   await Promise.all(clients); // none was refused
   expect(new Set(answers).size).toBeLessThanOrEqual(2);

@@ -1,30 +1,13 @@
 import { byteProgress, type Progress } from './progress.ts';
-import { engineOptions, type ListenFlags } from './serve-options.ts';
-
-export interface ServeFlags extends ListenFlags {
-  store: string;
-  /** Names, or ALIAS=NAME; all models in the store where there are none. */
-  models: readonly ServedModel[] | undefined;
-  memory?: number;
-  /** Milliseconds. */
-  refresh?: number;
-  /** Load all models at once rather than when they are asked for. */
-  preload?: boolean;
-}
-
-export interface ServedModel {
-  /** What requests call it. */
-  id: string;
-  /** Its name in the store. */
-  name: string;
-}
+import { engineOptions } from './serve-options.ts';
+import type { ServeSettings } from './settings/serve-settings.ts';
 
 /**
  * Loads the first model and answers requests until told to stop; then running requests may end.
  * @param onReady told the server's URL once the model can answer
  */
-export async function serveModel(
-  flags: ServeFlags,
+export async function serveModels(
+  settings: ServeSettings,
   stopped: AbortSignal,
   onReady?: (url: string) => void,
 ): Promise<void> {
@@ -34,14 +17,14 @@ export async function serveModel(
   const { StoredModels } = await import('../functions/gateway/stored-models.ts');
   const gateway = await import('../functions/gateway/serve.ts');
 
-  const { slots, prefixCache: prefixCacheBytes, context: contextLength } = flags;
+  const { slots, prefixCache: prefixCacheBytes, context: contextLength } = settings;
   const engine = {
-    ...engineOptions(flags),
+    ...engineOptions(settings),
     slots,
     ...(prefixCacheBytes !== undefined && { prefixCacheBytes }),
     ...(contextLength && { contextLength }),
   };
-  const store = await openStore(flags.store);
+  const store = await openStore(settings.store);
   let wasReady = false;
   const log = (line: string) => process.stderr.write(`${line}\n`);
   const shown = new Map<string, Progress>();
@@ -51,9 +34,9 @@ export async function serveModel(
   };
   const models = await StoredModels.open(store, {
     load: engine,
-    models: flags.models,
-    memoryBytes: flags.memory,
-    refreshMs: flags.refresh,
+    models: settings.model,
+    memoryBytes: settings.memory,
+    refreshMs: settings.refresh,
     onProgress(name, done, total) {
       if (!shown.has(name)) shown.set(name, byteProgress());
       shown.get(name)!.update(`Fetching ${name}`, done, total);
@@ -71,8 +54,8 @@ export async function serveModel(
     },
   });
   const server = await gateway.serve(models, {
-    host: flags.host,
-    port: flags.port,
+    host: settings.host,
+    port: settings.port,
     onError: (error) => log(`Error: ${error instanceof Error ? error.stack : String(error)}`),
   });
   log(`Listening on ${server.url}`);
@@ -83,7 +66,7 @@ export async function serveModel(
     if (model) {
       log(`${model.name} is ready: ${server.url}/v1, context ${model.engine.limits.contextLength} tokens.`);
       onReady?.(server.url);
-      if (flags.preload) for (const service of models.services) service.load().catch(() => {});
+      if (settings.preload) for (const service of models.services) service.load().catch(() => {});
     }
     await aborted(stopped);
     if (server.running > 0) log(`Stopping; ${server.running} requests are still running.`);

@@ -1,0 +1,101 @@
+import { z } from 'zod';
+import { modelNamePattern } from '../../artifact/manifest.ts';
+import { bytes, count, duration, list, onOff, port, type Setting, type Settings, text } from './setting.ts';
+
+/** `ALIAS=NAME` or `NAME`. An alias may be anything that requests can say: `org/model`. */
+const servedModel = z.string({ error: 'NAME or ALIAS=NAME is expected' }).transform((value, context) => {
+  const [id = '', name = id, ...rest] = value.split('=');
+  if (id !== '' && rest.length === 0 && modelNamePattern.test(name)) return { id, name };
+  context.addIssue({ code: 'custom', message: `${JSON.stringify(value)} is neither NAME nor ALIAS=NAME` });
+  return z.NEVER;
+});
+
+const setting = <T extends z.ZodType>(setting: Setting<T>) => setting;
+
+export const serveSettings = {
+  store: setting({
+    flag: '--store <url>',
+    help: 'where the models are: file:FOLDER, a plain path, or s3://BUCKET/PREFIX',
+    schema: text,
+  }),
+  model: setting({
+    flag: '--model <name>',
+    help: 'which one; again for several; ALIAS=NAME to serve it by another name (default: all in the store)',
+    schema: list(servedModel).optional(),
+    isList: true,
+  }),
+  memory: setting({
+    flag: '--memory <bytes>',
+    help: 'what loaded models may take together; the least recently used go (default: no limit)',
+    schema: bytes.optional(),
+  }),
+  preload: setting({
+    flag: '--preload',
+    help: 'load all models at the start, not when they are asked for',
+    schema: onOff,
+    default: false,
+  }),
+  refresh: setting({
+    flag: '--refresh <time>',
+    help: 'how often to look for new versions; 0s for never',
+    schema: duration,
+    default: '30s',
+  }),
+  host: setting({
+    flag: '--host <address>',
+    help: 'address to listen on; 0.0.0.0 to be reached from other machines',
+    schema: text,
+    default: '127.0.0.1',
+  }),
+  port: setting({
+    flag: '--port <number>',
+    help: 'port to listen on, 0 for a free one',
+    schema: port,
+    default: 8080,
+    variables: ['PORT'],
+  }),
+  slots: setting({
+    flag: '--slots <count>',
+    help: 'sequences that each model runs at once; others wait',
+    schema: count,
+    default: 8,
+  }),
+  prefixCache: setting({
+    flag: '--prefix-cache <bytes>',
+    help: 'memory for prompts read before, for those that begin alike; 0 for none',
+    schema: bytes,
+    default: '256MB',
+  }),
+  context: setting({
+    flag: '--context <tokens>',
+    help: "prompt and completion together (default: the model's own)",
+    schema: count.optional(),
+  }),
+  threads: setting({
+    flag: '--threads <count>',
+    help: 'threads of each model (default: the cores there are)',
+    schema: count.optional(),
+  }),
+  spinning: setting({
+    flag: '--no-spinning',
+    help: 'let idle threads sleep: slower, but leaves the cores to others',
+    schema: onOff,
+    default: true,
+  }),
+  cache: setting({
+    flag: '--cache <folder>',
+    help: 'where blobs are kept (default: ~/.cache/foldgate)',
+    schema: text.optional(),
+  }),
+  cacheSize: setting({
+    flag: '--cache-size <bytes>',
+    help: 'of those kept, remove the least recently used beyond this: 500MB, 10GB (default: no limit)',
+    schema: bytes.optional(),
+  }),
+} as const;
+
+/** What `foldgate start` takes as well: it knows by itself which model to serve. */
+const { store: _, model: __, ...others } = serveSettings;
+export const serverSettings = others;
+
+export type ServeSettings = Settings<typeof serveSettings>;
