@@ -27,6 +27,14 @@ export interface LocalModel {
   file(sha256: string): string;
 }
 
+/** A model whose blobs are on their way: those that are here can be used. */
+export interface ArrivingModel extends LocalModel {
+  /** Resolves when the blob is on the local disk; rejects where the fetch has failed. */
+  arrived(sha256: string): Promise<void>;
+  /** Resolves when all are. */
+  readonly complete: Promise<void>;
+}
+
 export interface FetchOptions extends TransferOptions {
   /** @default $FOLDGATE_CACHE, else the user's cache folder (XDG) / foldgate */
   cacheFolder?: string | undefined;
@@ -52,8 +60,22 @@ export async function fetchModel(
   manifest: Manifest,
   options: FetchOptions = {},
 ): Promise<LocalModel> {
+  const model = await beginFetch(store, manifest, options);
+  await model.complete;
+  return model;
+}
+
+/** As `fetchModel`, for those who have a use for some blobs before the others are here. */
+export async function beginFetch(
+  store: Store,
+  manifest: Manifest,
+  options: FetchOptions = {},
+): Promise<ArrivingModel> {
   const blobs = blobsOf(manifest);
-  if (store.localPath(blobKey(manifest.graph.sha256)) !== undefined) return await inPlace(store, manifest);
+  if (store.localPath(blobKey(manifest.graph.sha256)) !== undefined) {
+    const here = Promise.resolve();
+    return { ...(await inPlace(store, manifest)), arrived: () => here, complete: here };
+  }
 
   const cacheFolder = options.cacheFolder ?? defaultCacheFolder();
   const folder = join(cacheFolder, 'blobs');
@@ -77,10 +99,31 @@ export async function fetchModel(
     await shrinkCache(cacheFolder, options.cacheBytes - needed);
   }
   await checkSpace(folder, missing);
-  const fetch = (blob: Blob, signal: AbortSignal) =>
-    fetchBlob(store, blob, pathOf(blob.sha256), { ...options, signal });
-  await mapConcurrently(missing, parallelBlobs, fetch, options.signal);
-  return localModel(manifest, pathOf);
+  return { ...localModel(manifest, pathOf), ...arrivals(missing, fetch, options.signal) };
+
+  function fetch(blob: Blob, signal: AbortSignal): Promise<void> {
+    return fetchBlob(store, blob, pathOf(blob.sha256), { ...options, signal });
+  }
+}
+
+/** Fetches all of `missing`; what is not among them is here. */
+function arrivals(
+  missing: readonly Blob[],
+  fetch: (blob: Blob, signal: AbortSignal) => Promise<void>,
+  signal: AbortSignal | undefined,
+): Pick<ArrivingModel, 'arrived' | 'complete'> {
+  const pending = new Map(missing.map(({ sha256 }) => [sha256, Promise.withResolvers<void>()]));
+  const fetchOne = async (blob: Blob, signal: AbortSignal) => {
+    await fetch(blob, signal);
+    pending.get(blob.sha256)?.resolve();
+  };
+  const complete = mapConcurrently(missing, parallelBlobs, fetchOne, signal).then(() => {});
+  complete.catch((error) => {
+    for (const { reject } of pending.values()) reject(error);
+  });
+  // Not everybody waits for each of them.
+  for (const { promise } of pending.values()) promise.catch(() => {});
+  return { complete, arrived: (sha256) => pending.get(sha256)?.promise ?? Promise.resolve() };
 }
 
 /** Where blobs are kept when nobody says otherwise. */

@@ -43,8 +43,8 @@ export async function* readRange(
 
 /**
  * Fetches an object of `bytes` bytes into `file`, in ranges that arrive side by side. The hash follows the
- * unbroken beginning of the file: it reads back what was just written, which is still in memory, so ranges
- * may arrive in any order and none has to be kept.
+ * unbroken beginning of the file: what arrives right there is hashed on its way to the disk, what came before
+ * its turn is read back when that comes, so none has to be kept.
  * @returns the digest of what was written.
  */
 export async function fetchRanges(
@@ -54,37 +54,78 @@ export async function fetchRanges(
   { rangeBytes, parallel, signal, onProgress }: TransferOptions & { rangeBytes: number; parallel: number },
 ): Promise<Digest> {
   await file.truncate(bytes);
-  const hash = createHash('sha256');
-  const buffer = Buffer.allocUnsafe(Math.min(hashBytes, bytes));
-  const complete = new Set<number>();
-  let hashed = 0;
-  const hashOn = async () => {
-    for (; complete.has(hashed); hashed += rangeBytes) {
-      const end = Math.min(bytes, hashed + rangeBytes);
-      for (let at = hashed; at < end; ) {
-        const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, end - at), at);
-        if (bytesRead === 0) throw new Error('The file being written was truncated by someone else.');
-        hash.update(buffer.subarray(0, bytesRead));
-        at += bytesRead;
-      }
-    }
-  };
-  let hashing = Promise.resolve();
-
   const starts = Array.from({ length: Math.ceil(bytes / rangeBytes) }, (_, index) => index * rangeBytes);
+  const hash = new FollowingHash(file, starts, rangeBytes);
   const fetchOne = async (start: number, signal: AbortSignal) => {
     let at = start;
     for await (const chunk of readRange(open, start, Math.min(bytes, start + rangeBytes), signal)) {
-      await writeAll(file, chunk, at);
+      const writing = writeAll(file, chunk, at);
+      hash.offer(chunk, at);
+      await writing;
       at += chunk.length;
+      hash.written(at);
       onProgress?.(chunk.length);
     }
-    complete.add(start);
-    hashing = hashing.then(hashOn);
-    await hashing;
+    await hash.follow();
   };
   await mapConcurrently(starts, parallel, fetchOne, signal);
-  return { sha256: hash.digest('hex'), bytes };
+  await hash.follow(); // what was written while the last look was being taken
+  return { sha256: hash.digest(), bytes };
+}
+
+/** The hash of a file that is written in several places at once. */
+class FollowingHash {
+  readonly #hash = createHash('sha256');
+  readonly #file: FileHandle;
+  readonly #rangeBytes: number;
+  /** Up to where each range is written. */
+  readonly #written: number[];
+  /** Up to where the file is hashed. */
+  #hashed = 0;
+  #following: Promise<void> | undefined;
+
+  constructor(file: FileHandle, starts: readonly number[], rangeBytes: number) {
+    this.#file = file;
+    this.#rangeBytes = rangeBytes;
+    this.#written = [...starts];
+  }
+
+  /** Bytes on their way to `at`; hashed where they are the next ones. */
+  offer(chunk: Uint8Array, at: number): void {
+    if (at !== this.#hashed || this.#following) return;
+    this.#hash.update(chunk);
+    this.#hashed += chunk.length;
+  }
+
+  /** The range that ends at `end`, or has come up to there, is on the disk so far. */
+  written(end: number): void {
+    this.#written[Math.floor((end - 1) / this.#rangeBytes)] = end;
+  }
+
+  /** Hashes what is written next to what is hashed, until it comes to something that is still to arrive. */
+  follow(): Promise<void> {
+    this.#following ??= this.#readOn().finally(() => {
+      this.#following = undefined;
+    });
+    return this.#following;
+  }
+
+  async #readOn(): Promise<void> {
+    const buffer = Buffer.allocUnsafe(hashBytes);
+    for (;;) {
+      const end = this.#written[Math.floor(this.#hashed / this.#rangeBytes)] ?? 0;
+      if (this.#hashed >= end) return;
+      const length = Math.min(buffer.length, end - this.#hashed);
+      const { bytesRead } = await this.#file.read(buffer, 0, length, this.#hashed);
+      if (bytesRead === 0) throw new Error('The file being written was truncated by someone else.');
+      this.#hash.update(buffer.subarray(0, bytesRead));
+      this.#hashed += bytesRead;
+    }
+  }
+
+  digest(): string {
+    return this.#hash.digest('hex');
+  }
 }
 
 async function writeAll(file: FileHandle, chunk: Uint8Array, position: number): Promise<void> {

@@ -19,6 +19,8 @@ export interface EngineOptions {
   /** The folded model's graph, with its blobs beside it. */
   graphPath: string;
   manifest: Manifest;
+  /** Resolves when the graph and its weights are on the disk; the thread starts before. @default they are */
+  files?: Promise<void> | undefined;
   /** Sequences that run at once; others wait. @default 8 */
   slots?: number;
   /** Bytes that keys and values of past sequences may take, for prompts that begin alike. @default 256 MB */
@@ -39,7 +41,7 @@ const defaultPrefixCacheBytes = 256e6;
 
 /**
  * Starts a worker thread with the model and waits until it can answer.
- * @throws EngineError where the graph cannot be opened
+ * @throws EngineError where the graph cannot be opened; what `files` was rejected with
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { manifest } = options;
@@ -59,8 +61,16 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     vocabularySize: dimensions.vocabularySize,
   });
   if (options.vocabulary) engine.grammars = new Grammars(options.vocabulary, dimensions.vocabularySize);
-  await engine.ready;
-  return engine;
+  engine.ready.catch(() => {}); // told of below, if the files come at all
+  try {
+    await options.files;
+    engine.open();
+    await engine.ready;
+    return engine;
+  } catch (error) {
+    await engine[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 /** The thread's own objects are a few arrays a step; V8 would let 48 MB of garbage gather. */
@@ -101,6 +111,10 @@ class WorkerEngine implements Engine {
       this.#worker.on('error', (error) => reject(this.#fail(`The engine's thread failed: ${error.message}`)));
       this.#worker.on('exit', (code) => reject(this.#fail(`The engine's thread ended with code ${code}.`)));
     });
+  }
+
+  open(): void {
+    this.#post({ type: 'open' });
   }
 
   async *generate(request: GenerationRequest, signal?: AbortSignal): AsyncGenerator<GenerationChunk> {

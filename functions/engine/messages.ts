@@ -20,6 +20,8 @@ export interface SharedRequest extends Omit<GenerationRequest, 'prompt' | 'gramm
 }
 
 export type ToWorker =
+  /** The model's files are there. */
+  | { type: 'open' }
   | { type: 'generate'; id: number; request: SharedRequest }
   | { type: 'cancel'; id: number }
   | { type: 'stats'; id: number }

@@ -1,9 +1,10 @@
+import { once } from 'node:events';
 import { setImmediate as nextEvents, setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Decoder } from '../../artifact/decoder/decoder.ts';
 import { bytesPerToken } from '../../artifact/decoder/kv-cache.ts';
 import { useHugePages } from '../../artifact/onnxruntime/huge-pages.ts';
-import { returnFreedMemory } from '../../artifact/onnxruntime/library.ts';
+import { library, returnFreedMemory } from '../../artifact/onnxruntime/library.ts';
 import type { FromWorker, SequenceResult, ToWorker, WorkerOptions } from './messages.ts';
 import { ModelRows } from './model-rows.ts';
 import { Scheduler } from './scheduler.ts';
@@ -26,6 +27,9 @@ function sendSoon(result: SequenceResult): void {
 }
 
 try {
+  library(); // while the model's files are still arriving
+  const [first] = (await once(port, 'message')) as [ToWorker];
+  if (first.type !== 'open') process.exit();
   const decoder = new Decoder(options.decoder);
   returnFreedMemory();
   // The model's memory is the process's, not the thread's: it has to be given back, also where the thread

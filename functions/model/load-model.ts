@@ -1,4 +1,4 @@
-import { fetchModel } from '../../artifact/cache.ts';
+import { type ArrivingModel, beginFetch } from '../../artifact/cache.ts';
 import { chatTemplate } from '../../artifact/chat-template.ts';
 import { InvalidDataError } from '../../artifact/errors.ts';
 import { bytesOf, type Manifest } from '../../artifact/manifest.ts';
@@ -22,8 +22,8 @@ export interface LoadOptions extends Partial<Omit<EngineOptions, 'graphPath' | '
 }
 
 /**
- * A model from a store, ready to answer: its blobs brought into the cache, its engine started while its
- * tokenizer is read.
+ * A model from a store, ready to answer. A cold start is short where all of it goes on at once: while the weights
+ * arrive, the tokenizer is read and the engine's thread gets ready.
  * @throws NotFoundError, InvalidDataError from the store; EngineError where the graph does not open.
  */
 export async function loadModel(store: Store, name: string, options: LoadOptions = {}): Promise<LoadedModel> {
@@ -38,30 +38,41 @@ export async function loadVersion(
   options: LoadOptions = {},
 ): Promise<LoadedModel> {
   const { cacheFolder, cacheBytes, signal, onProgress, ...engineOptions } = options;
-  const local = await fetchModel(store, manifest, {
+  // Whatever fails, the rest of the work ends with it.
+  const failed = new AbortController();
+  const model = await beginFetch(store, manifest, {
     cacheFolder,
     cacheBytes,
-    signal,
+    signal: signal ? AbortSignal.any([signal, failed.signal]) : failed.signal,
     onProgress: counted(manifest, onProgress),
   });
-  const reading = Promise.withResolvers<Tokenizer>();
+  const reading = readTokenizer(manifest, model);
   const starting = createEngine({
     ...engineOptions,
-    graphPath: local.graphPath,
+    graphPath: model.graphPath,
     manifest,
-    vocabulary: async () => vocabularyOf(await reading.promise, manifest),
+    files: model.complete,
+    vocabulary: async () => vocabularyOf(await reading, manifest),
   });
+  starting.catch(() => {}); // it may fail while the tokenizer is still being read
   try {
-    const tokenizer = parseTokenizer(await readTokenizerFiles(manifest, local), manifest.name);
-    reading.resolve(tokenizer);
+    const tokenizer = await reading;
     const texts = textParts(manifest, tokenizer);
     const fingerprint = `fp_${digest.slice(0, 12)}`;
     return { name, version: digest, fingerprint, engine: await starting, tokenizer, ...texts };
   } catch (error) {
-    // Whichever failed first, no thread stays behind.
+    failed.abort(error);
+    // No thread stays behind.
     await starting.then((engine) => engine[Symbol.asyncDispose]()).catch(() => {});
     throw error;
   }
+}
+
+/** Its files are among the first that arrive: it is read while the weights do. */
+async function readTokenizer(manifest: Manifest, model: ArrivingModel): Promise<Tokenizer> {
+  const files = Object.values(manifest.tokenizer);
+  await Promise.all(files.map((file) => file && model.arrived(file.sha256)));
+  return parseTokenizer(await readTokenizerFiles(manifest, model), manifest.name);
 }
 
 function textParts(manifest: Manifest, tokenizer: Tokenizer) {

@@ -1,6 +1,6 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
 import { createEngine } from '../../functions/engine/create-engine.ts';
@@ -210,6 +210,27 @@ describe('an engine of a shorter context', () => {
   });
 });
 
+describe('an engine whose files are still to come', () => {
+  it('opens the model when they are there', async () => {
+    const { manifest, graphPath } = folded;
+    const arriving = join(folder, 'arriving');
+    await cp(dirname(graphPath), arriving, { recursive: true });
+    const graph = join(arriving, basename(graphPath));
+    const bytes = await readFile(graph);
+    await rm(graph); // an engine that did not wait would fail
+    const files = Promise.withResolvers<void>();
+    const opening = createEngine({ manifest, graphPath: graph, threads: 1, files: files.promise });
+    // By the time that a later one is ready, it would have opened what is not there.
+    const later = await createEngine({ manifest, graphPath, threads: 1 });
+    await later[Symbol.asyncDispose]();
+    await writeFile(graph, bytes);
+    files.resolve();
+    const engine = await opening;
+    expect(await tokensOf(engine.generate(request({ maxTokens: 4 })))).toEqual(await greedyTokens(prompt, 4));
+    await engine[Symbol.asyncDispose]();
+  });
+});
+
 describe('an engine that fails', () => {
   it.each([
     ['is not there', undefined],
@@ -221,6 +242,12 @@ describe('an engine that fails', () => {
     const opening = createEngine({ manifest: folded.manifest, graphPath });
     await expect(opening).rejects.toThrow(EngineError);
     await expect(opening).rejects.toThrow('could not be opened');
+  });
+
+  it('to get its files says why', async () => {
+    const { manifest, graphPath } = folded;
+    const files = Promise.reject(new Error('the store is gone'));
+    await expect(createEngine({ manifest, graphPath, files })).rejects.toThrow('the store is gone');
   });
 
   it('is told from one that was closed', async () => {

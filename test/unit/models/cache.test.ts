@@ -5,7 +5,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { defaultCacheFolder, fetchModel } from '../../../artifact/cache.ts';
+import { beginFetch, defaultCacheFolder, fetchModel } from '../../../artifact/cache.ts';
 import { InvalidDataError } from '../../../artifact/errors.ts';
 import { blobsOf, type Manifest } from '../../../artifact/manifest.ts';
 import { publish } from '../../../artifact/models/publish.ts';
@@ -47,6 +47,55 @@ async function expectWhole(manifest: Manifest, file: (sha256: string) => string)
 
 const bytesOf = (manifest: Manifest) => blobsOf(manifest).reduce((sum, blob) => sum + blob.bytes, 0);
 const dayMs = 24 * 60 * 60 * 1000;
+
+describe('beginFetch', () => {
+  /** A store whose weights are held back while the rest comes. */
+  async function withoutWeights() {
+    const { store, manifest, cacheFolder } = await published();
+    const { promise: gate, resolve: release, reject: fail } = Promise.withResolvers<void>();
+    gate.catch(() => {}); // it may fail before anybody waits at it
+    const weights = new Set(manifest.weights.map((blob) => `blobs/${blob.sha256}`));
+    const download = store.download.bind(store);
+    store.download = async (...args) => {
+      if (weights.has(args[0])) await gate;
+      await download(...args);
+    };
+    return { store, manifest, cacheFolder, release, fail };
+  }
+
+  it('hands out each blob as soon as it is there', async () => {
+    const { store, manifest, cacheFolder, release } = await withoutWeights();
+    const model = await beginFetch(store, manifest, { cacheFolder });
+    const { sha256: tokenizer } = manifest.tokenizer['tokenizer.json'];
+    await model.arrived(tokenizer);
+    expect(sha256(await readFile(model.file(tokenizer)))).toBe(tokenizer);
+    const weights = model.arrived(manifest.weights[0]!.sha256);
+    await expect(Promise.race([weights, 'not yet'])).resolves.toBe('not yet');
+    release();
+    await weights;
+    await model.complete;
+    await expectWhole(manifest, model.file);
+  });
+
+  it('fails for whoever waits for a blob when another one cannot be had', async () => {
+    const { store, manifest, cacheFolder, fail } = await withoutWeights();
+    const model = await beginFetch(store, manifest, { cacheFolder });
+    const waiting = model.arrived(manifest.weights[1]!.sha256);
+    fail(new InvalidDataError('gone'));
+    await expect(model.complete).rejects.toThrow('gone');
+    await expect(waiting).rejects.toThrow('gone');
+  });
+
+  it('has everything at once where the cache has it', async () => {
+    const { store, manifest, cacheFolder } = await published();
+    await fetchModel(store, manifest, { cacheFolder });
+    store.downloads = [];
+    const model = await beginFetch(store, manifest, { cacheFolder });
+    await model.arrived(manifest.weights[0]!.sha256);
+    await model.complete;
+    expect(store.downloads).toEqual([]);
+  });
+});
 
 describe('fetchModel', () => {
   it('brings every blob into one folder, and only once', async () => {

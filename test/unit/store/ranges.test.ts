@@ -121,6 +121,23 @@ describe('fetchRanges', () => {
     expect(most).toBe(5);
   });
 
+  it('hashes what arrives in order as it arrives, and reads none of it back', async () => {
+    const file = await open(join(await temporaryFolder(), 'file'), 'wx+');
+    let read = 0;
+    const counting = new Proxy(file, {
+      get(target, name) {
+        if (name === 'read') read++;
+        const value = Reflect.get(target, name);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+    const one = { rangeBytes: object.length, parallel: 1 };
+    const { sha256: digest } = await fetchRanges(flaky(30_000).open, object.length, counting, one);
+    await file.close();
+    expect(digest).toBe(sha256(object));
+    expect(read).toBe(0);
+  });
+
   it('survives breaks in every range', async () => {
     const source = flaky(3_000);
     const { digest } = await fetchWith(source.open);
