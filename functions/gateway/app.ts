@@ -5,6 +5,7 @@ import { answerError } from './error-answer.ts';
 import { ApiError, toApiError, tooLarge } from './errors.ts';
 import type { Gateway } from './gateway.ts';
 import { InFlight, RequestCancelled } from './in-flight.ts';
+import { anthropicRequestId } from './messages/request-id.ts';
 import type { ModelRegistry } from './model-registry.ts';
 import { allowedMethods } from './route.ts';
 import { routesOf } from './routes.ts';
@@ -45,6 +46,7 @@ export function createApp(
 
   const app = new Hono();
   app.use(requestId());
+  app.use('/v1/messages/*', anthropicRequestId);
   app.use(async (c, next) => {
     await next();
     // Clients that keep connections should go elsewhere with their next request.

@@ -47,6 +47,16 @@ export interface Choice {
   logprobs?: TokenReport[];
 }
 
+interface TokenUsage {
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
+  prompt_tokens_details?: { cached_tokens: number };
+}
+
+/** What an answer tells of itself: `usage`, and `timings` of a single completion. */
+export type UsageFields = ReturnType<Usage['fields']>;
+
 export class Usage {
   #completion = 0;
   readonly #prompt: number;
@@ -80,7 +90,7 @@ export class Usage {
 
   /** `usage`, and `timings` where one completion has them. */
   fields() {
-    const usage = {
+    const usage: TokenUsage = {
       prompt_tokens: this.#prompt,
       completion_tokens: this.#completion,
       total_tokens: this.#prompt + this.#completion,

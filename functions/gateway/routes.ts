@@ -1,4 +1,7 @@
 import type { Gateway } from './gateway.ts';
+import { countTokens } from './messages/count-tokens.ts';
+import { messages } from './messages/messages.ts';
+import { countTokensSchema } from './messages/schema.ts';
 import type { Route } from './route.ts';
 import { chat } from './routes/chat.ts';
 import { completions } from './routes/completions.ts';
@@ -26,6 +29,20 @@ export function routesOf(gateway: Gateway): Route[] {
       summary: 'Goes on from a text',
       body: completions.schema,
       handler: generation(completions, gateway),
+    },
+    {
+      method: 'POST',
+      path: '/v1/messages',
+      summary: "Answers messages, as Anthropic's API does",
+      body: messages.schema,
+      handler: generation(messages, gateway),
+    },
+    {
+      method: 'POST',
+      path: '/v1/messages/count_tokens',
+      summary: "A conversation's tokens, as Anthropic's API counts them",
+      body: countTokensSchema,
+      handler: countTokens(gateway),
     },
     {
       method: 'POST',

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { TokenReport } from '../model/completion-text.ts';
-import type { Choice } from './choices.ts';
+import type { Choice, UsageFields } from './choices.ts';
 import type { ApiError } from './errors.ts';
 import { chatLogprobs, completionLogprobs } from './logprobs.ts';
 
@@ -21,13 +21,13 @@ export interface Shape {
    */
   finish(index: number, text: string, reason: Finish, stop?: string, logprobs?: TokenReport[]): string;
   /** After all choices. */
-  usage(fields: object): string;
+  usage(fields: UsageFields): string;
   /** The stream's end. */
   end: string;
   /** Instead of the rest of a stream: what went wrong. */
   failure(error: ApiError): string;
   /** The whole answer, not streamed. */
-  whole(choices: readonly Choice[], fields: object): object;
+  whole(choices: readonly Choice[], fields: UsageFields): object;
 }
 
 export interface ShapeOptions {

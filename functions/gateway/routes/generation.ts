@@ -16,6 +16,8 @@ export interface Endpoint<Body> {
   refusals: Readonly<Record<string, (value: unknown) => boolean>>;
   /** Completions that a valid body asks for. */
   completions(body: Body): number;
+  /** Streams end with `usage`, asked for or not. @default false */
+  alwaysReportsUsage?: boolean;
   /** From a valid body to what the engine and the answer need. @throws ApiError, PromptError */
   prepare(body: Body, model: LoadedModel): Promise<Prepared>;
 }
@@ -60,7 +62,7 @@ export function generation<Body extends CommonFields>(endpoint: Endpoint<Body>, 
       const loadTime = performance.now() - asked;
       const { model } = loan;
       const { requests, prompts, shape, select } = await endpoint.prepare(body, model);
-      const includeUsage = body.stream_options?.include_usage ?? false;
+      const includeUsage = endpoint.alwaysReportsUsage ?? body.stream_options?.include_usage ?? false;
       return await sendAnswer(c, {
         run: { service, model, controller },
         requests,

@@ -24,7 +24,7 @@ export const tokenLimit = z
   .min(0)
   .max(2 ** 31 - 1);
 
-const stopString = z
+export const stopString = z
   .string()
   .min(1, 'a stop string cannot be empty')
   .max(maxStopLength, `a stop string has at most ${maxStopLength} characters`)
@@ -77,13 +77,14 @@ export const sharedFields = {
   stream_options: orDefault(z.object({ include_usage: orDefault(z.boolean(), false) }), undefined),
 };
 
-type SharedFields = z.infer<z.ZodObject<typeof sharedFields>>;
+type SharedFields = Omit<z.infer<z.ZodObject<typeof sharedFields>>, 'n' | 'stream_options'>;
+type SamplingFields = Omit<SharedFields, 'stop'>;
 
 /**
  * What is off is left out.
  * @param choice counts the completions of one prompt, which all draw differently, by one seed or by none.
  */
-export function samplingOf(fields: SharedFields, choice: number): Sampling {
+export function samplingOf(fields: SamplingFields, choice: number): Sampling {
   const { typical_p, repetition_penalty, frequency_penalty, presence_penalty, logit_bias, seed } = fields;
   return {
     temperature: fields.temperature,
@@ -114,7 +115,7 @@ export function textOptionsOf(fields: SharedFields) {
 }
 
 /** @throws ApiError 400 for tokens that the model does not have. */
-export function requireKnownFields(model: LoadedModel, fields: SharedFields): void {
+export function requireKnownFields(model: LoadedModel, fields: SamplingFields): void {
   requireKnownTokens(model, fields.stop_token_ids, 'stop_token_ids');
   requireKnownTokens(model, Object.keys(fields.logit_bias).map(Number), 'logit_bias');
 }

@@ -4,7 +4,7 @@ import { ApiError } from '../errors.ts';
  * Parameters of OpenAI's that change the answer and that this gateway does not have. A value that asks for
  * nothing passes, since clients send defaults; any other is refused by name rather than ignored.
  */
-const harmless = {
+export const harmless = {
   absent: () => false,
   empty: (value: unknown) => typeof value === 'object' && Object.keys(value as object).length === 0,
   none: (value: unknown) => value === 'none' || value === 'auto',
@@ -12,7 +12,7 @@ const harmless = {
   textOnly: (value: unknown) => Array.isArray(value) && value.every((modality) => modality === 'text'),
 };
 
-type Refusals = Readonly<Record<string, (value: unknown) => boolean>>;
+export type Refusals = Readonly<Record<string, (value: unknown) => boolean>>;
 
 export const refusedInCompletions: Refusals = {};
 

@@ -2,13 +2,12 @@ import type { Context } from 'hono';
 import { z } from 'zod';
 import type { LoadedModel } from '../../model/loaded-model.ts';
 import { renderChat } from '../../model/prompt.ts';
-import { encodeInTurns } from '../../text/encode-in-turns.ts';
 import { spellToken } from '../../text/spell.ts';
-import { ApiError } from '../errors.ts';
 import type { Gateway } from '../gateway.ts';
 import { withModel } from '../routes/with-model.ts';
 import { message } from '../schemas/chat.ts';
 import { orDefault } from '../schemas/fields.ts';
+import { encodeAnyLength } from './encode.ts';
 import { noFurtherNames, servedModel } from './fields.ts';
 
 /** llama.cpp's server calls a text `content`, vLLM `prompt`; vLLM takes `messages` as well. */
@@ -29,9 +28,6 @@ export const tokenizeSchema = z
   .refine((body) => noFurtherNames(body.content, body.prompt, body.messages), {
     error: 'Give the text as one of content, prompt and messages.',
   });
-
-/** Twice what a token of prose has: a text of so many characters for each token of context fits no prompt. */
-const charactersPerToken = 8;
 
 type TokenizeBody = z.infer<typeof tokenizeSchema>;
 
@@ -54,20 +50,8 @@ async function tokensOf(model: LoadedModel, body: TokenizeBody): Promise<number[
   const text = messages
     ? renderChat(model, messages, { answer: body.add_generation_prompt })
     : (content ?? prompt ?? '');
-  requireDivisible(model, text);
   const addSpecialTokens = add_special_tokens ?? add_special ?? prompt !== undefined;
-  return await encodeInTurns(model.tokenizer, text, { addSpecialTokens });
-}
-
-/**
- * Long texts are tokenized in slices, between which others get their turn. Where a tokenizer's texts cannot be
- * cut, one that no prompt could hold would stop everybody.
- */
-function requireDivisible({ name, tokenizer, engine }: LoadedModel, text: string): void {
-  const longest = engine.limits.contextLength * charactersPerToken;
-  if (tokenizer.slicing || text.length <= longest) return;
-  const message = `${name} tokenizes at most ${longest} characters at once; these are ${text.length}. Send parts.`;
-  throw new ApiError(400, message, { code: 'invalid_value' });
+  return await encodeAnyLength(model, text, { addSpecialTokens });
 }
 
 /** Bytes that are no whole character are an array of numbers, as llama.cpp's server has them. */

@@ -1,6 +1,9 @@
 import { glob, readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import type { Gateway } from '../../../functions/gateway/gateway.ts';
+import { InFlight } from '../../../functions/gateway/in-flight.ts';
+import { routesOf } from '../../../functions/gateway/routes.ts';
 import { chatSchema } from '../../../functions/gateway/schemas/chat.ts';
 import { completionSchema } from '../../../functions/gateway/schemas/completion.ts';
 import { refusedInChat, refusedInCompletions } from '../../../functions/gateway/schemas/refused.ts';
@@ -18,6 +21,14 @@ const documentedOf = (endpoint: string) =>
   documented.filter(({ where }) => where === endpoint || where === 'both').map(({ name }) => name);
 
 describe('docs/api.md', () => {
+  it('names every route', () => {
+    const routes = routesOf({ inFlight: new InFlight() } as Gateway);
+    const missing = routes
+      .map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, '{$1}')}`)
+      .filter((route) => !page.includes(`\`${route}\``));
+    expect(missing).toEqual([]);
+  });
+
   it.each([
     ['completions', completionSchema],
     ['chat', chatSchema],

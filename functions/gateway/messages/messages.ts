@@ -1,0 +1,33 @@
+import { encodePrompt } from '../../model/prompt.ts';
+import type { Endpoint } from '../routes/generation.ts';
+import { requireKnownFields, samplingOf, textOptionsOf } from '../schemas/fields.ts';
+import { isBegun, renderMessages } from './conversation.ts';
+import { type MessagesBody, messagesSchema, refusedInMessages } from './schema.ts';
+import { messageShape } from './shape.ts';
+
+/** POST /v1/messages: what chat completions do, as Anthropic's API has it. */
+export const messages: Endpoint<MessagesBody> = {
+  schema: messagesSchema,
+  refusals: refusedInMessages,
+  completions: () => 1,
+  alwaysReportsUsage: true,
+  async prepare(body, model) {
+    requireKnownFields(model, body);
+    const text = renderMessages(model, body);
+    const prompt = await encodePrompt(model, text, { param: 'messages', addSpecialTokens: false });
+    const request = {
+      prompt,
+      promptParam: 'messages',
+      echo: '',
+      maxTokens: body.max_tokens,
+      sampling: samplingOf(body, 0),
+      ...textOptionsOf({ ...body, stop: body.stop_sequences }),
+      continues: isBegun(body),
+    };
+    return {
+      requests: [request],
+      prompts: [prompt],
+      shape: ({ model }) => messageShape({ model, promptTokens: prompt.length }),
+    };
+  },
+};
