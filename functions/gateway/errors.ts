@@ -77,9 +77,20 @@ function fromPrompt(cause: PromptError): ApiError {
   return new ApiError(400, message + hint, { param, code, cause });
 }
 
+/** zod's own words for a value that is none of several kinds. */
+const unionMessage = 'Invalid input';
+
+/** Of a value that is none of several kinds, what is wrong with the nearest; unless the schema has words for it. */
+function innermost(issue: z.core.$ZodIssue): z.core.$ZodIssue {
+  if (issue.code !== 'invalid_union' || issue.message !== unionMessage) return issue;
+  const nested = issue.errors.flatMap(([first]) => first ?? []).filter(({ path }) => path.length > 0);
+  const deepest = nested.sort((a, b) => b.path.length - a.path.length)[0];
+  return deepest ? innermost({ ...deepest, path: [...issue.path, ...deepest.path] }) : issue;
+}
+
 /** The first wrong field, by its path as OpenAI writes it: `messages[0].content`. */
 function fromIssue(error: z.ZodError): ApiError {
-  const issue = error.issues[0];
+  const issue = error.issues[0] && innermost(error.issues[0]);
   if (!issue) return new ApiError(400, 'The request is not valid.');
   const param = issue.path.reduce<string>(
     (path, part) =>

@@ -2,6 +2,7 @@ import type { Gateway } from './gateway.ts';
 import { countTokens } from './messages/count-tokens.ts';
 import { messages } from './messages/messages.ts';
 import { countTokensSchema } from './messages/schema.ts';
+import { responses } from './responses/responses.ts';
 import type { Route } from './route.ts';
 import { chat } from './routes/chat.ts';
 import { completions } from './routes/completions.ts';
@@ -29,6 +30,13 @@ export function routesOf(gateway: Gateway): Route[] {
       summary: 'Goes on from a text',
       body: completions.schema,
       handler: generation(completions, gateway),
+    },
+    {
+      method: 'POST',
+      path: '/v1/responses',
+      summary: "Answers, as OpenAI's Responses API does",
+      body: responses.schema,
+      handler: generation(responses, gateway),
     },
     {
       method: 'POST',

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { textOf } from '../conversation.ts';
 import { orDefault, sharedFields, tokenLimit, topLogprobs } from './fields.ts';
 
 /** Roles every chat template knows; `developer` is OpenAI's newer name for `system`. */
@@ -20,8 +21,8 @@ export const message = z
   })
   .transform(({ role, content }) => ({
     role: role === 'developer' ? 'system' : role,
-    // Templates of text models take strings; a line break between parts is what other servers put.
-    content: typeof content === 'string' ? content : content.map((part) => part.text).join('\n'),
+    // Templates of text models take strings.
+    content: textOf(content),
   }));
 
 const atLeastOne = tokenLimit.min(1);

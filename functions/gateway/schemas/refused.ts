@@ -8,7 +8,7 @@ export const harmless = {
   absent: () => false,
   empty: (value: unknown) => typeof value === 'object' && Object.keys(value as object).length === 0,
   none: (value: unknown) => value === 'none' || value === 'auto',
-  text: (value: unknown) => (value as { type?: unknown }).type === 'text',
+  textFormat: (value: unknown) => ((value as { type?: unknown } | undefined)?.type ?? 'text') === 'text',
   textOnly: (value: unknown) => Array.isArray(value) && value.every((modality) => modality === 'text'),
 };
 
@@ -21,11 +21,18 @@ export const refusedInChat: Refusals = {
   tool_choice: harmless.none,
   functions: harmless.empty,
   function_call: harmless.none,
-  response_format: harmless.text,
+  response_format: harmless.textFormat,
   modalities: harmless.textOnly,
   audio: harmless.absent,
   prediction: harmless.absent,
   web_search_options: harmless.absent,
+};
+
+/** What to do instead, where that is not to leave it out. */
+const hints: Readonly<Record<string, string>> = {
+  previous_response_id: 'It keeps no responses: send the whole conversation as input.',
+  conversation: 'It keeps no conversations: send the whole of it as input.',
+  store: 'It keeps no responses: leave it out, or send false.',
 };
 
 /** @throws ApiError 400 naming the first parameter that is not supported. */
@@ -33,7 +40,7 @@ export function refuseUnsupported(body: Record<string, unknown>, refusals: Refus
   for (const [param, isHarmless] of Object.entries(refusals)) {
     const value = body[param];
     if (value === undefined || value === null || isHarmless(value)) continue;
-    throw new ApiError(400, `${param} is not supported by this server. Leave it out.`, {
+    throw new ApiError(400, `${param} is not supported by this server. ${hints[param] ?? 'Leave it out.'}`, {
       param,
       code: 'unsupported_parameter',
     });

@@ -1,0 +1,55 @@
+import { z } from 'zod';
+import { orDefault, sharedFields, tokenLimit, topLogprobs } from '../schemas/fields.ts';
+import { harmless, type Refusals } from '../schemas/refused.ts';
+
+/** What a client sends, and what it was answered before. */
+const textPart = z.object({ type: z.enum(['input_text', 'output_text']), text: z.string() });
+
+const content = z.union([z.string(), z.array(textPart).min(1)], {
+  error:
+    'should be a string or an array of {"type": "input_text"} parts; images, audio and files are not supported',
+});
+
+const roles = ['user', 'assistant', 'system', 'developer'] as const;
+
+const item = z.object({
+  type: z.literal('message', { error: 'should be "message"; other items are not supported' }).optional(),
+  role: z.enum(roles, { error: `should be one of ${roles.join(', ')}` }),
+  content,
+});
+
+const { n: _n, stream_options: _options, ...shared } = sharedFields;
+
+/** What `include` names for the log probabilities of an answer's tokens. */
+export const logprobsField = 'message.output_text.logprobs';
+
+/** The body of POST /v1/responses. Without a token limit the answer may fill the context. */
+export const responsesSchema = z.object({
+  ...shared,
+  input: z.union([z.string(), z.array(item).min(1)]),
+  instructions: orDefault(z.string(), undefined),
+  max_output_tokens: orDefault(tokenLimit.min(1), undefined),
+  /** Other things to include are those that no answer here has. */
+  include: orDefault(z.array(z.string()), [] as string[]),
+  top_logprobs: orDefault(topLogprobs, 0),
+  /** Given back as it came. */
+  metadata: orDefault(z.record(z.string(), z.string()), {}),
+});
+
+export type ResponsesBody = z.infer<typeof responsesSchema>;
+
+/** What OpenAI has here and changes the answer. */
+export const refusedInResponses: Refusals = {
+  previous_response_id: harmless.absent,
+  conversation: harmless.absent,
+  store: (value) => value === false,
+  background: (value) => value === false,
+  tools: harmless.empty,
+  tool_choice: harmless.none,
+  text: (value) => harmless.textFormat((value as { format?: unknown }).format),
+  reasoning: (value) => Object.values(value as object).every((one) => one === null || one === 'none'),
+  prompt: harmless.absent,
+  truncation: (value) => value === 'disabled',
+  context_management: harmless.empty,
+  moderation: harmless.absent,
+};
