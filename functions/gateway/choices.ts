@@ -47,13 +47,6 @@ export interface Choice {
   logprobs?: TokenReport[];
 }
 
-interface TokenUsage {
-  prompt_tokens: number;
-  completion_tokens: number;
-  total_tokens: number;
-  prompt_tokens_details?: { cached_tokens: number };
-}
-
 /** What an answer tells of itself: `usage`, and `timings` of a single completion. */
 export type UsageFields = ReturnType<Usage['fields']>;
 
@@ -90,7 +83,7 @@ export class Usage {
 
   /** `usage`, and `timings` where one completion has them. */
   fields() {
-    const usage: TokenUsage = {
+    const usage = {
       prompt_tokens: this.#prompt,
       completion_tokens: this.#completion,
       total_tokens: this.#prompt + this.#completion,

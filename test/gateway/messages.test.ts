@@ -94,6 +94,16 @@ describe('POST /v1/messages', () => {
     expect(streamed).toMatchObject({ ...ending, content: [{ text: 'one two ' }] });
   });
 
+  it('counts prompt tokens that were cached apart from the others', async () => {
+    const { anthropic, engine, tokens } = await start(() => () => undefined);
+    const request = anthropic.messages.create(ask);
+    const call = await engine.nextCall();
+    const timings = { queue: 1, prefill: 2, decode: 3 };
+    call.send({ tokens: tokens('Hi'), finish: 'stop', timings, cachedTokens: 3 });
+    const { length } = call.request.prompt;
+    expect((await request).usage).toMatchObject({ input_tokens: length - 3, cache_read_input_tokens: 3 });
+  });
+
   it('hands the sampling on', async () => {
     const { anthropic, engine } = await start(() => () => [5]);
     const sampling = { temperature: 0.5, top_p: 0.9, top_k: 40 };

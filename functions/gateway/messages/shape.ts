@@ -62,7 +62,7 @@ const noCache = { cache_creation_input_tokens: 0, cache_read_input_tokens: 0 };
 
 /** Anthropic counts the tokens that were cached apart from the others. */
 function usageOf({ usage }: UsageFields) {
-  const cached = usage.prompt_tokens_details?.cached_tokens ?? 0;
+  const cached = usage.prompt_tokens_details.cached_tokens;
   return {
     ...noCache,
     input_tokens: usage.prompt_tokens - cached,
