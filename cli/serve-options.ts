@@ -6,6 +6,7 @@ import { parseCount } from './parse.ts';
 export interface EngineFlags {
   threads?: number | undefined;
   spinning: boolean;
+  speculation: boolean;
   cache?: string | undefined;
   cacheSize?: number | undefined;
 }
@@ -14,6 +15,7 @@ export function addEngineOptions(command: Command): Command {
   return command
     .option('--threads <count>', 'threads of the model (default: the cores there are)', parseCount)
     .option('--no-spinning', 'let idle threads sleep: slower, but leaves the cores to others')
+    .option('--no-speculation', "do not guess a lone request's next tokens from its own text")
     .option('--cache <folder>', 'where blobs are kept (default: $FOLDGATE_CACHE, else ~/.cache/foldgate)')
     .option(
       '--cache-size <bytes>',
@@ -23,6 +25,6 @@ export function addEngineOptions(command: Command): Command {
 }
 
 /** What the engine takes of the flags, and where blobs are kept. */
-export function engineOptions({ threads, spinning, cache, cacheSize }: EngineFlags) {
-  return { ...(threads && { threads }), spinning, cacheFolder: cache, cacheBytes: cacheSize };
+export function engineOptions({ threads, spinning, speculation, cache, cacheSize }: EngineFlags) {
+  return { ...(threads && { threads }), spinning, speculation, cacheFolder: cache, cacheBytes: cacheSize };
 }

@@ -68,12 +68,25 @@ export class Decoder implements Disposable {
    * @returns the logits of each, [vocabulary], valid until the next call
    */
   step(cache: KvCache, rows: readonly number[], tokens: ArrayLike<number>): Float32Array[] {
+    return this.#stepsOf(cache).run(rows, tokens);
+  }
+
+  /**
+   * Appends a few tokens to one sequence, of which the last ones may be taken back by lowering its length.
+   * @param tokens up to `maxVerified`
+   * @returns the logits after each, [vocabulary], valid until the next call
+   */
+  verify(cache: KvCache, tokens: readonly number[], row = 0): Float32Array[] {
+    return this.#stepsOf(cache).verify(row, tokens);
+  }
+
+  #stepsOf(cache: KvCache): DecodingSteps {
     let steps = this.#steps.get(cache);
     if (!steps) {
       steps = new DecodingSteps(this.#session, cache, this.#options.vocabularySize);
       this.#steps.set(cache, steps);
     }
-    return steps.run(rows, tokens);
+    return steps;
   }
 
   #once(cache: KvCache, tokens: ArrayLike<number>, row: number, wanted: number[]): Float32Array {

@@ -2,8 +2,11 @@ import type { Binding, Session } from '../onnxruntime/session.ts';
 import { Tensor } from '../onnxruntime/tensor.ts';
 import type { KvCache } from './kv-cache.ts';
 
+/** Tokens of one sequence that a step may have for each of which logits are wanted. */
+export const maxVerified = 8;
+
 /**
- * Steps of one token a sequence over a cache's rows. Memory whose place stays and whose values change:
+ * Steps of one token a sequence over a cache's rows, and of a few tokens of one sequence. Memory whose place stays and whose values change:
  * rows that were together once are bound already, so a step allocates next to nothing.
  */
 export class DecodingSteps implements Disposable {
@@ -18,9 +21,10 @@ export class DecodingSteps implements Disposable {
   constructor(session: Session, cache: KvCache, vocabularySize: number) {
     this.#session = session;
     this.#cache = cache;
-    const all = new Float32Array(cache.rows * vocabularySize);
+    const most = Math.max(cache.rows, maxVerified);
+    const all = new Float32Array(most * vocabularySize);
     this.#logits = [];
-    for (let i = 0; i < cache.rows; i++) {
+    for (let i = 0; i < most; i++) {
       this.#logits.push(all.subarray(i * vocabularySize, (i + 1) * vocabularySize));
       this.#logitsTensors.push(
         new Tensor(all.subarray(0, (i + 1) * vocabularySize), [i + 1, vocabularySize]),
@@ -33,7 +37,7 @@ export class DecodingSteps implements Disposable {
   run(rows: readonly number[], tokens: ArrayLike<number>): Float32Array[] {
     const { lengths } = this.#cache;
     const first = rows[0]!;
-    const span = this.#span(first, rows.at(-1)! - first + 1);
+    const span = this.#span(first, rows.at(-1)! - first + 1, 1);
     let longest = 0;
     for (let i = 0; i < span.count; i++) {
       const length = lengths[first + i]!;
@@ -56,37 +60,53 @@ export class DecodingSteps implements Disposable {
     return this.#logits;
   }
 
-  /** Neighbouring rows of the cache as a batch. */
-  #span(first: number, count: number): Span {
-    const key = `${first}+${count}`;
+  /** As `Decoder.verify`. */
+  verify(row: number, tokens: readonly number[]): Float32Array[] {
+    const { lengths } = this.#cache;
+    const count = tokens.length;
+    const span = this.#span(row, 1, count);
+    span.tokens.data.set(tokens);
+    span.lastToken.data[0] = lengths[row]! + count - 1;
+    span.totalLength.data[0] = lengths[row]! + count;
+    const wanted = this.#wanted[count - 1]!.data;
+    for (let i = 0; i < count; i++) wanted[i] = BigInt(i);
+    span.binding.run();
+    lengths[row]! += count;
+    return this.#logits;
+  }
+
+  /** Neighbouring rows of the cache as a batch. @param tokens of each */
+  #span(first: number, count: number, tokens: number): Span {
+    const key = `${first}+${count}x${tokens}`;
     let span = this.#spans.get(key);
     if (!span) {
-      span = this.#bind(first, count);
+      span = this.#bind(first, count, tokens);
       this.#spans.set(key, span);
     }
     return span;
   }
 
-  #bind(first: number, count: number): Span {
+  #bind(first: number, count: number, tokensEach: number): Span {
     // A token that every vocabulary has: rows that are left out of a step run it to no effect.
-    const tokens = new Tensor(new Int32Array(count), [count, 1]);
+    const size = count * tokensEach;
+    const tokens = new Tensor(new Int32Array(size), [count, tokensEach]);
     const lastToken = new Tensor(new Int32Array(count), [count]);
     const totalLength = new Tensor(new Int32Array(1), []);
     const { past, present } = this.#cache.binding(first, count);
     const inputs = {
       input_ids: tokens,
-      logits_rows: this.#wanted[count - 1]!,
+      logits_rows: this.#wanted[size - 1]!,
       seqlens_k: lastToken,
       total_sequence_length: totalLength,
       ...past,
     };
-    const outputs = { logits: this.#logitsTensors[count - 1]!, ...present };
+    const outputs = { logits: this.#logitsTensors[size - 1]!, ...present };
     return {
       count,
       tokens,
       lastToken,
       totalLength,
-      wanted: count,
+      wanted: size,
       binding: this.#session.bind(inputs, outputs),
     };
   }
@@ -101,7 +121,7 @@ interface Span {
   /** Rows in it. */
   count: number;
   binding: Binding;
-  /** [rows, 1] */
+  /** [rows, tokens] */
   tokens: Tensor<Int32Array>;
   /** [rows]: the place of each one's new token. */
   lastToken: Tensor<Int32Array>;

@@ -82,6 +82,12 @@ export const serveSettings = {
     schema: onOff,
     default: true,
   }),
+  speculation: setting({
+    flag: '--no-speculation',
+    help: "do not guess a lone request's next tokens from its own text",
+    schema: onOff,
+    default: true,
+  }),
   cache: setting({
     flag: '--cache <folder>',
     help: 'where blobs are kept (default: ~/.cache/foldgate)',

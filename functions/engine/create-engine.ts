@@ -31,6 +31,8 @@ export interface EngineOptions {
   spinning?: boolean;
   /** Tokens of prompt and completion together. @default the model's own */
   contextLength?: number;
+  /** A lone sequence's next tokens are guessed from its text, where that pays. @default true */
+  speculation?: boolean;
   /** What grammars need; asked for when the first one comes. @default none: there are no grammars */
   vocabulary?: () => Promise<Vocabulary>;
 }
@@ -50,6 +52,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const workerOptions: WorkerOptions = {
     slots: options.slots ?? defaultSlots,
     prefixCacheBytes: options.prefixCacheBytes ?? defaultPrefixCacheBytes,
+    speculation: options.speculation ?? true,
     decoder: {
       ...decoderOptions(manifest, options.graphPath, contextLength),
       threads: options.threads ?? availableParallelism(),

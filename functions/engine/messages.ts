@@ -10,6 +10,7 @@ export interface WorkerOptions {
   slots: number;
   /** Bytes that keys and values of past sequences may take. */
   prefixCacheBytes: number;
+  speculation: boolean;
 }
 
 /** A request whose prompt may lie in memory that both threads see. */

@@ -12,6 +12,13 @@ export interface SequenceRows {
   run(row: number, tokens: Int32Array): Float32Array;
   /** Appends a token to each of some rows, ascending. @returns the logits of each, valid until the next call */
   step(rows: readonly number[], tokens: readonly number[]): Float32Array[];
+  /**
+   * Appends a few tokens to a row, the last of which may be taken back.
+   * @returns the logits after each, valid until the next call
+   */
+  verify(row: number, tokens: readonly number[]): Float32Array[];
+  /** Takes back all tokens after the first `length`. */
+  cut(row: number, length: number): void;
   /** Makes row `to` begin as the first `tokens` of row `from`. */
   copy(from: number, to: number, tokens: number): void;
   save(row: number): KvSnapshot;
@@ -45,6 +52,14 @@ export class ModelRows implements SequenceRows {
 
   step(rows: readonly number[], tokens: readonly number[]): Float32Array[] {
     return this.#decoder.step(this.#cache, rows, tokens);
+  }
+
+  verify(row: number, tokens: readonly number[]): Float32Array[] {
+    return this.#decoder.verify(this.#cache, tokens, row);
+  }
+
+  cut(row: number, length: number): void {
+    this.#cache.lengths[row] = length;
   }
 
   copy(from: number, to: number, tokens: number): void {

@@ -6,6 +6,7 @@ import type { SequenceRows } from './model-rows.ts';
 import { commonLength, leastReuse, PrefixCache } from './prefix-cache.ts';
 import { Sampler } from './sampling/sampler.ts';
 import { Sequence, type WaitingRequest } from './sequence.ts';
+import { StepCosts } from './speculation/draft-length.ts';
 
 /**
  * Prompt tokens between two steps of the running sequences: bounds how long a long prompt stalls them, and the
@@ -20,6 +21,8 @@ export interface SchedulerOptions {
   vocabularySize: number;
   /** Bytes that keys and values of past sequences may take. @default 0 */
   prefixCacheBytes?: number;
+  /** A lone sequence's next tokens are guessed from its text and checked several at once. @default true */
+  speculation?: boolean;
 }
 
 export interface SchedulerCallbacks {
@@ -36,6 +39,8 @@ export class Scheduler {
   readonly #vocabularySize: number;
   readonly #callbacks: SchedulerCallbacks;
   readonly #prefixes: PrefixCache;
+  readonly #speculation: boolean;
+  readonly #costs = new StepCosts();
   readonly #waiting: WaitingRequest[] = [];
   /** Oldest first. */
   readonly #running: Sequence[] = [];
@@ -48,6 +53,7 @@ export class Scheduler {
     this.#model = model;
     this.#vocabularySize = options.vocabularySize;
     this.#prefixes = new PrefixCache(options.prefixCacheBytes ?? 0);
+    this.#speculation = options.speculation ?? true;
     this.#callbacks = callbacks;
   }
 
@@ -189,7 +195,7 @@ export class Scheduler {
     ready.sort((a, b) => a.row - b.row);
     this.#closeGap(ready);
     try {
-      this.#step(ready);
+      if (ready.length > 1 || !this.#speculate(ready[0]!)) this.#step(ready);
     } catch (error) {
       if (ready.length === 1) this.#fail(ready[0]!, error);
       // Whose fault it was shows when each goes alone.
@@ -201,10 +207,39 @@ export class Scheduler {
   #step(sequences: readonly Sequence[]): void {
     const rows = sequences.map(({ row }) => row);
     const tokens = sequences.map((sequence) => sequence.token(sequence.length - 1));
+    const started = performance.now();
     const logits = this.#model.step(rows, tokens);
+    if (rows.length === 1) this.#costs.measured(1, performance.now() - started);
     for (const [i, sequence] of sequences.entries()) {
       this.#guard(sequence, () => this.#take(sequence, logits[i]!));
     }
+  }
+
+  /**
+   * Several tokens of a sequence in one step, where there is a guess: each is drawn from the model's own logits, and
+   * as long as it is the one that was guessed, the next logits are right as well. So texts are the same, and
+   * as likely, as without guesses.
+   * @returns whether there was a guess
+   */
+  #speculate(sequence: Sequence): boolean {
+    if (!this.#speculation) return false;
+    const { row } = sequence;
+    const draft = sequence.draft(this.#costs);
+    if (!draft) return false;
+    const length = this.#model.length(row);
+    const started = performance.now();
+    const logits = this.#model.verify(row, [sequence.token(length), ...draft.tokens]);
+    this.#costs.measured(draft.tokens.length + 1, performance.now() - started);
+    let accepted = 0;
+    for (const after of logits.slice(0, draft.tokens.length + 1)) {
+      this.#guard(sequence, () => this.#take(sequence, after));
+      if (!this.#running.includes(sequence) || sequence.cancelled) return true;
+      if (sequence.token(sequence.length - 1) !== draft.tokens[accepted]) break;
+      accepted++;
+    }
+    this.#model.cut(row, sequence.length - 1);
+    sequence.seen(draft, accepted);
+    return true;
   }
 
   /** Moves the last sequence into a free row between the others: a step computes all rows from first to last. */
@@ -259,7 +294,9 @@ export class Scheduler {
   /** Its row becomes free; what it computed is kept for those to come, where there is room. */
   #leave(sequence: Sequence): void {
     const { row, salt } = sequence;
-    const length = this.#model.length(row);
+    // The last token was not read, or, where it was guessed, may have been another one.
+    const length = Math.min(this.#model.length(row), sequence.length - 1);
+    this.#model.cut(row, length);
     if (length >= leastReuse && this.#prefixes.holds(length * this.#model.bytesPerToken)) {
       const tokens = sequence.tokens(0, length);
       if (!this.#prefixes.covers(salt, tokens)) this.#keep(row, salt, tokens);

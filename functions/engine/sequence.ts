@@ -2,6 +2,9 @@ import type { GenerationChunk } from './engine.ts';
 import type { Constraint } from './grammar/constraint.ts';
 import type { SharedRequest } from './messages.ts';
 import type { Sampler } from './sampling/sampler.ts';
+import type { StepCosts } from './speculation/draft-length.ts';
+import type { Draft } from './speculation/prompt-lookup.ts';
+import { Speculation } from './speculation/speculation.ts';
 
 /**
  * Milliseconds between a stream's chunks, at least: to a reader continuous. Sending one takes 0.1 ms and more of
@@ -30,6 +33,7 @@ export class Sequence {
   readonly #request: SharedRequest;
   readonly #sampler: Sampler;
   readonly #stopTokens: Set<number>;
+  #speculation: Speculation | undefined;
   /** All tokens made. */
   readonly #made: number[] = [];
   /** How many of them were delivered. */
@@ -81,12 +85,27 @@ export class Sequence {
     this.reused = reused;
   }
 
+  /** What its next tokens may be, where that is worth checking. */
+  draft(costs: StepCosts): Draft | undefined {
+    if (this.constraint) return undefined; // knows what is allowed after the tokens made, not after guesses
+    this.#speculation ??= new Speculation(this.tokens(0, this.length), costs);
+    return this.#speculation.draft(this.#request.maxTokens - this.#made.length - 1);
+  }
+
+  /** @param accepted how many tokens of the guess came true */
+  seen(draft: Draft, accepted: number): void {
+    this.#speculation?.seen(draft, accepted);
+  }
+
   /** Makes the next token. @returns what there is to deliver now */
   take(logits: Float32Array): GenerationChunk | undefined {
     this.#prefilledAt ??= performance.now();
     const token = this.#sampler.next(logits);
     const stopped = this.#stopTokens.has(token);
-    if (!stopped) this.#made.push(token);
+    if (!stopped) {
+      this.#made.push(token);
+      this.#speculation?.add(token);
+    }
     const finish = stopped ? 'stop' : this.#made.length >= this.#request.maxTokens ? 'length' : undefined;
     if (finish) {
       return {

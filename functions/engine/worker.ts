@@ -35,11 +35,11 @@ try {
   // The model's memory is the process's, not the thread's: it has to be given back, also where the thread
   // ends by an error.
   process.once('exit', () => decoder[Symbol.dispose]());
-  const { slots, prefixCacheBytes } = options;
+  const { slots, prefixCacheBytes, speculation } = options;
   const { vocabularySize } = options.decoder;
   const scheduler = new Scheduler(
     new ModelRows(decoder, slots),
-    { vocabularySize, prefixCacheBytes },
+    { vocabularySize, prefixCacheBytes, speculation },
     {
       onChunk: (id, chunk) => sendSoon({ id, chunk }),
       onError: (id, error) => sendSoon({ id, failure: error.message }),

@@ -165,3 +165,27 @@ describe('a row', () => {
     });
   });
 });
+
+describe('verifying some tokens of a sequence', () => {
+  it('gives the logits after each, of which the last may be taken back', async () => {
+    await withDecoder(await fold('qwen3', 'none'), capacity, async (decoder) => {
+      const vocabulary = 288;
+      const guess = [7, 8, 9, 10];
+      const expected = decoder.runAll(decoder.newCache(), [...prompts[2]!, ...guess]);
+      const cache = decoder.newCache(3);
+      for (const row of [0, 2]) decoder.run(cache, prompts[row]!, row);
+      for (const wrong of [[7, 100, 101, 102], [7, 8], [7]]) {
+        const logits = decoder.verify(cache, wrong, 2);
+        const at = prompts[2]!.length;
+        const same = wrong.filter((token, i) => token === guess[i]).length;
+        for (let i = 0; i < same; i++) {
+          const row = expected.subarray((at + i) * vocabulary, (at + i + 1) * vocabulary);
+          expect(maxDifference(logits[i]!, row)).toBeLessThan(1e-4);
+        }
+        cache.lengths[2] = at;
+      }
+      const logits = decoder.verify(cache, guess, 2)[3]!;
+      expect(maxDifference(logits, expected.subarray(-vocabulary))).toBeLessThan(1e-4);
+    });
+  });
+});

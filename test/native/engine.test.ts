@@ -195,6 +195,23 @@ describe('the engine', () => {
   });
 });
 
+describe('guessing tokens', () => {
+  it('changes no text, greedy or sampled', async () => {
+    const { manifest, graphPath } = folded;
+    const texts = async (speculation: boolean) => {
+      const options = { manifest, graphPath, slots: 1, threads: 1, spinning: false, speculation };
+      await using engine = await createEngine(options);
+      const again = [...prompt, ...prompt, ...prompt.slice(0, 5)];
+      const made: number[][] = [];
+      for (const sampling of [greedy, { ...greedy, temperature: 0.3, seed: 5 }, { ...sampled, seed: 1 }]) {
+        made.push(await tokensOf(engine.generate(request({ prompt: again, maxTokens: 60, sampling }))));
+      }
+      return made;
+    };
+    expect(await texts(true)).toEqual(await texts(false));
+  });
+});
+
 describe('an engine of a shorter context', () => {
   it('keeps to it', async () => {
     const { manifest, graphPath } = folded;
