@@ -1,7 +1,8 @@
+import { maxVerified } from '../../../artifact/decoder/decoding-steps.ts';
 import { type MatchLength, matchLengths } from './prompt-lookup.ts';
 
 /** Tokens guessed at once, at most: beyond this a step takes longer than it can save. */
-export const maxDraft = 7;
+export const maxDraft = maxVerified - 1;
 
 /** What a step over so many rows costs before it was measured, a step over one row being 1. */
 const assumedCost = (rows: number) => 1 + 0.27 * (rows - 1);
