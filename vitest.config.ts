@@ -18,6 +18,8 @@ export default defineConfig({
       project('gateway', { pool: 'forks' }),
       // Needs a real S3 server: `npm run s3:install`.
       project('s3', { pool: 'forks' }),
+      // Needs Redis or Valkey: `npm run redis:install`.
+      project('redis', { pool: 'forks' }),
       // Needs the real models: `npm run models:fetch`.
       project('model', { pool: 'forks', maxWorkers: 1, testTimeout: 600_000, hookTimeout: 900_000 }),
       // Needs k6 (`load/k6.sh`) and a real model; compares times, so nothing else should run beside it.

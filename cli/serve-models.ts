@@ -1,3 +1,4 @@
+import { access } from './access.ts';
 import { byteProgress, type Progress } from './progress.ts';
 import { engineOptions } from './serve-options.ts';
 import type { ServeSettings } from './settings/serve-settings.ts';
@@ -24,9 +25,10 @@ export async function serveModels(
     ...(prefixCacheBytes !== undefined && { prefixCacheBytes }),
     ...(contextLength && { contextLength }),
   };
+  const log = (line: string) => process.stderr.write(`${line}\n`);
+  const { keys, limits, redis } = await access(settings, stopped, (error) => log(error.message));
   const store = await openStore(settings.store);
   let wasReady = false;
-  const log = (line: string) => process.stderr.write(`${line}\n`);
   const shown = new Map<string, Progress>();
   const finish = (name: string) => {
     shown.get(name)?.finish();
@@ -56,6 +58,14 @@ export async function serveModels(
   const server = await gateway.serve(models, {
     host: settings.host,
     port: settings.port,
+    drainMs: settings.drain,
+    keys,
+    limits,
+    corsOrigins: settings.cors,
+    maxBodyBytes: settings.maxBody,
+    maxPromptTokens: settings.maxPrompt,
+    deadlineMs: settings.deadline,
+    maxCompletions: slots + settings.queue,
     onError: (error) => log(`Error: ${error instanceof Error ? error.stack : String(error)}`),
   });
   log(`Listening on ${server.url}`);
@@ -72,6 +82,7 @@ export async function serveModels(
     if (server.running > 0) log(`Stopping; ${server.running} requests are still running.`);
   } finally {
     await server.close();
+    await redis?.[Symbol.asyncDispose]();
   }
 }
 

@@ -6,6 +6,7 @@ import { evalCommand } from './eval.ts';
 import { foldCommand } from './fold.ts';
 import { gcCommand } from './gc.ts';
 import { inspectCommand } from './inspect.ts';
+import { keysCommand } from './keys.ts';
 import { listCommand } from './list.ts';
 import { planCommand } from './plan.ts';
 import { pullCommand } from './pull.ts';
@@ -34,6 +35,7 @@ export function commands(): Command[] {
     gcCommand(),
     cacheCommand(),
     serveCommand(),
+    keysCommand(),
     runCommand(),
   ];
 }

@@ -14,6 +14,10 @@ export function addSettings(command: Command, table: Table): Command {
     if (isList) option.argParser((value: string, others: string[] = []) => [...others, value]);
     command.addOption(option);
   }
+  const others = Object.entries(table).filter(([, { flag }]) => flag === undefined);
+  const lines = others.map(([name, { help }]) => `  ${variableOf(name)}  ${help}`);
+  if (lines.length > 0)
+    command.addHelpText('after', `\nFrom the environment or the file alone:\n${lines.join('\n')}`);
   return command.option(
     '--config <file>',
     'JSON with settings by their names here, as in {"slots": 8} [FOLDGATE_CONFIG]',

@@ -1,6 +1,17 @@
 import { z } from 'zod';
 import { modelNamePattern } from '../../artifact/manifest.ts';
-import { bytes, count, duration, list, onOff, port, type Setting, type Settings, text } from './setting.ts';
+import {
+  bytes,
+  count,
+  duration,
+  list,
+  onOff,
+  port,
+  type Setting,
+  type Settings,
+  text,
+  whole,
+} from './setting.ts';
 
 /** `ALIAS=NAME` or `NAME`. An alias may be anything that requests can say: `org/model`. */
 const servedModel = z.string({ error: 'NAME or ALIAS=NAME is expected' }).transform((value, context) => {
@@ -9,6 +20,18 @@ const servedModel = z.string({ error: 'NAME or ALIAS=NAME is expected' }).transf
   context.addIssue({ code: 'custom', message: `${JSON.stringify(value)} is neither NAME nor ALIAS=NAME` });
   return z.NEVER;
 });
+
+const redisUrl = z
+  .string()
+  .refine((value) => URL.canParse(value) && /^rediss?:$/.test(new URL(value).protocol), {
+    error: 'redis://HOST:PORT or rediss://HOST:PORT is expected',
+  });
+
+const origin = z
+  .string()
+  .refine((value) => value === '*' || (URL.canParse(value) && new URL(value).origin === value), {
+    error: 'an origin such as https://example.org is expected, without a path, or *',
+  });
 
 const setting = <T extends z.ZodType>(setting: Setting<T>) => setting;
 
@@ -53,6 +76,66 @@ export const serveSettings = {
     schema: port,
     default: 8080,
     variables: ['PORT'],
+  }),
+  apiKeys: setting({
+    flag: '--api-keys <file>',
+    help: 'ask for one of the keys in this file, which "foldgate keys" makes; or one key a line',
+    schema: text.optional(),
+  }),
+  apiKey: setting({
+    help: 'keys themselves, for containers; command lines are seen by others',
+    schema: list(text).optional(),
+    isSecret: true,
+  }),
+  requestsPerMinute: setting({
+    flag: '--requests-per-minute <count>',
+    help: 'requests of each key, unless it has a limit of its own (default: no limit)',
+    schema: count.optional(),
+  }),
+  tokensPerMinute: setting({
+    flag: '--tokens-per-minute <count>',
+    help: 'tokens of each key, prompts and completions together (default: no limit)',
+    schema: count.optional(),
+  }),
+  redis: setting({
+    flag: '--redis <url>',
+    help: 'count for the limits there, together with other servers: redis://HOST:6379; needs the package @redis/client',
+    schema: redisUrl.optional(),
+    isSecret: true,
+  }),
+  cors: setting({
+    flag: '--cors <origin>',
+    help: 'let pages of this origin ask, as in https://example.org; again for several; * for any',
+    schema: list(origin).optional(),
+    isList: true,
+  }),
+  maxBody: setting({
+    flag: '--max-body <bytes>',
+    help: 'size of a request',
+    schema: bytes,
+    default: '4MB',
+  }),
+  maxPrompt: setting({
+    flag: '--max-prompt <tokens>',
+    help: "length of a prompt (default: the model's context)",
+    schema: count.optional(),
+  }),
+  deadline: setting({
+    flag: '--deadline <time>',
+    help: 'time in which a request is answered or stopped (default: no limit)',
+    schema: duration.optional(),
+  }),
+  queue: setting({
+    flag: '--queue <count>',
+    help: 'completions that may wait for a slot of a model; further requests get 429',
+    schema: whole(0, 1_000_000, 'a whole number'),
+    default: 256,
+  }),
+  drain: setting({
+    flag: '--drain <time>',
+    help: 'time for running requests to end when the server is told to stop',
+    schema: duration,
+    default: '30s',
   }),
   slots: setting({
     flag: '--slots <count>',
@@ -104,4 +187,5 @@ export const serveSettings = {
 const { store: _, model: __, ...others } = serveSettings;
 export const serverSettings = others;
 
+export type ServerSettings = Settings<typeof serverSettings>;
 export type ServeSettings = Settings<typeof serveSettings>;

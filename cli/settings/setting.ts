@@ -41,7 +41,7 @@ function fromText<T>(
 
 const toNumber = (text: string) => (text.trim() === '' ? undefined : Number(text));
 
-const whole = (least: number, most: number, expected: string) =>
+export const whole = (least: number, most: number, expected: string) =>
   fromText(z.int().min(least).max(most), toNumber, expected);
 
 export const count = whole(1, Number.MAX_SAFE_INTEGER, 'a whole number above 0');

@@ -23,7 +23,7 @@ export interface Answer {
   /** Told of errors that come after a stream began. */
   onError: (error: unknown) => void;
   /** Called when the engine works for this answer no more, however that came. */
-  onEnd: () => void;
+  onEnd: (usage: Usage) => void;
 }
 
 /** Runs a request's choices and sends them, whole or as they come. A closed connection stops them. */
@@ -31,7 +31,7 @@ export async function sendAnswer(c: Context, answer: Answer): Promise<Response> 
   const { run, requests, shape } = answer;
   const usage = new Usage(answer.prompts, requests.length);
   if (!answer.stream) {
-    const made = await collectChoices(run, requests, usage).finally(answer.onEnd);
+    const made = await collectChoices(run, requests, usage).finally(() => answer.onEnd(usage));
     const choices = answer.select?.(made) ?? made;
     c.header('server-timing', serverTiming({ load: answer.loadTime, ...usage.timings }));
     return c.json(shape.whole(choices, usage.fields()));
@@ -49,7 +49,7 @@ export async function sendAnswer(c: Context, answer: Answer): Promise<Response> 
       if (finish) frames += shape.finish(index, text, finish, stop, logprobs);
       else if (text !== '' || logprobs) frames += shape.text(index, text, logprobs);
       if (frames !== '') send(frames);
-    }).finally(answer.onEnd);
+    }).finally(() => answer.onEnd(usage));
     if (answer.includeUsage) send(shape.usage(usage.fields()));
   };
   const onCancel = () => run.controller.abort(new RequestCancelled());

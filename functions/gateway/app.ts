@@ -1,6 +1,10 @@
-import { Hono } from 'hono';
+import { Hono, type MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
+import { cors } from 'hono/cors';
 import { requestId } from 'hono/request-id';
+import type { ApiKeys } from './access/api-keys.ts';
+import { authenticate, limitRequests } from './access/guard.ts';
+import type { RateLimits } from './access/rate-limits.ts';
 import { answerError } from './error-answer.ts';
 import { ApiError, toApiError, tooLarge } from './errors.ts';
 import type { Gateway } from './gateway.ts';
@@ -13,14 +17,27 @@ import { routesOf } from './routes.ts';
 /** Bytes. Room for a context of 256k tokens as ids; more is no prompt, and would hold up the others. */
 const defaultMaxBodyBytes = 4 * 1024 * 1024;
 
-/** Completions at once, over all requests. Those without a slot wait for one, each with its prompt in memory. */
+/** Completions of a model at once. Those without a slot wait for one, each with its prompt in memory. */
 const defaultMaxCompletions = 256;
+
+/** Seconds that browsers may remember what they were told before their requests. */
+const corsMaxAge = 600;
 
 export interface AppOptions {
   /** @default 4 MiB */
   maxBodyBytes?: number;
-  /** Completions made or waiting at once, a request's `n` of each prompt; further ones get 503. @default 256 */
+  /** Completions of a model made or waiting at once, a request's `n` of each prompt; others get 429. @default 256 */
   maxCompletions?: number;
+  /** Tokens of one prompt. @default the context's */
+  maxPromptTokens?: number | undefined;
+  /** Milliseconds in which a request is answered or stopped. @default none */
+  deadlineMs?: number | undefined;
+  /** Who may ask. @default everybody */
+  keys?: ApiKeys | undefined;
+  /** How much each may ask. @default no limits */
+  limits?: RateLimits | undefined;
+  /** Pages of these origins may ask; `*` is any. @default none */
+  corsOrigins?: readonly string[] | undefined;
   /** Told of every error that is the server's own fault. @default nothing */
   onError?: (error: unknown) => void;
 }
@@ -35,7 +52,15 @@ export function createApp(
     const isOurs = !(error instanceof RequestCancelled) && toApiError(error).status >= 500;
     if (isOurs) options.onError?.(error);
   };
-  const gateway: Gateway = { models, inFlight: new InFlight(), maxCompletions, onError };
+  const gateway: Gateway = {
+    models,
+    inFlight: new InFlight(),
+    maxCompletions,
+    maxPromptTokens: options.maxPromptTokens ?? Infinity,
+    deadlineMs: options.deadlineMs,
+    limits: options.limits,
+    onError,
+  };
   const { closing } = gateway.inFlight;
   const limit = bodyLimit({
     maxSize: maxBodyBytes,
@@ -46,6 +71,7 @@ export function createApp(
 
   const app = new Hono();
   app.use(requestId());
+  if (options.corsOrigins) app.use(corsFor(options.corsOrigins));
   app.use('/v1/messages/*', anthropicRequestId);
   app.use(async (c, next) => {
     await next();
@@ -53,9 +79,12 @@ export function createApp(
     if (closing.aborted) c.header('connection', 'close');
   });
   const routes = routesOf(gateway);
-  for (const { method, path, handler } of routes) {
-    if (method === 'POST') app.post(path, limit, handler);
-    else app.get(path, handler);
+  for (const { method, path, open, handler } of routes) {
+    const guards: MiddlewareHandler[] = [];
+    if (options.keys && !open) guards.push(authenticate(options.keys));
+    if (options.limits && method === 'POST') guards.push(limitRequests(options.limits));
+    if (method === 'POST') guards.push(limit);
+    app.on(method, [path], ...guards, handler);
   }
   for (const [path, allowed] of allowedMethods(routes)) {
     app.all(path, (c) => {
@@ -73,4 +102,17 @@ export function createApp(
     return answerError(c, toApiError(error));
   });
   return { app, inFlight: gateway.inFlight };
+}
+
+function corsFor(origins: readonly string[]): MiddlewareHandler {
+  const exposed = ['x-request-id', 'server-timing', 'retry-after'];
+  for (const kind of ['requests', 'tokens']) {
+    for (const what of ['limit', 'remaining', 'reset']) exposed.push(`x-ratelimit-${what}-${kind}`);
+  }
+  return cors({
+    origin: origins.includes('*') ? '*' : [...origins],
+    allowMethods: ['GET', 'POST'],
+    exposeHeaders: exposed,
+    maxAge: corsMaxAge,
+  });
 }

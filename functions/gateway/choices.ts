@@ -76,6 +76,11 @@ export class Usage {
     this.#timings = delta.timings ?? this.#timings;
   }
 
+  /** Tokens made so far, of all choices. */
+  get completion(): number {
+    return this.#completion;
+  }
+
   /** Of the completion, where there is a single one and it ran to its end. */
   get timings(): Timings | undefined {
     return this.#choices === 1 ? this.#timings : undefined;

@@ -7,5 +7,6 @@ export function answerError(c: Context, error: ApiError): Response {
   const body = /^\/v1\/messages(\/|$)/.test(c.req.path)
     ? anthropicError(error, c.get('requestId'))
     : error.body;
+  for (const [name, value] of Object.entries(error.headers)) c.header(name, value);
   return c.json(body, error.status);
 }

@@ -9,7 +9,17 @@ export interface ErrorBody {
   error: { message: string; type: string; param: string | null; code: string | null };
 }
 
-type Status = 400 | 404 | 405 | 413 | 500 | 503;
+type Status = 400 | 401 | 404 | 405 | 413 | 429 | 500 | 503 | 504;
+
+interface ApiErrorDetails {
+  /** The field of the request that is at fault. */
+  param?: string;
+  code?: string;
+  /** @default by the status */
+  type?: string;
+  headers?: Readonly<Record<string, string>>;
+  cause?: unknown;
+}
 
 /** An answer other than success, ready to be sent. */
 export class ApiError extends FoldgateError {
@@ -17,27 +27,37 @@ export class ApiError extends FoldgateError {
   readonly status: Status;
   readonly param: string | null;
   readonly code: string | null;
+  readonly type: string;
+  /** That go with the answer. */
+  readonly headers: Readonly<Record<string, string>>;
 
-  constructor(
-    status: Status,
-    message: string,
-    details: { param?: string; code?: string; cause?: unknown } = {},
-  ) {
+  constructor(status: Status, message: string, details: ApiErrorDetails = {}) {
     super(message, { cause: details.cause });
     this.status = status;
     this.param = details.param ?? null;
     this.code = details.code ?? null;
+    this.type = details.type ?? (status >= 500 ? 'server_error' : 'invalid_request_error');
+    this.headers = details.headers ?? {};
   }
 
   get body(): ErrorBody {
-    const type = this.status >= 500 ? 'server_error' : 'invalid_request_error';
-    return { error: { message: this.message, type, param: this.param, code: this.code } };
+    return { error: { message: this.message, type: this.type, param: this.param, code: this.code } };
   }
 }
 
 /** The model is not there yet, or no longer: the request may be sent again later. */
 export class ModelUnavailableError extends FoldgateError {
   override name = 'ModelUnavailableError';
+}
+
+/** A request's time is up. */
+export class DeadlineError extends FoldgateError {
+  override name = 'DeadlineError';
+  constructor() {
+    super(
+      "The answer was not finished within the server's limit of time. Ask for fewer tokens (max_tokens).",
+    );
+  }
 }
 
 /** The one place where errors become HTTP. Unforeseen ones say nothing of the inside; the log has them. */
@@ -47,6 +67,9 @@ export function toApiError(error: unknown): ApiError {
   if (error instanceof PromptError) return fromPrompt(error);
   if (error instanceof ModelUnavailableError) {
     return new ApiError(503, error.message, { code: 'model_unavailable', cause: error });
+  }
+  if (error instanceof DeadlineError) {
+    return new ApiError(504, error.message, { code: 'deadline_exceeded', cause: error });
   }
   if (error instanceof EngineError) {
     return new ApiError(500, `${error.message} Send the request again.`, {
@@ -58,11 +81,22 @@ export function toApiError(error: unknown): ApiError {
   return new ApiError(500, 'The server failed on this request.', { code: 'internal_error', cause: error });
 }
 
-/** More at once than the server holds: the sender, or a load balancer, may try elsewhere or later. */
+/** Seconds after which a place in the queue may be free: about what a short answer takes. */
+const queueRetrySeconds = 1;
+
+/** More at once than the queue holds: the sender, or a load balancer, may try elsewhere or later. */
 export function overloaded(completions: number): ApiError {
-  return new ApiError(503, `The server has ${completions} completions to make already. Try again later.`, {
+  return new ApiError(429, `The model has ${completions} completions to make already. Try again later.`, {
+    type: 'requests',
     code: 'overloaded',
+    headers: { 'retry-after': String(queueRetrySeconds) },
   });
+}
+
+/** @param tokens of the longest prompt */
+export function promptTooLong(tokens: number, limit: number): ApiError {
+  const message = `The prompt has ${tokens} tokens; this server takes up to ${limit}. Shorten it.`;
+  return new ApiError(400, message, { code: 'prompt_too_long' });
 }
 
 export function tooLarge(limitBytes?: number): ApiError {

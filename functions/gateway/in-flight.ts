@@ -1,6 +1,13 @@
+/** What a request asks for. */
+interface Work {
+  /** Stands for itself. */
+  model: object;
+  completions: number;
+}
+
 /** The requests being answered: how many, and a way to stop one or all. */
 export class InFlight {
-  readonly #open = new Map<AbortController, number>();
+  readonly #open = new Map<AbortController, Work>();
   readonly #closing = new AbortController();
   #idle: PromiseWithResolvers<void> | undefined;
 
@@ -9,10 +16,10 @@ export class InFlight {
     return this.#open.size;
   }
 
-  /** Completions that the requests ask for. */
-  get completions(): number {
+  /** Completions that the requests ask of a model. */
+  completionsOf(model: object): number {
     let sum = 0;
-    for (const completions of this.#open.values()) sum += completions;
+    for (const work of this.#open.values()) if (work.model === model) sum += work.completions;
     return sum;
   }
 
@@ -22,9 +29,9 @@ export class InFlight {
   }
 
   /** @param client aborts when the client closes its connection. */
-  begin(client: AbortSignal, completions: number): AbortController {
+  begin(client: AbortSignal, work: Work): AbortController {
     const controller = new AbortController();
-    this.#open.set(controller, completions);
+    this.#open.set(controller, work);
     const abort = () => controller.abort(new RequestCancelled());
     if (client.aborted) abort();
     else client.addEventListener('abort', abort, { once: true });

@@ -10,6 +10,8 @@ export interface Route {
   summary: string;
   /** What a request's JSON body has to be; the same schema that the handler checks it by. */
   body?: z.ZodType;
+  /** Answers without an API key. */
+  open?: true;
   handler: (c: Context) => Response | Promise<Response>;
 }
 

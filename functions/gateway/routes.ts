@@ -88,12 +88,14 @@ export function routesOf(gateway: Gateway): Route[] {
     {
       method: 'GET',
       path: '/healthz',
+      open: true,
       summary: 'Tells that the process lives',
       handler: healthz,
     },
     {
       method: 'GET',
       path: '/readyz',
+      open: true,
       summary: 'Tells whether the model can answer',
       handler: readyz(models, inFlight.closing),
     },

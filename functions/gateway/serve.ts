@@ -8,7 +8,7 @@ import { ModelUnavailableError } from './errors.ts';
 import type { ModelRegistry } from './model-registry.ts';
 
 /** Milliseconds for running requests to end after the server was told to stop. */
-const drainDeadlineMs = 30_000;
+const defaultDrainMs = 30_000;
 
 /** Milliseconds for the last bytes of ended requests to leave; a client that reads no further gets no more. */
 const flushDeadlineMs = 1_000;
@@ -19,6 +19,8 @@ export interface ServeOptions extends AppOptions {
   /** 0 picks a free one. */
   port: number;
   host: string;
+  /** Milliseconds for running requests to end when the server closes. @default 30 s */
+  drainMs?: number | undefined;
 }
 
 export interface RunningServer {
@@ -43,7 +45,7 @@ export async function serve(models: ModelRegistry, options: ServeOptions): Promi
   });
   const { port } = server.address() as AddressInfo;
 
-  async function close(deadlineMs = drainDeadlineMs): Promise<void> {
+  async function close(deadlineMs = options.drainMs ?? defaultDrainMs): Promise<void> {
     const stopping = new ModelUnavailableError('The server is shutting down.');
     inFlight.close(stopping);
     const closed = once(server, 'close');

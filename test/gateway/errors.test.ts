@@ -209,7 +209,7 @@ describe("OpenAI's client", () => {
     const ask = () => client.completions.create({ model: 'tales', prompt: 'x' });
     const waiting = [ask(), ask()];
     const calls = [await engine.nextCall(), await engine.nextCall()];
-    await expect(ask()).rejects.toMatchObject({ status: 503, code: 'overloaded' });
+    await expect(ask()).rejects.toMatchObject({ status: 429, code: 'overloaded' });
     for (const call of calls) call.finish('stop');
     await Promise.all(waiting);
     const next = ask();
@@ -226,8 +226,8 @@ describe("OpenAI's client", () => {
     };
     const first = ask(3);
     await expect.poll(() => engine.calls.length).toBe(3);
-    await expect(ask(2)).rejects.toMatchObject({ status: 503, code: 'overloaded' });
-    await expect(ask(1, ['x', 'y'])).rejects.toMatchObject({ status: 503 });
+    await expect(ask(2)).rejects.toMatchObject({ status: 429, code: 'overloaded' });
+    await expect(ask(1, ['x', 'y'])).rejects.toMatchObject({ status: 429 });
     const second = ask(1);
     await finish(4);
     await Promise.all([first, second]);

@@ -58,7 +58,7 @@ describe('the model service', () => {
       });
     const first = ask(left.signal);
     await expect.poll(() => inFlight.size).toBe(1);
-    expect((await ask()).status).toBe(503);
+    expect((await ask()).status).toBe(429);
     left.abort();
     const { model, engine } = await answering();
     loads[0]!.resolve(model);

@@ -2,9 +2,10 @@ import type { Context } from 'hono';
 import type { z } from 'zod';
 import type { TextRequest } from '../../model/generate.ts';
 import type { LoadedModel } from '../../model/loaded-model.ts';
+import { type Caller, callerOf } from '../access/caller.ts';
 import { sendAnswer } from '../answer.ts';
 import type { Choice } from '../choices.ts';
-import { ApiError, overloaded } from '../errors.ts';
+import { ApiError, DeadlineError, overloaded, promptTooLong } from '../errors.ts';
 import type { Gateway } from '../gateway.ts';
 import type { Loan } from '../model-service.ts';
 import { refuseUnsupported } from '../schemas/refused.ts';
@@ -42,17 +43,20 @@ export function generation<Body extends CommonFields>(endpoint: Endpoint<Body>, 
     const raw = await readBody(c);
     refuseUnsupported(raw, endpoint.refusals);
     const body = endpoint.schema.parse(raw);
-    const { models, inFlight, maxCompletions, onError } = gateway;
+    const { models, inFlight, limits, maxCompletions, onError } = gateway;
+    const caller = callerOf(c);
     const service = models.require(body.model);
     inFlight.closing.throwIfAborted();
     const completions = endpoint.completions(body);
-    // A server without any other work takes whatever a single request may ask for.
-    if (inFlight.size > 0 && inFlight.completions + completions > maxCompletions)
-      throw overloaded(inFlight.completions);
+    const others = inFlight.completionsOf(service);
+    // A model without any other work takes whatever a single request may ask for.
+    if (others > 0 && others + completions > maxCompletions) throw overloaded(others);
     // Counted from here on: waiting for the model to load is a part of being answered.
-    const controller = inFlight.begin(c.req.raw.signal, completions);
+    const controller = inFlight.begin(c.req.raw.signal, { model: service, completions });
+    const deadline = deadlineOf(controller, gateway.deadlineMs);
     let loan: Loan | undefined;
     const end = () => {
+      clearTimeout(deadline);
       loan?.end();
       inFlight.end(controller);
     };
@@ -62,10 +66,11 @@ export function generation<Body extends CommonFields>(endpoint: Endpoint<Body>, 
       const loadTime = performance.now() - asked;
       const { model } = loan;
       const { requests, prompts, shape, select } = await endpoint.prepare(body, model);
+      await admitPrompts(c, prompts, gateway);
       const includeUsage = endpoint.alwaysReportsUsage ?? body.stream_options?.include_usage ?? false;
       return await sendAnswer(c, {
         run: { service, model, controller },
-        requests,
+        requests: requests.map((request) => ({ ...request, cacheSalt: saltOf(caller, request.cacheSalt) })),
         prompts,
         shape: shape({ model: body.model, fingerprint: model.fingerprint, includeUsage }),
         select,
@@ -73,13 +78,37 @@ export function generation<Body extends CommonFields>(endpoint: Endpoint<Body>, 
         includeUsage,
         loadTime,
         onError,
-        onEnd: end,
+        onEnd(usage) {
+          end();
+          void limits?.noteTokens(caller, usage.completion).catch(onError);
+        },
       });
     } catch (error) {
       end();
       throw error;
     }
   };
+}
+
+/** Keys never share what was read of their prompts: how long reading takes would tell of others' texts. */
+function saltOf({ name }: Caller, salt = ''): string {
+  return name === '' ? salt : `${name}\n${salt}`;
+}
+
+/** Stops a request whose time is up. */
+function deadlineOf(controller: AbortController, deadlineMs: number | undefined): NodeJS.Timeout | undefined {
+  if (deadlineMs === undefined) return undefined;
+  return setTimeout(() => controller.abort(new DeadlineError()), deadlineMs);
+}
+
+/** @throws ApiError 400, 429 for prompts that are too long, or too much for this minute. */
+async function admitPrompts(c: Context, prompts: readonly number[][], gateway: Gateway): Promise<void> {
+  const lengths = prompts.map((prompt) => prompt.length);
+  const longest = Math.max(...lengths);
+  if (longest > gateway.maxPromptTokens) throw promptTooLong(longest, gateway.maxPromptTokens);
+  const all = lengths.reduce((sum, length) => sum + length, 0);
+  const headers = await gateway.limits?.takeTokens(callerOf(c), all);
+  for (const [name, value] of Object.entries(headers ?? {})) c.header(name, value);
 }
 
 /** @throws ApiError 400 where the body is no JSON object. */

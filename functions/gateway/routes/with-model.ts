@@ -15,7 +15,7 @@ export function withModel<Body extends { model?: string | undefined }>(
     const body = schema.parse(await readBody(c));
     const service = models.require(body.model);
     inFlight.closing.throwIfAborted();
-    const controller = inFlight.begin(c.req.raw.signal, 0);
+    const controller = inFlight.begin(c.req.raw.signal, { model: service, completions: 0 });
     let loan: Loan | undefined;
     try {
       loan = await service.borrow(controller.signal, inFlight.closing);

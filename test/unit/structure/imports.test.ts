@@ -23,6 +23,8 @@ const seams: Record<string, string> = {
   '@huggingface/jinja': 'artifact/chat-template.ts',
   '@hono/node-server': 'functions/gateway/serve.ts',
   '@mlc-ai/web-xgrammar': 'functions/engine/grammar/xgrammar.ts',
+  'rate-limiter-flexible': 'functions/gateway/access/rate-counter.ts',
+  '@redis/client': 'functions/gateway/access/redis.ts',
   'd3-scale': 'compressor/report/chart.ts',
   'd3-shape': 'compressor/report/chart.ts',
 };
