@@ -1,0 +1,141 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
+import { createEngine } from '../../functions/engine/create-engine.ts';
+import type { Engine, GenerationRequest, Sampling, TokenLogprobs } from '../../functions/engine/engine.ts';
+import { type FoldedPico, foldInto, withDecoder } from '../fixtures/fold-into.ts';
+import { type Golden, golden, picoPath } from '../fixtures/pico.ts';
+
+const contextLength = 128;
+const greedy: Sampling = { temperature: 0, topP: 1, topK: 0, minP: 0 };
+
+let folder: string;
+let folded: FoldedPico;
+let engine: Engine;
+let text: Golden;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'foldgate-sampling-'));
+  const checkpoint = await openCheckpoint(picoPath('llama'));
+  folded = await foldInto(folder, checkpoint);
+  await checkpoint.close();
+  text = await golden('llama');
+  const { manifest, graphPath } = folded;
+  engine = await createEngine({ manifest, graphPath, slots: 3, threads: 1, spinning: false });
+});
+afterAll(async () => {
+  await engine?.[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true });
+});
+
+async function generate(changed: Partial<GenerationRequest> & { prompt: number[] }) {
+  const tokens: number[] = [];
+  const logprobs: TokenLogprobs[] = [];
+  const request: GenerationRequest = {
+    maxTokens: 12,
+    sampling: greedy,
+    stopTokens: [],
+    delivery: 'end',
+    ...changed,
+  };
+  for await (const chunk of engine.generate(request)) {
+    tokens.push(...chunk.tokens);
+    logprobs.push(...(chunk.logprobs ?? []));
+  }
+  return { tokens, logprobs };
+}
+
+function logSoftmax(logits: Float32Array): number[] {
+  const total = logits.reduce((sum, logit) => sum + Math.exp(logit), 0);
+  return Array.from(logits, (logit) => logit - Math.log(total));
+}
+
+function entry(logits: Float32Array, token: number, count: number) {
+  const all = logSoftmax(logits);
+  const order = [...all.keys()].sort((a, b) => all[b]! - all[a]!);
+  const close = (id: number) => expect.closeTo(all[id]!, 3) as number;
+  return {
+    logprob: close(token),
+    top: order.slice(0, count).map((id) => ({ token: id, logprob: close(id) })),
+  };
+}
+
+/** The logits after the last of the tokens, all read anew. */
+function lastLogits(tokens: number[]): Promise<Float32Array> {
+  return withDecoder(folded, contextLength, async (decoder) =>
+    decoder.run(decoder.newCache(), tokens).slice(),
+  );
+}
+
+describe('log probabilities of a real graph', () => {
+  it("are those of transformers' logits", async () => {
+    const { tokens, vocabulary, logits } = text;
+    for (const length of [1, 2, 9, 30, tokens.length]) {
+      const row = logits.subarray((length - 1) * vocabulary, length * vocabulary);
+      const made = await generate({ prompt: tokens.slice(0, length), maxTokens: 1, logprobs: 5 });
+      expect(made.logprobs).toEqual([entry(row, made.tokens[0]!, 5)]);
+    }
+  });
+
+  it('are those of reading the whole text anew, whatever was sampled, beside others', async () => {
+    const hot = { temperature: 1.4, topP: 0.9, topK: 0, minP: 0, presencePenalty: 2, repetitionPenalty: 2 };
+    const prompts = [5, 6, 7, 8, 9].map((start) => text.tokens.slice(start, start + 10));
+    const answers = await Promise.all(
+      prompts.map((prompt, seed) => generate({ prompt, logprobs: 3, sampling: { ...hot, seed } })),
+    );
+    for (const [i, { tokens, logprobs }] of answers.entries()) {
+      expect(logprobs).toHaveLength(12);
+      for (const [step, token] of tokens.entries()) {
+        const row = await lastLogits([...prompts[i]!, ...tokens.slice(0, step)]);
+        expect(logprobs[step]).toEqual(entry(row, token, 3));
+      }
+    }
+  });
+});
+
+describe('a changed sampling on a real graph', () => {
+  it('takes what the processors leave, step by step', async () => {
+    const prompt = text.tokens.slice(0, 15);
+    const sampling = {
+      ...greedy,
+      repetitionPenalty: 1.3,
+      frequencyPenalty: 0.6,
+      presencePenalty: 0.4,
+      logitBias: { 7: -100, 250: 1.5 },
+    };
+    const wanted: number[] = [];
+    while (wanted.length < 20) {
+      const row = await lastLogits([...prompt, ...wanted]);
+      row[7]! -= 100;
+      row[250]! += 1.5;
+      for (const id of new Set([...prompt, ...wanted])) row[id]! *= row[id]! < 0 ? 1.3 : 1 / 1.3;
+      for (const id of wanted) row[id]! -= 0.6;
+      for (const id of new Set(wanted)) row[id]! -= 0.4;
+      wanted.push(row.indexOf(Math.max(...row)));
+    }
+    const { tokens } = await generate({ prompt, maxTokens: 20, sampling });
+    expect(tokens).toEqual(wanted);
+    expect((await generate({ prompt, maxTokens: 20 })).tokens).not.toEqual(wanted);
+  });
+
+  it('does not end before the least length', async () => {
+    const prompt = text.tokens.slice(0, 15);
+    const [first] = (await generate({ prompt })).tokens;
+    const stopTokens = [first!];
+    expect((await generate({ prompt, stopTokens })).tokens).toEqual([]);
+    const { tokens } = await generate({ prompt, stopTokens, minTokens: 5 });
+    expect(tokens.length).toBeGreaterThanOrEqual(5);
+    expect(tokens).not.toContain(first);
+  });
+
+  it('repeats typical sampling for a seed', async () => {
+    const prompt = text.tokens.slice(0, 15);
+    const sampling = { temperature: 1, topP: 1, topK: 0, minP: 0, typicalP: 0.3 };
+    const once = (seed: number) => generate({ prompt, maxTokens: 30, sampling: { ...sampling, seed } });
+    const [one, again, other] = await Promise.all([once(1), once(1), once(2)]);
+    expect(again).toEqual(one);
+    expect(other).not.toEqual(one);
+  });
+});
