@@ -8,18 +8,18 @@ export interface Distribution {
   temperature: number;
 }
 
-/** Distances are told apart by so many steps first, and exactly in one of them alone. */
+/** Tokens are told apart by so many steps of distance first, and those of one step exactly. */
 const steps = 4096;
-/** The mass at each step. There is one sampler at work at a time. */
+/** The mass at each step; one sampler is at work at a time. */
 const masses = new Float64Array(steps);
 
 /**
- * The tokens whose logits are nearest to one, as many as it takes to reach a mass, at least one. Of equally near ones
- * the lower goes first. They come in no order: at high temperatures most of a vocabulary is asked for, and sorting
+ * The tokens whose logits are nearest to one, as many as it takes to reach a mass, and at least one; of equally near
+ * ones the lower first. They come in no order: at high temperatures they are most of a vocabulary, and sorting
  * that takes longer than a step of the model.
- * @param tokens any with weights, at least one
+ * @param tokens with weights over 0, at least one
  * @param mass in units of weights
- * @param options.equals all that are as far away as the last one come too
+ * @param options.equals those as far away as the last one come too. @default false
  */
 export function nearest(
   { logits, weights }: Distribution,
@@ -36,22 +36,20 @@ export function nearest(
 
   masses.fill(0);
   for (const token of tokens) masses[stepOf(token)]! += weights[token]!;
-  let nearer = 0;
-  let last = 0;
-  while (last < steps - 1 && nearer + masses[last]! < mass) nearer += masses[last++]!;
+  let sum = 0;
+  let edge = 0;
+  while (edge < steps - 1 && (masses[edge] === 0 || sum + masses[edge]! < mass)) sum += masses[edge++]!;
 
-  const kept: number[] = [];
-  const edge: number[] = [];
-  let count = 0;
-  for (const token of tokens) {
-    const step = stepOf(token);
-    if (step < last) kept[count++] = token;
-    else if (step === last) edge.push(token);
-  }
-  edge.sort((a, b) => distance(a) - distance(b) || a - b);
+  const kept = tokens.filter((token) => stepOf(token) < edge);
+  const atEdge = tokens.filter((token) => stepOf(token) === edge);
+  atEdge.sort((a, b) => distance(a) - distance(b) || a - b);
   let taken = 0;
-  while (taken < edge.length && (count + taken === 0 || nearer < mass)) nearer += weights[edge[taken++]!]!;
-  const reach = taken > 0 ? distance(edge[taken - 1]!) : 0;
-  while (equals && taken < edge.length && distance(edge[taken]!) === reach) taken++;
-  return kept.concat(edge.slice(0, taken));
+  while (taken < atEdge.length && (sum < mass || taken + kept.length === 0)) {
+    sum += weights[atEdge[taken++]!]!;
+  }
+  if (equals && taken > 0) {
+    const reach = distance(atEdge[taken - 1]!);
+    while (taken < atEdge.length && distance(atEdge[taken]!) === reach) taken++;
+  }
+  return kept.concat(atEdge.slice(0, taken));
 }

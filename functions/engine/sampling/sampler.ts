@@ -1,13 +1,14 @@
 import type { GenerationRequest, Sampling, TokenLogprobs } from '../engine.ts';
 import { fastExp } from './fast-exp.ts';
+import { type Distribution, nearest } from './nearest.ts';
 import { LogitBias } from './processors/logit-bias.ts';
 import type { LogitsProcessor } from './processors/logits-processor.ts';
 import { MinTokens } from './processors/min-tokens.ts';
 import { Penalties } from './processors/penalties.ts';
 import { randomSource } from './random.ts';
-import { argmax, draw, indicesFrom, largest, largestFirst } from './selection.ts';
+import { argmax, draw, indicesFrom, largest } from './selection.ts';
 import { LogprobsRecord } from './token-logprobs.ts';
-import { type Distribution, typicalOf, typicalOfAll } from './typical.ts';
+import { typicalOf, typicalOfAll } from './typical.ts';
 
 /** Weights that are summed apart: a draw steps over such a block by one comparison. */
 const blockSize = 256;
@@ -88,31 +89,31 @@ export class Sampler {
     if (!Number.isFinite(logits[best])) {
       throw new Error(`Its logits are no numbers: the largest is ${logits[best]}.`);
     }
-    const { topK, topP, minP, typicalP = 1 } = this.#sampling;
+    const { temperature, topK, topP, minP, typicalP = 1 } = this.#sampling;
     if (this.#greedy) return best;
 
-    const highest = logits[best]!;
+    const highestLogit = logits[best]!;
+    const distribution = { logits, weights: this.#weights, highestLogit, temperature };
     if (topK > 0 && topK < logits.length) {
-      const candidates = this.#weighSome(largest(logits, topK), logits, highest);
-      return this.#drawFrom(candidates, this.#sumOf(candidates), logits, highest);
+      const candidates = this.#weighSome(largest(logits, topK), distribution);
+      return this.#drawFrom(candidates, this.#sumOf(candidates), distribution);
     }
-    if (topP >= 1 && minP > 0) return this.#drawFrom(this.#nearEnough(logits, highest), 0, logits, highest);
-    const total = this.#weighAll(logits, highest);
-    if (topP < 1) return this.#drawFrom(this.#likelyEnough(total), total, logits, highest);
+    if (topP >= 1 && minP > 0) return this.#drawFrom(this.#nearEnough(distribution), 0, distribution);
+    const total = this.#weighAll(distribution);
+    if (topP < 1) return this.#drawFrom(this.#likelyEnough(total), total, distribution);
     if (typicalP >= 1) return this.#drawAny(total * this.#random());
-    return this.#drawOneOf(typicalOfAll(this.#distribution(logits, highest), total, typicalP));
+    return this.#drawOneOf(typicalOfAll(distribution, total, typicalP));
   }
 
   /** @returns the sum of all weights */
-  #weighAll(logits: Float32Array, highest: number): number {
-    const weights = this.#weights;
-    const inverse = 1 / this.#sampling.temperature;
+  #weighAll({ logits, weights, highestLogit, temperature }: Distribution): number {
+    const inverse = 1 / temperature;
     let total = 0;
     for (let block = 0; block < this.#sums.length; block++) {
       const end = Math.min((block + 1) * blockSize, logits.length);
       let sum = 0;
       for (let i = block * blockSize; i < end; i++) {
-        const weight = fastExp((logits[i]! - highest) * inverse);
+        const weight = fastExp((logits[i]! - highestLogit) * inverse);
         weights[i] = weight;
         sum += weight;
       }
@@ -136,51 +137,43 @@ export class Sampler {
     return start + draw(this.#weights.subarray(start, start + blockSize), undefined, at);
   }
 
-  /** The tokens that top-p or min-p may leave, likeliest first: those below have less than 1 - p together. */
+  /** The tokens that top-p or min-p may leave: those below have less than 1 - p together. */
   #likelyEnough(total: number): number[] {
     const { topP, minP } = this.#sampling;
     const floor = Math.max(minP, ((1 - topP) * total) / this.#weights.length);
-    return largestFirst(this.#weights, indicesFrom(this.#weights, floor));
+    return indicesFrom(this.#weights, floor);
   }
 
-  /** The tokens that min-p may leave, likeliest first, and weighed: others need not be. */
-  #nearEnough(logits: Float32Array, highest: number): number[] {
+  /** The tokens that min-p may leave, weighed: others need not be. */
+  #nearEnough(distribution: Distribution): number[] {
     const { temperature, minP } = this.#sampling;
-    const least = highest + (Math.log(minP) - logSlack) * temperature;
-    return largestFirst(logits, this.#weighSome(indicesFrom(logits, least), logits, highest));
+    const least = distribution.highestLogit + (Math.log(minP) - logSlack) * temperature;
+    return this.#weighSome(indicesFrom(distribution.logits, least), distribution);
   }
 
   /**
    * Draws from what top-p, then min-p and then typical-p leave of the candidates.
    * @param total of the weights that top-p takes its share of
    */
-  #drawFrom(candidates: number[], total: number, logits: Float32Array, highest: number): number {
+  #drawFrom(candidates: number[], total: number, distribution: Distribution): number {
     const { topP, minP, typicalP = 1 } = this.#sampling;
-    const weights = this.#weights;
-    if (topP < 1) {
-      let sum = 0;
-      let end = 0;
-      while (end < candidates.length && sum < topP * total) sum += weights[candidates[end++]!]!;
-      candidates.length = Math.max(end, 1);
-    }
-    const passing = minP > 0 ? candidates.filter((token) => weights[token]! >= minP) : candidates;
-    if (typicalP >= 1) return this.#drawOneOf(passing);
-    return this.#drawOneOf(typicalOf(this.#distribution(logits, highest), passing, typicalP));
+    const { weights, highestLogit } = distribution;
+    let tokens = candidates;
+    if (topP < 1) tokens = nearest(distribution, tokens, highestLogit, topP * total);
+    if (minP > 0) tokens = tokens.filter((token) => weights[token]! >= minP);
+    if (typicalP < 1) tokens = typicalOf(distribution, tokens, typicalP);
+    return this.#drawOneOf(tokens);
   }
 
   #drawOneOf(tokens: number[]): number {
     return draw(this.#weights, tokens, this.#sumOf(tokens) * this.#random());
   }
 
-  #distribution(logits: Float32Array, highestLogit: number): Distribution {
-    return { logits, weights: this.#weights, highestLogit, temperature: this.#sampling.temperature };
-  }
-
-  /** @returns the tokens it was given */
-  #weighSome(tokens: number[], logits: Float32Array, highest: number): number[] {
-    const inverse = 1 / this.#sampling.temperature;
-    for (const token of tokens) this.#weights[token] = fastExp((logits[token]! - highest) * inverse);
-    return tokens;
+  /** @returns the tokens it was given, without those that have no chance */
+  #weighSome(tokens: number[], { logits, weights, highestLogit, temperature }: Distribution): number[] {
+    const inverse = 1 / temperature;
+    for (const token of tokens) weights[token] = fastExp((logits[token]! - highestLogit) * inverse);
+    return tokens.filter((token) => weights[token]! > 0);
   }
 
   #sumOf(tokens: number[]): number {

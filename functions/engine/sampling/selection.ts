@@ -54,7 +54,7 @@ export function largest(values: Float32Array, k: number): number[] {
 }
 
 /** Of equals the lower index goes first. */
-export function largestFirst(values: Float32Array, indices: number[]): number[] {
+function largestFirst(values: Float32Array, indices: number[]): number[] {
   return indices.sort((a, b) => values[b]! - values[a]! || a - b);
 }
 
