@@ -2,12 +2,14 @@ import type { Gateway } from './gateway.ts';
 import { countTokens } from './messages/count-tokens.ts';
 import { messages } from './messages/messages.ts';
 import { countTokensSchema } from './messages/schema.ts';
+import * as answers from './openapi/answers.ts';
+import { docsPage, openApi } from './openapi/handlers.ts';
 import { responses } from './responses/responses.ts';
 import type { Route } from './route.ts';
 import { chat } from './routes/chat.ts';
 import { completions } from './routes/completions.ts';
 import { embeddings, embeddingsSchema } from './routes/embeddings.ts';
-import { generation } from './routes/generation.ts';
+import { type CommonFields, type Endpoint, generation } from './routes/generation.ts';
 import { healthz, readyz } from './routes/health.ts';
 import { getModel, listModels } from './routes/models.ts';
 import { detokenize, detokenizeSchema } from './tokens/detokenize.ts';
@@ -16,88 +18,125 @@ import { tokenize, tokenizeSchema } from './tokens/tokenize.ts';
 /** Every address the gateway answers at. Dispatch, 405 answers and documentation all come from this table. */
 export function routesOf(gateway: Gateway): Route[] {
   const { models, inFlight } = gateway;
-  return [
+  const generates = <Body extends CommonFields>(endpoint: Endpoint<Body>) => ({
+    method: 'POST' as const,
+    tag: 'Text' as const,
+    body: endpoint.schema,
+    refused: Object.keys(endpoint.refusals),
+    handler: generation(endpoint, gateway),
+  });
+  const routes: Route[] = [
     {
-      method: 'POST',
       path: '/v1/chat/completions',
       summary: "Answers messages, through the model's own chat template",
-      body: chat.schema,
-      handler: generation(chat, gateway),
+      answer: answers.chatAnswer,
+      ...generates(chat),
     },
     {
-      method: 'POST',
       path: '/v1/completions',
       summary: 'Goes on from a text',
-      body: completions.schema,
-      handler: generation(completions, gateway),
+      answer: answers.completionAnswer,
+      ...generates(completions),
     },
     {
-      method: 'POST',
       path: '/v1/responses',
       summary: "Answers, as OpenAI's Responses API does",
-      body: responses.schema,
-      handler: generation(responses, gateway),
+      answer: answers.responseAnswer,
+      ...generates(responses),
     },
     {
-      method: 'POST',
       path: '/v1/messages',
       summary: "Answers messages, as Anthropic's API does",
-      body: messages.schema,
-      handler: generation(messages, gateway),
+      answer: answers.messageAnswer,
+      ...generates(messages),
     },
     {
       method: 'POST',
       path: '/v1/messages/count_tokens',
+      tag: 'Tokens',
       summary: "A conversation's tokens, as Anthropic's API counts them",
       body: countTokensSchema,
+      answer: answers.countAnswer,
       handler: countTokens(gateway),
     },
     {
       method: 'POST',
-      path: '/v1/embeddings',
-      summary: 'Refused: these models generate text',
-      body: embeddingsSchema,
-      handler: embeddings(gateway),
-    },
-    {
-      method: 'POST',
       path: '/tokenize',
+      tag: 'Tokens',
       summary: "A text's tokens, or a conversation's",
       body: tokenizeSchema,
+      answer: answers.tokenizeAnswer,
       handler: tokenize(gateway),
     },
     {
       method: 'POST',
       path: '/detokenize',
+      tag: 'Tokens',
       summary: 'The text of tokens',
       body: detokenizeSchema,
+      answer: answers.detokenizeAnswer,
       handler: detokenize(gateway),
     },
     {
       method: 'GET',
       path: '/v1/models',
+      tag: 'Models',
       summary: 'Lists the models, loaded or not',
+      answer: answers.modelsAnswer,
       handler: listModels(models),
     },
     {
       method: 'GET',
       path: '/v1/models/:id',
+      tag: 'Models',
       summary: 'Describes a model',
+      answer: answers.modelAnswer,
       handler: getModel(models),
+    },
+    {
+      method: 'POST',
+      path: '/v1/embeddings',
+      tag: 'Models',
+      summary: 'Always refused: these models generate text',
+      body: embeddingsSchema,
+      handler: embeddings(gateway),
     },
     {
       method: 'GET',
       path: '/healthz',
+      tag: 'Server',
       open: true,
       summary: 'Tells that the process lives',
+      answer: answers.statusAnswer,
       handler: healthz,
     },
     {
       method: 'GET',
       path: '/readyz',
+      tag: 'Server',
       open: true,
-      summary: 'Tells whether the model can answer',
+      summary: 'Tells whether the first model can answer',
+      answer: answers.statusAnswer,
+      failure: answers.statusAnswer,
       handler: readyz(models, inFlight.closing),
     },
+    {
+      method: 'GET',
+      path: '/openapi.json',
+      tag: 'Server',
+      open: true,
+      summary: 'This interface as an OpenAPI document',
+      handler: openApi(() => routes),
+    },
+    {
+      method: 'GET',
+      path: '/docs',
+      tag: 'Server',
+      open: true,
+      summary: 'This interface as a page, to read and to try',
+      answer: 'text/html',
+      handler: docsPage(() => routes),
+    },
   ];
+  return routes;
 }

@@ -31,7 +31,7 @@ interface Prepared {
   select?: (choices: Choice[]) => Choice[];
 }
 
-interface CommonFields {
+export interface CommonFields {
   model: string;
   stream: boolean;
   stream_options?: { include_usage: boolean } | undefined;

@@ -15,7 +15,9 @@ const maxSaltLength = 256;
 
 /** OpenAI takes `null` for "not given" everywhere. */
 export function orDefault<T extends z.ZodType, D>(schema: T, fallback: D) {
-  return schema.nullish().transform((value) => value ?? fallback);
+  const filled = schema.nullish().transform((value) => value ?? fallback);
+  // For the documentation.
+  return fallback === undefined ? filled : filled.meta({ default: fallback });
 }
 
 /** Tokens to generate at most. */

@@ -6,5 +6,5 @@ export const servedModel = orDefault(z.string(), undefined);
 
 /** Whether exactly one of several names for the same thing was used. */
 export function noFurtherNames(...values: unknown[]): boolean {
-  return values.filter((value) => value !== undefined && value !== null).length === 1;
+  return values.filter((value) => value !== undefined).length === 1;
 }

@@ -14,9 +14,9 @@ import { noFurtherNames, servedModel } from './fields.ts';
 export const tokenizeSchema = z
   .object({
     model: servedModel,
-    content: z.string().optional(),
-    prompt: z.string().optional(),
-    messages: z.array(message).min(1).optional(),
+    content: orDefault(z.string(), undefined),
+    prompt: orDefault(z.string(), undefined),
+    messages: orDefault(z.array(message).min(1), undefined),
     /** What every text begins with. @default llama.cpp's: false, vLLM's: true; never for messages */
     add_special: orDefault(z.boolean(), undefined),
     add_special_tokens: orDefault(z.boolean(), undefined),
