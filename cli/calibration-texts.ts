@@ -12,8 +12,8 @@ import type { FoldFlags } from './fold-options.ts';
 export interface CalibrationTexts {
   /** Layers are ranked on it. */
   text: TextWindows;
-  /** Patches are fitted on it. */
-  fit: TextWindows;
+  /** Cuts what patches are fitted on, where the plan has any. */
+  fit: () => TextWindows;
   /** Cuts the windows that int4 is fitted to, where it is to be. */
   calibrate?: () => Int32Array[];
   /** Each step's quality is measured on it, so nothing else should see it. */
@@ -23,7 +23,7 @@ export interface CalibrationTexts {
 /** The file of --calibration, else training data and its held-out part, else a built-in text. */
 export async function calibrationTexts(
   checkpoint: Checkpoint,
-  flags: Pick<FoldFlags, 'calibration' | 'calibrationTokens' | 'calibrate' | 'patch'> & { data?: string[] },
+  flags: Pick<FoldFlags, 'calibration' | 'calibrationTokens' | 'calibrate'> & { data?: string[] },
 ): Promise<CalibrationTexts> {
   const { cutWindows } = await import('../compressor/evaluate/windows.ts');
   const tokenizer = parseTokenizer(await checkpoint.tokenizerFiles(), checkpoint.name);
@@ -42,7 +42,7 @@ export async function calibrationTexts(
   return {
     text,
     ...(flags.calibrate === 'gptq' && { calibrate }),
-    fit: flags.patch === 'none' ? text : cut(content, patchTokens),
+    fit: () => cut(content, patchTokens),
     quality: {
       text: unseen === undefined ? text : cut(unseen, flags.calibrationTokens),
       description,

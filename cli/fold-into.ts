@@ -28,6 +28,7 @@ export async function foldInto(
   const { bytesOf } = await import('../artifact/manifest.ts');
   const { openCheckpoint } = await import('../compressor/checkpoint/open.ts');
   const { fold, publishingStep } = await import('../compressor/fold.ts');
+  const { patchedLayers } = await import('../compressor/patch/cuts.ts');
   const { fitsCodes } = await import('../compressor/quantize/precision.ts');
   const { planTable } = await import('./plan-table.ts');
   const show = progress();
@@ -53,7 +54,8 @@ export async function foldInto(
       workFolder: join(defaultCacheFolder(), 'folds'),
       version: packageJson.version,
       options: { ...options, ...recordedCure(cure), plan },
-      fit: texts.fit,
+      // The plan decides, which may come from a file and not from flags.
+      ...(patchedLayers(plan, checkpoint.architecture.layers.length).length > 0 && { fit: texts.fit() }),
       ...(fitsCodes(plan.quantize) && texts.calibrate && { calibrate: texts.calibrate() }),
       ...(cure && { cure }),
       ...(quality && { quality: texts.quality }),
