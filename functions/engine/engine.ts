@@ -61,6 +61,8 @@ export interface GenerationRequest {
   delivery: 'each' | 'soon' | 'end';
   /** Report each token's log probability, and those of so many likeliest ones. @default none */
   logprobs?: number;
+  /** Report those of the prompt's tokens as well; it is read anew for that. @default false */
+  promptLogprobs?: boolean;
   /** What the tokens may be, for structured output. @default anything */
   grammar?: GrammarSource;
   /** Sequences reuse each other's computed prefixes only where this is the same. @default '' */
@@ -105,6 +107,8 @@ export interface GenerationChunk {
   stopToken?: number;
   /** One for each of `tokens`, where the request asks for them. */
   logprobs?: TokenLogprobs[];
+  /** One for each of the prompt's tokens but the first, on the first chunk, where the request asks for them. */
+  promptLogprobs?: TokenLogprobs[];
   /** Milliseconds, on the last chunk only. */
   timings?: { queue: number; prefill: number; decode: number };
   /** Prompt tokens whose keys and values were there already, on the last chunk only. */

@@ -10,6 +10,8 @@ export interface SequenceRows {
   length(row: number): number;
   /** Appends tokens to a row. @returns the logits after the last one, valid until the next call */
   run(row: number, tokens: Int32Array): Float32Array;
+  /** Appends tokens to a row. @returns the logits after each, [tokens, vocabulary], new memory */
+  runAll(row: number, tokens: Int32Array): Float32Array;
   /** Appends a token to each of some rows, ascending. @returns the logits of each, valid until the next call */
   step(rows: readonly number[], tokens: readonly number[]): Float32Array[];
   /**
@@ -48,6 +50,10 @@ export class ModelRows implements SequenceRows {
 
   run(row: number, tokens: Int32Array): Float32Array {
     return this.#decoder.run(this.#cache, tokens, row);
+  }
+
+  runAll(row: number, tokens: Int32Array): Float32Array {
+    return this.#decoder.runAll(this.#cache, tokens, row);
   }
 
   step(rows: readonly number[], tokens: readonly number[]): Float32Array[] {

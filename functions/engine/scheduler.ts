@@ -129,10 +129,12 @@ export class Scheduler {
     const sequence = this.#nextPrompt();
     if (!sequence) return false;
     this.#guard(sequence, () => {
-      const read = this.#model.length(sequence.row);
-      const end = Math.min(read + prefillChunk, sequence.prompt.length);
-      const logits = this.#model.run(sequence.row, sequence.tokens(read, end));
-      if (end === sequence.prompt.length) this.#take(sequence, logits);
+      const { row, prompt, promptLogprobs: report } = sequence;
+      const read = this.#model.length(row);
+      const end = Math.min(read + Math.min(prefillChunk, report?.chunk ?? prefillChunk), prompt.length);
+      const tokens = sequence.tokens(read, end);
+      const logits = report ? report.read(this.#model.runAll(row, tokens)) : this.#model.run(row, tokens);
+      if (end === prompt.length) this.#take(sequence, logits);
     });
     return true;
   }
@@ -165,6 +167,10 @@ export class Scheduler {
    */
   #begin(sequence: Sequence, reading: readonly Sequence[]): boolean {
     const { prompt, salt, row } = sequence;
+    if (sequence.promptLogprobs) {
+      sequence.begin(0); // needs the logits of every token
+      return true;
+    }
     const wanted = sequence.tokens(0, prompt.length - 1); // the last one's logits have to be computed
     const found = this.#prefixes.find(salt, wanted, leastReuse);
     let most = found?.tokens ?? leastReuse - 1;

@@ -1,6 +1,7 @@
 import type { GenerationChunk } from './engine.ts';
 import type { Constraint } from './grammar/constraint.ts';
 import type { SharedRequest } from './messages.ts';
+import type { PromptLogprobs } from './sampling/prompt-logprobs.ts';
 import type { Sampler } from './sampling/sampler.ts';
 import type { StepCosts } from './speculation/draft-length.ts';
 import type { Draft } from './speculation/prompt-lookup.ts';
@@ -30,6 +31,8 @@ export class Sequence {
   readonly constraint: Constraint | undefined;
   readonly salt: string;
   readonly prompt: ArrayLike<number>;
+  /** Where the prompt is to be reported on. */
+  readonly promptLogprobs: PromptLogprobs | undefined;
   readonly #request: SharedRequest;
   readonly #sampler: Sampler;
   readonly #stopTokens: Set<number>;
@@ -54,6 +57,7 @@ export class Sequence {
     this.constraint = constraint;
     this.salt = request.cacheSalt ?? '';
     this.prompt = request.prompt;
+    this.promptLogprobs = sampler.promptLogprobs;
     this.#queuedAt = queuedAt;
     this.#request = request;
     this.#sampler = sampler;
@@ -123,7 +127,8 @@ export class Sequence {
     const tokens = this.#made.slice(this.#delivered);
     this.#delivered = this.#made.length;
     const logprobs = this.#sampler.takeLogprobs(tokens.length);
-    return logprobs ? { tokens, logprobs } : { tokens };
+    const promptLogprobs = this.promptLogprobs?.take();
+    return { tokens, ...(logprobs && { logprobs }), ...(promptLogprobs && { promptLogprobs }) };
   }
 
   #isDue(): boolean {

@@ -2,22 +2,26 @@ import type { Choice } from './choices.ts';
 
 /**
  * The likeliest completions of each prompt, by the mean log probability of their tokens, best first.
- * @param choices as many for each prompt as were made, one prompt's after the other's
+ * @param choices as many for each prompt, one prompt's after the other's
+ * @param options.kept completions of each prompt that are wanted
+ * @param options.skipped for each prompt, how many of a choice's reported tokens do not count
  */
-export function bestOf(choices: readonly Choice[], { made, kept }: { made: number; kept: number }): Choice[] {
-  const best: Choice[] = [];
-  for (let start = 0; start < choices.length; start += made) {
-    const ranked = choices
-      .slice(start, start + made)
-      .map((choice) => ({ choice, mean: meanLogprob(choice) }));
+export function bestOf(
+  choices: readonly Choice[],
+  { kept, skipped }: { kept: number; skipped: readonly number[] },
+): Choice[] {
+  const made = choices.length / skipped.length;
+  return skipped.flatMap((skip, prompt) => {
+    const own = choices.slice(prompt * made, (prompt + 1) * made);
+    const ranked = own.map((choice) => ({ choice, mean: meanLogprob(choice, skip) }));
     ranked.sort((a, b) => (a.mean === b.mean ? 0 : b.mean - a.mean));
-    best.push(...ranked.slice(0, kept).map(({ choice }) => choice));
-  }
-  return best;
+    return ranked.slice(0, kept).map(({ choice }) => choice);
+  });
 }
 
 /** An empty completion has none: it comes last. */
-function meanLogprob({ logprobs = [] }: Choice): number {
-  const sum = logprobs.reduce((sum, { logprob }) => sum + (logprob ?? 0), 0);
-  return logprobs.length > 0 ? sum / logprobs.length : -Infinity;
+function meanLogprob({ logprobs = [] }: Choice, skip: number): number {
+  const count = logprobs.length - skip;
+  const sum = logprobs.slice(skip).reduce((sum, { logprob }) => sum + (logprob ?? 0), 0);
+  return count > 0 ? sum / count : -Infinity;
 }

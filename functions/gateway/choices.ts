@@ -1,7 +1,7 @@
 import { EngineError } from '../engine/engine.ts';
-import type { TokenReport } from '../model/completion-text.ts';
 import { generateText, type TextDelta, type TextRequest, type Timings } from '../model/generate.ts';
 import type { LoadedModel } from '../model/loaded-model.ts';
+import type { TokenReport } from '../model/token-report.ts';
 import type { ModelService } from './model-service.ts';
 
 /** Where a request's completions run: the model, and the signal that stops them all. */

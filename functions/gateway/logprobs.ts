@@ -1,4 +1,4 @@
-import type { SpelledLogprob, TokenReport } from '../model/completion-text.ts';
+import type { SpelledLogprob, TokenReport } from '../model/token-report.ts';
 
 /** What JSON cannot say, -Infinity, is so unlikely in OpenAI's words. */
 const leastLogprob = -9999;

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { TokenReport } from '../model/completion-text.ts';
+import type { TokenReport } from '../model/token-report.ts';
 import type { Choice, UsageFields } from './choices.ts';
 import type { ApiError } from './errors.ts';
 import { chatLogprobs, completionLogprobs } from './logprobs.ts';

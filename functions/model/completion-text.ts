@@ -1,25 +1,11 @@
 import type { GenerationChunk, TokenLogprobs } from '../engine/engine.ts';
 import { Detokenizer } from '../text/detokenizer.ts';
 import { charactersOf, type Placed, ReportedTokens } from '../text/reported-tokens.ts';
-import { spelledPieces, spellToken } from '../text/spell.ts';
+import { spelledPieces } from '../text/spell.ts';
 import { StopStrings } from '../text/stop-strings.ts';
 import type { TextDelta, TextRequest } from './generate.ts';
 import type { LoadedModel } from './loaded-model.ts';
-
-/** A token and what the model thought of it before it was taken. */
-export interface SpelledLogprob {
-  /** Its own text, control tokens as they are spelled; bytes where it holds a part of a character. */
-  token: string | Uint8Array;
-  /** Natural. Null where there was nothing before the token. */
-  logprob: number | null;
-}
-
-export interface TokenReport extends SpelledLogprob {
-  /** The likeliest ones in its place, likeliest first; as many as the request asks for. */
-  top: SpelledLogprob[];
-  /** Characters (code points) of the whole text before the token's. */
-  offset: number;
-}
+import { reportToken } from './token-report.ts';
 
 /** One completion on its way from tokens to text. */
 export class CompletionText {
@@ -87,16 +73,9 @@ export class CompletionText {
 
   #report(delta: TextDelta, placed: Placed<{ id: number; logprobs: TokenLogprobs }>[] = []): void {
     if (placed.length === 0) return;
-    delta.logprobs = [...(delta.logprobs ?? []), ...placed.map((one) => this.#spell(one))];
-  }
-
-  #spell({ report, offset }: Placed<{ id: number; logprobs: TokenLogprobs }>): TokenReport {
-    const spell = (id: number, logprob: number) => ({ token: spellToken(this.#model, id), logprob });
-    const { id, logprobs } = report;
-    return {
-      ...spell(id, logprobs.logprob),
-      top: logprobs.top.map((one) => spell(one.token, one.logprob)),
-      offset,
-    };
+    const reports = placed.map(({ report, offset }) =>
+      reportToken(this.#model, report.id, report.logprobs, offset),
+    );
+    delta.logprobs = [...(delta.logprobs ?? []), ...reports];
   }
 }

@@ -1,7 +1,9 @@
 import { EngineError, type GenerationRequest, type Sampling } from '../engine/engine.ts';
-import { CompletionText, type TokenReport } from './completion-text.ts';
+import { CompletionText } from './completion-text.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import { contextOverflow } from './prompt-error.ts';
+import { reportPrompt } from './prompt-report.ts';
+import type { TokenReport } from './token-report.ts';
 
 export interface TextRequest {
   prompt: number[];
@@ -19,6 +21,8 @@ export interface TextRequest {
   stream: boolean;
   /** Report each token, with so many of the likeliest in its place. @default none */
   logprobs?: number | undefined;
+  /** Report the tokens of the prompt as well, with the echo. @default false */
+  promptLogprobs?: boolean;
   /** Neither stop strings nor tokens end the text before it has so many tokens. @default 0 */
   minTokens?: number;
   /** Tokens that end the text, beside the model's own. @default none */
@@ -65,13 +69,20 @@ export async function* generateText(
   if (request.prompt.length >= contextLength) {
     throw contextOverflow(request.prompt.length, contextLength, request.promptParam);
   }
-  if (request.maxTokens === 0) {
+  if (request.maxTokens === 0 && !request.promptLogprobs) {
     yield { text: request.echo, tokens: 0, finish: 'length' };
     return;
   }
-  if (request.echo !== '') yield { text: request.echo, tokens: 0 };
+  if (request.echo !== '' && !request.promptLogprobs) yield { text: request.echo, tokens: 0 };
   const completion = new CompletionText(model, request);
   for await (const chunk of model.engine.generate(engineRequest(model, request), signal)) {
+    if (chunk.promptLogprobs) {
+      const logprobs = reportPrompt(model, request.prompt, request.echo, chunk.promptLogprobs);
+      const delta: TextDelta = { text: request.echo, tokens: 0, logprobs };
+      if (request.maxTokens === 0) delta.finish = 'length';
+      yield delta;
+      if (delta.finish) return;
+    }
     const delta = completion.push(chunk);
     yield delta;
     if (delta.finish) return; // leaving the loop stops the engine
@@ -81,14 +92,15 @@ export async function* generateText(
 }
 
 function engineRequest(model: LoadedModel, request: TextRequest): GenerationRequest {
-  const { prompt, maxTokens, sampling, logprobs, minTokens = 0, stopTokens = [] } = request;
+  const { prompt, sampling, logprobs, promptLogprobs, minTokens = 0, stopTokens = [] } = request;
   return {
     prompt,
-    maxTokens,
+    maxTokens: Math.max(request.maxTokens, 1), // a report on the prompt alone comes with a token, too
     sampling,
     stopTokens: [...(request.ignoreEos ? [] : model.eos), ...stopTokens],
     delivery: request.stop.length > 0 ? 'each' : request.stream ? 'soon' : 'end',
     ...(logprobs !== undefined && { logprobs }),
+    ...(promptLogprobs && { promptLogprobs }),
     ...(minTokens > 0 && { minTokens }),
     ...(request.cacheSalt && { cacheSalt: request.cacheSalt }),
   };

@@ -39,6 +39,23 @@ it("continues a prompt as transformers' logits say", async () => {
   }
 });
 
+it("judges a text as transformers' logits say", async () => {
+  const { client } = await servePico();
+  const { tokens, vocabulary, logits } = await golden('llama');
+  const body = { model: 'pico', prompt: tokens, echo: true, logprobs: 3, temperature: 0 };
+  const { choices } = await client.completions.create({ ...body, max_tokens: 3 });
+  const { token_logprobs, top_logprobs } = choices[0]!.logprobs!;
+  expect(token_logprobs![0]).toBeNull();
+  for (const [i, token] of tokens.slice(1).entries()) {
+    const row = logits.subarray(i * vocabulary, (i + 1) * vocabulary);
+    const level = Math.log(row.reduce((sum, logit) => sum + Math.exp(logit), 0));
+    expect(token_logprobs![i + 1]).toBeCloseTo(row[token]! - level, 3);
+    expect(Math.max(...Object.values(top_logprobs![i + 1]!))).toBeCloseTo(Math.max(...row) - level, 3);
+  }
+  const alone = await client.completions.create({ ...body, max_tokens: 0 });
+  expect(alone.choices[0]!.logprobs!.token_logprobs).toEqual(token_logprobs!.slice(0, tokens.length));
+});
+
 it('gives the same text streamed, whole, side by side and by seed', async () => {
   const { client } = await servePico();
   const body = { model: 'pico', prompt: 'Once upon a time', max_tokens: 30, seed: 7 };

@@ -68,7 +68,7 @@ describe('wrong requests', () => {
   });
 
   it.each([
-    [path, { logprobs: 1, echo: true }],
+    [path, { logprobs: 1, echo: true, suffix: 'x' }],
     ['/v1/chat/completions', { tools: [{ type: 'function', function: { name: 'f' } }] }],
     ['/v1/chat/completions', { tool_choice: 'required' }],
     ['/v1/chat/completions', { functions: [{ name: 'f' }] }],

@@ -169,6 +169,77 @@ describe('log probabilities of completions', () => {
   });
 });
 
+describe('log probabilities of an echoed prompt', () => {
+  const prompt = 'Once there was 👩';
+
+  it('come first, the very first being null', async () => {
+    const gateway = await startGateway((model) => () => model.tokens(' who lived'));
+    const { text, logprobs, parts } = await bothWays(gateway, { prompt, logprobs: 1, echo: true });
+    expect(text).toBe(`${prompt} who lived`);
+    const ids = [0, ...gateway.tokens(prompt), ...gateway.tokens(' who lived')];
+    expect(logprobs.token_logprobs).toEqual([null, ...ids.slice(1).map(own)]);
+    expect(logprobs.top_logprobs![0]).toBeNull();
+    expect(logprobs.top_logprobs!.slice(1).every((top) => Object.keys(top!).length === 2)).toBe(true);
+    // What begins every text stands nowhere in this one.
+    expect(logprobs.tokens!.slice(0, 2)).toEqual(['<|endoftext|>', 'Once']);
+    expect(logprobs.text_offset!.slice(0, 2)).toEqual([0, 0]);
+    const characters = [...text];
+    logprobs.tokens!.forEach((token, i) => {
+      if (i === 0 || token.startsWith('bytes:')) return;
+      expect(characters.slice(logprobs.text_offset![i]).join('').startsWith(token)).toBe(true);
+    });
+    expect(parts[0]!.text).toBe(prompt);
+  });
+
+  it('place control tokens where the prompt has them', async () => {
+    const options = { controlTokens: ['<|pause|>'] };
+    const gateway = await startGateway((model) => () => model.tokens(' b'), options);
+    const written = await bothWays(gateway, { prompt: 'a<|pause|> b', logprobs: 0, echo: true });
+    expect(written.logprobs.tokens).toEqual(['<|endoftext|>', 'a', '<|pause|>', ' b', ' b']);
+    expect(written.logprobs.text_offset).toEqual([0, 0, 1, 10, 12]);
+    const ids = [...gateway.tokens('a'), 4096, ...gateway.tokens(' b')];
+    const given = await bothWays(gateway, { prompt: ids, logprobs: 0, echo: true });
+    expect(given.text).toBe('a b b');
+    expect(given.logprobs.tokens).toEqual(['a', '<|pause|>', ' b', ' b']);
+    expect(given.logprobs.text_offset).toEqual([0, 1, 1, 3]);
+  });
+
+  it('come alone where nothing is to be made', async () => {
+    const gateway = await startGateway((model) => () => model.tokens(' who lived'));
+    const { text, logprobs } = await bothWays(gateway, { prompt, logprobs: 0, echo: true, max_tokens: 0 });
+    expect(text).toBe(prompt);
+    expect(logprobs.token_logprobs).toEqual([null, ...gateway.tokens(prompt).map(own)]);
+    const answer = await gateway.client.completions.create({
+      model: 'tales',
+      prompt,
+      logprobs: 0,
+      echo: true,
+      max_tokens: 0,
+    });
+    expect(answer.choices[0]!.finish_reason).toBe('length');
+    expect(answer.usage!.completion_tokens).toBe(0);
+  });
+
+  it('are not counted among those that choose the best', async () => {
+    const texts = [[40], [10, 12], [30]];
+    const { client } = await startGateway(() => (request) => texts[request.sampling.seed!]!);
+    const answer = await client.completions.create({
+      model: 'tales',
+      prompt: [[500, 501, 502], [7]],
+      logprobs: 0,
+      echo: true,
+      best_of: 3,
+      n: 1,
+      seed: 0,
+    });
+    const made = answer.choices.map((choice) => choice.logprobs!.token_logprobs);
+    expect(made).toEqual([
+      [null, own(501), own(502), own(10), own(12)],
+      [null, own(10), own(12)],
+    ]);
+  });
+});
+
 describe('log probabilities of chats', () => {
   const messages = [{ role: 'user', content: 'Hello' }] as const;
 

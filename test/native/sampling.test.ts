@@ -33,6 +33,7 @@ afterAll(async () => {
 async function generate(changed: Partial<GenerationRequest> & { prompt: number[] }) {
   const tokens: number[] = [];
   const logprobs: TokenLogprobs[] = [];
+  const promptLogprobs: TokenLogprobs[] = [];
   const request: GenerationRequest = {
     maxTokens: 12,
     sampling: greedy,
@@ -43,8 +44,9 @@ async function generate(changed: Partial<GenerationRequest> & { prompt: number[]
   for await (const chunk of engine.generate(request)) {
     tokens.push(...chunk.tokens);
     logprobs.push(...(chunk.logprobs ?? []));
+    promptLogprobs.push(...(chunk.promptLogprobs ?? []));
   }
-  return { tokens, logprobs };
+  return { tokens, logprobs, promptLogprobs };
 }
 
 function logSoftmax(logits: Float32Array): number[] {
@@ -92,6 +94,25 @@ describe('log probabilities of a real graph', () => {
         expect(logprobs[step]).toEqual(entry(row, token, 3));
       }
     }
+  });
+});
+
+describe('a report on a prompt', () => {
+  it("is that of transformers' logits, also beside others and after the same prompt", async () => {
+    const { tokens, vocabulary, logits } = text;
+    const wanted = tokens
+      .slice(1)
+      .map((token, i) => entry(logits.subarray(i * vocabulary, (i + 1) * vocabulary), token, 2));
+    const asked = { prompt: tokens, maxTokens: 1, logprobs: 2, promptLogprobs: true };
+    await generate({ prompt: tokens, maxTokens: 1 });
+    const [report, , again] = await Promise.all([
+      generate(asked),
+      generate({ prompt: tokens.slice(3), maxTokens: 20 }),
+      generate(asked),
+    ]);
+    expect(report.promptLogprobs).toEqual(wanted);
+    expect(again.promptLogprobs).toEqual(wanted);
+    expect(report.tokens).toEqual((await generate({ prompt: tokens, maxTokens: 1 })).tokens);
   });
 });
 

@@ -5,6 +5,7 @@ import { LogitBias } from './processors/logit-bias.ts';
 import type { LogitsProcessor } from './processors/logits-processor.ts';
 import { MinTokens } from './processors/min-tokens.ts';
 import { Penalties } from './processors/penalties.ts';
+import { PromptLogprobs } from './prompt-logprobs.ts';
 import { randomSource } from './random.ts';
 import { argmax, draw, indicesFrom, largest } from './selection.ts';
 import { LogprobsRecord } from './token-logprobs.ts';
@@ -21,9 +22,9 @@ const leastTemperature = 1e-5;
 
 /** What a sampler needs to know of a request. */
 export interface SampledRequest
-  extends Pick<GenerationRequest, 'sampling' | 'logprobs' | 'minTokens'>,
+  extends Pick<GenerationRequest, 'sampling' | 'logprobs' | 'promptLogprobs' | 'minTokens'>,
     Partial<Pick<GenerationRequest, 'stopTokens'>> {
-  /** For penalties. @default none */
+  /** For penalties and reports. @default none */
   prompt?: ArrayLike<number>;
 }
 
@@ -34,6 +35,8 @@ export interface SampledRequest
  * 262,144 pieces, and what a request does not ask for costs nothing.
  */
 export class Sampler {
+  /** To be told of the prompt's logits, where the request asks for a report. */
+  readonly promptLogprobs: PromptLogprobs | undefined;
   readonly #sampling: Sampling;
   readonly #greedy: boolean;
   readonly #random: () => number;
@@ -56,6 +59,7 @@ export class Sampler {
       LogitBias.of(sampling),
       Penalties.of(sampling, prompt),
     ].filter((processor) => processor !== undefined);
+    this.promptLogprobs = PromptLogprobs.of(request, vocabularySize);
     if (request.logprobs !== undefined) {
       this.#record = new LogprobsRecord(request.logprobs, vocabularySize, this.#processors.length > 0);
     }

@@ -39,7 +39,7 @@ export class LogprobsRecord {
 }
 
 /** @param logits [vocabulary] */
-function logprobsOf(logits: Float32Array, token: number, topCount: number): TokenLogprobs {
+export function logprobsOf(logits: Float32Array, token: number, topCount: number): TokenLogprobs {
   const highest = logits[argmax(logits)]!;
   let total = 0;
   for (let i = 0; i < logits.length; i++) total += fastExp(logits[i]! - highest);

@@ -10,6 +10,7 @@ import {
   completionSchema,
   completionsOf,
   completionsPerPrompt,
+  reportsPrompt,
 } from '../schemas/completion.ts';
 import { requireKnownFields, samplingOf, textOptionsOf } from '../schemas/fields.ts';
 import { refusedInCompletions } from '../schemas/refused.ts';
@@ -42,6 +43,7 @@ export const completions: Endpoint<CompletionBody> = {
           stopTokens: [...options.stopTokens, ...(body.ignore_eos ? [] : prompt.ends)],
           continues: prompt.hasText,
           logprobs: body.logprobs ?? (choosing ? 0 : undefined),
+          promptLogprobs: reportsPrompt(body),
         }),
       );
     });
@@ -49,16 +51,19 @@ export const completions: Endpoint<CompletionBody> = {
       requests,
       prompts: prompts.map((prompt) => prompt.tokens),
       shape: completionShape,
-      ...(choosing && { select: selection(body, made) }),
+      ...(choosing && { select: selection(body, prompts) }),
     };
   },
 };
 
 /** The best ones, with log probabilities only where those were asked for. */
-function selection({ n, logprobs }: CompletionBody, made: number) {
+function selection(body: CompletionBody, prompts: readonly Prompt[]) {
+  const kept = body.n;
+  // Whatever is told of the prompt says nothing of a completion.
+  const skipped = prompts.map(({ tokens }) => (reportsPrompt(body) ? tokens.length : 0));
   return (choices: Choice[]): Choice[] => {
-    const best = bestOf(choices, { made, kept: n });
-    return logprobs === undefined ? best.map(({ logprobs: _, ...choice }) => choice) : best;
+    const best = bestOf(choices, { kept, skipped });
+    return body.logprobs === undefined ? best.map(({ logprobs: _, ...choice }) => choice) : best;
   };
 }
 

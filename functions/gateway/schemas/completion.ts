@@ -40,9 +40,9 @@ export const completionSchema = z
     path: ['min_tokens'],
     error: 'should not be more than max_tokens',
   })
-  .refine((body) => !body.echo || body.logprobs === undefined, {
+  .refine((body) => !reportsPrompt(body) || body.suffix === '', {
     path: ['logprobs'],
-    error: 'together with echo is not supported: the prompt would have none. Leave one out.',
+    error: 'together with echo and suffix is not supported: what is read is not the text that is echoed',
     params: { code: 'unsupported_parameter' },
   })
   .refine((body) => body.stream || body.stream_options === undefined, {
@@ -55,6 +55,11 @@ export type CompletionBody = z.infer<typeof completionSchema>;
 interface Counts {
   n: number;
   best_of: number | undefined;
+}
+
+/** Whether the prompt's tokens have log probabilities too. */
+export function reportsPrompt({ echo, logprobs }: { echo: boolean; logprobs: number | undefined }): boolean {
+  return echo && logprobs !== undefined;
 }
 
 /** Completions to generate for each prompt, whether or not they are sent. */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { GenerationRequest } from '../../../functions/engine/engine.ts';
-import { greedy, request, startScheduler } from '../../fixtures/scheduled.ts';
+import type { GenerationChunk, GenerationRequest } from '../../../functions/engine/engine.ts';
+import { Sampler } from '../../../functions/engine/sampling/sampler.ts';
+import { greedy, range, request, startScheduler } from '../../fixtures/scheduled.ts';
 
 describe('log probabilities', () => {
   it.each<GenerationRequest['delivery']>(['each', 'soon', 'end'])(
@@ -24,6 +25,43 @@ describe('log probabilities', () => {
     scheduler.add(1, request([20]));
     await ended(1);
     for (const chunk of of(1).chunks) expect(chunk).not.toHaveProperty('logprobs');
+  });
+});
+
+describe('a report on a prompt', () => {
+  const named = (chunk: GenerationChunk) => chunk.promptLogprobs!.map(({ top }) => top[0]!.token);
+
+  it('has each token but the first, on the first chunk, however long the prompt is', async () => {
+    const { scheduler, ended, of } = startScheduler();
+    const lengths = [1, 2, 128, 129, 130, 300];
+    const report = { promptLogprobs: true, logprobs: 1 };
+    for (const length of lengths) scheduler.add(length, request(range(0, length), report));
+    await ended(...lengths);
+    for (const length of lengths) {
+      const [first, ...others] = of(length).chunks;
+      // The scripted model expects t + 1 after t, which is what these prompts hold.
+      expect(named(first!)).toEqual(range(1, length - 1));
+      for (const chunk of others) expect(chunk).not.toHaveProperty('promptLogprobs');
+    }
+  });
+
+  it('needs the prompt read anew, which others need not', async () => {
+    const { scheduler, ended, of } = startScheduler(4, 1_000_000);
+    const prompt = range(0, 200);
+    scheduler.add(1, request(prompt));
+    await ended(1);
+    scheduler.add(2, request(prompt, { promptLogprobs: true, logprobs: 1 }));
+    scheduler.add(3, request(prompt));
+    await ended(2, 3);
+    expect(named(of(2).chunks[0]!)).toEqual(range(1, 199));
+    expect(of(2).chunks.at(-1)).not.toHaveProperty('cachedTokens');
+    expect(of(3).chunks.at(-1)!.cachedTokens).toBeGreaterThan(100);
+  });
+
+  it('reads a large vocabulary in small parts', () => {
+    const asked = { sampling: greedy, prompt: range(0, 500), promptLogprobs: true };
+    expect(new Sampler(asked, 151_936).promptLogprobs!.chunk).toBe(27);
+    expect(new Sampler({ ...asked, promptLogprobs: false }, 151_936).promptLogprobs).toBeUndefined();
   });
 });
 
