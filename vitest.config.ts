@@ -1,9 +1,19 @@
+import { existsSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
 
 // One project per kind of test. `npm test` runs those that need Node alone; the others say what they need.
 const project = (name: string, options: object = {}) => ({
   test: { name, include: [`test/${name}/**/*.test.ts`], ...options },
 });
+
+/** Whether a folder with an install of its own has it; says loudly what is left out otherwise. */
+function isInstalled(folder: string): boolean {
+  if (existsSync(new URL(`${folder}/node_modules`, import.meta.url))) return true;
+  if (process.argv.includes(folder) || process.env.CI === 'true') return true; // its tests say what is missing
+  if (process.argv.every((argument) => argument !== '--project'))
+    console.warn(`SKIPPED: the tests of ${folder}/. Run: npm run ${folder}:install`);
+  return false;
+}
 
 export default defineConfig({
   test: {
@@ -26,6 +36,10 @@ export default defineConfig({
       project('load', { pool: 'forks', maxWorkers: 1, testTimeout: 120_000, hookTimeout: 300_000 }),
       // Installs packages: old Node, npm pack.
       project('deploy', { pool: 'forks', maxWorkers: 1, testTimeout: 600_000 }),
+      // Needs the packages of infra/: `npm run infra:install`.
+      ...(isInstalled('infra')
+        ? [project('infra', { pool: 'forks', include: ['infra/test/**/*.test.ts'] })]
+        : []),
     ],
   },
 });

@@ -1,3 +1,5 @@
+import { FoldgateError } from '../../artifact/errors.ts';
+
 /** What a request asks for. */
 interface Work {
   /** Stands for itself. */
@@ -28,11 +30,12 @@ export class InFlight {
     return this.#closing.signal;
   }
 
-  /** @param client aborts when the client closes its connection. */
+  /** @param client aborts when the client closes its connection, or with the error that ends the request. */
   begin(client: AbortSignal, work: Work): AbortController {
     const controller = new AbortController();
     this.#open.set(controller, work);
-    const abort = () => controller.abort(new RequestCancelled());
+    const abort = () =>
+      controller.abort(client.reason instanceof FoldgateError ? client.reason : new RequestCancelled());
     if (client.aborted) abort();
     else client.addEventListener('abort', abort, { once: true });
     return controller;

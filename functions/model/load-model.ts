@@ -19,7 +19,12 @@ export interface LoadOptions extends Partial<Omit<EngineOptions, 'graphPath' | '
   signal?: AbortSignal | undefined;
   /** Bytes of blobs that are on this machine, of how many. */
   onProgress?: (done: number, total: number) => void;
+  /** Told when a part of the work is done, in this order. */
+  onPhase?: (phase: LoadPhase) => void;
 }
+
+/** The manifest is read, the blobs are here, the engine can run. */
+export type LoadPhase = 'manifest' | 'blobs' | 'session';
 
 /**
  * A model from a store, ready to answer. A cold start is short where all of it goes on at once: while the weights
@@ -27,7 +32,8 @@ export interface LoadOptions extends Partial<Omit<EngineOptions, 'graphPath' | '
  * @throws NotFoundError, InvalidDataError from the store; EngineError where the graph does not open.
  */
 export async function loadModel(store: Store, name: string, options: LoadOptions = {}): Promise<LoadedModel> {
-  return await loadVersion(store, name, await readManifest(store, name, options), options);
+  const published = await readManifest(store, name, options);
+  return await loadVersion(store, name, published, options);
 }
 
 /** As `loadModel`, of the version that was read. */
@@ -37,7 +43,8 @@ export async function loadVersion(
   { manifest, digest }: PublishedModel,
   options: LoadOptions = {},
 ): Promise<LoadedModel> {
-  const { cacheFolder, cacheBytes, signal, onProgress, ...engineOptions } = options;
+  const { cacheFolder, cacheBytes, signal, onProgress, onPhase, ...engineOptions } = options;
+  onPhase?.('manifest');
   // Whatever fails, the rest of the work ends with it.
   const failed = new AbortController();
   const model = await beginFetch(store, manifest, {
@@ -46,6 +53,10 @@ export async function loadVersion(
     signal: signal ? AbortSignal.any([signal, failed.signal]) : failed.signal,
     onProgress: counted(manifest, onProgress),
   });
+  model.complete.then(
+    () => onPhase?.('blobs'),
+    () => {},
+  );
   const reading = readTokenizer(manifest, model);
   const starting = createEngine({
     ...engineOptions,
@@ -59,7 +70,9 @@ export async function loadVersion(
     const tokenizer = await reading;
     const texts = textParts(manifest, tokenizer);
     const fingerprint = `fp_${digest.slice(0, 12)}`;
-    return { name, version: digest, fingerprint, engine: await starting, tokenizer, ...texts };
+    const engine = await starting;
+    onPhase?.('session');
+    return { name, version: digest, fingerprint, engine, tokenizer, ...texts };
   } catch (error) {
     failed.abort(error);
     // No thread stays behind.

@@ -9,6 +9,8 @@ const forbidden: Record<string, string[]> = {
   'functions/engine': ['functions/text', 'functions/model', 'functions/gateway'],
   'functions/text': ['functions/engine', 'functions/model', 'functions/gateway'],
   'functions/model': ['functions/gateway'],
+  'functions/gateway': ['functions/lambda'],
+  infra: ['compressor', 'cli'],
   load: ['compressor', 'cli'],
 };
 

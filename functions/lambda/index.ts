@@ -1,0 +1,72 @@
+/**
+ * The entry of the AWS Lambda function: one model of one store behind the gateway. Whatever requests an
+ * environment gets, one after the other or (on managed instances) at once, they share the loaded model.
+ */
+import { openStore } from '../../artifact/store/open.ts';
+import { createApp } from '../gateway/app.ts';
+import { createModelService } from '../gateway/model-service.ts';
+import { loadModel } from '../model/load-model.ts';
+import { keepHeapSmall } from '../small-heap.ts';
+import { ColdStart } from './cold-start.ts';
+import { createHandler, type Invocation } from './handler.ts';
+import { metricLine } from './metrics.ts';
+import { readSettings } from './settings.ts';
+
+keepHeapSmall();
+const settings = readSettings(process.env);
+const { model: name } = settings;
+const coldStart = new ColdStart();
+
+// Past the runtime's own logging, whose prefix would hide the metrics in a line.
+const print = (line: string) => process.stdout.write(`${line}\n`);
+const onError = (error: unknown) => console.error(error);
+
+// A connection to the Runtime API that breaks must not take the warm model with it.
+process.on('unhandledRejection', onError);
+
+const store = await openStore(settings.store);
+const service = createModelService({
+  name,
+  load: (signal) =>
+    loadModel(store, name, {
+      threads: settings.threads,
+      spinning: settings.spinning,
+      slots: settings.slots,
+      cacheFolder: settings.cacheFolder,
+      ...(settings.contextLength && { contextLength: settings.contextLength }),
+      signal,
+      onPhase: (phase) => coldStart.mark(phase),
+    }),
+  onFailure: onError,
+});
+const { app } = createApp(service, { onError });
+
+export const handler = createHandler(app, { onError, onInvocation: report });
+
+coldStart.mark('init');
+const loading = service.load();
+// What fails here is told to every request, and the next one tries again.
+if (settings.loadAtInit) await loading;
+else loading.catch(() => {});
+
+function report(invocation: Invocation): void {
+  const { requestId, path, status, streamed, begunAt, firstByteMs, durationMs, cut } = invocation;
+  print(
+    metricLine(
+      name,
+      {
+        Requests: [1, 'Count'],
+        ServerErrors: [status >= 500 ? 1 : 0, 'Count'],
+        Cut: [cut ? 1 : 0, 'Count'],
+        Duration: [durationMs, 'Milliseconds'],
+        ...(firstByteMs !== undefined && { FirstByte: [firstByteMs, 'Milliseconds'] }),
+      },
+      { requestId, path, status },
+    ),
+  );
+  if (streamed && firstByteMs !== undefined) coldStart.mark('first_token', begunAt + firstByteMs);
+  const phases = coldStart.report();
+  if (phases === undefined) return;
+  const metrics = Object.entries(phases).map(([phase, ms]) => [`ColdStart_${phase}`, [ms, 'Milliseconds']]);
+  print(metricLine(name, Object.fromEntries(metrics), { memory: process.memoryUsage.rss() }));
+}

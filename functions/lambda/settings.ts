@@ -1,0 +1,60 @@
+import { UsageError } from '../../artifact/errors.ts';
+
+/** Megabytes of a function's memory for each core it gets; AWS's own figure. */
+const megabytesPerCore = 1_769;
+/** Cores of the largest function. */
+const maxCores = 6;
+
+/** What the deployment tells the function, by environment variables. */
+export interface Settings {
+  /** `s3://BUCKET/PREFIX` */
+  store: string;
+  model: string;
+  threads: number;
+  /** Threads that wait may spin: only where the function has whole cores for all of them. */
+  spinning: boolean;
+  /** Sequences that run at once. */
+  slots: number;
+  /** Tokens of prompt and completion together. @default the model's own */
+  contextLength: number | undefined;
+  cacheFolder: string;
+  /** Loads the model before the first request comes: the platform waits for it. */
+  loadAtInit: boolean;
+}
+
+/** @throws UsageError naming the variable that is wrong or missing */
+export function readSettings(env: NodeJS.ProcessEnv): Settings {
+  const memory = count(env, 'AWS_LAMBDA_FUNCTION_MEMORY_SIZE') ?? megabytesPerCore;
+  const threads = count(env, 'FOLDGATE_THREADS') ?? threadsOf(memory);
+  return {
+    store: required(env, 'FOLDGATE_STORE'),
+    model: required(env, 'FOLDGATE_MODEL'),
+    threads,
+    spinning: threads > 1 && memory >= threads * megabytesPerCore,
+    slots: count(env, 'FOLDGATE_SLOTS') ?? 4,
+    contextLength: count(env, 'FOLDGATE_CONTEXT'),
+    // The one place where a function may write.
+    cacheFolder: env.FOLDGATE_CACHE || '/tmp/foldgate',
+    // An on-demand start has 10 s for it, and its request is waiting already.
+    loadAtInit: (env.AWS_LAMBDA_INITIALIZATION_TYPE ?? 'on-demand') !== 'on-demand',
+  };
+}
+
+/** A thread that has to wait for its share of a core holds up all others, so a part of one does not count. */
+export function threadsOf(memoryMegabytes: number): number {
+  return Math.max(1, Math.min(maxCores, Math.floor(memoryMegabytes / megabytesPerCore)));
+}
+
+function required(env: NodeJS.ProcessEnv, name: string): string {
+  const value = env[name];
+  if (value) return value;
+  throw new UsageError(`The environment variable ${name} is not set: deploy the function again.`);
+}
+
+function count(env: NodeJS.ProcessEnv, name: string): number | undefined {
+  const text = env[name];
+  if (text === undefined || text === '') return undefined;
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  throw new UsageError(`The environment variable ${name} is ${JSON.stringify(text)}; a count is expected.`);
+}
