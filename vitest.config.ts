@@ -38,7 +38,7 @@ export default defineConfig({
       project('deploy', { pool: 'forks', maxWorkers: 1, testTimeout: 600_000 }),
       // Needs the packages of infra/: `npm run infra:install`.
       ...(isInstalled('infra')
-        ? [project('infra', { pool: 'forks', include: ['infra/test/**/*.test.ts'] })]
+        ? [project('infra', { pool: 'forks', testTimeout: 180_000, include: ['infra/test/**/*.test.ts'] })]
         : []),
     ],
   },

@@ -1,4 +1,5 @@
 import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
+import { servedMemory } from '../../artifact/served-memory.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import { storedPositions } from '../weights/rotary.ts';
 import type { FoldPlan } from './plan.ts';
@@ -27,23 +28,11 @@ export function storedBytes({ architecture: a, plan, precision, budget, tokenize
   return foldedSizes(a, plan, precision, budget).bytes + rotary + graph + tokenizer;
 }
 
-/** Program text of Node and ONNX Runtime, V8's heaps and the runtime's own structures (docs/benchmarks.md). */
-const fixedBytes = 130e6;
-
-/** A piece of the vocabulary in the tokenizer's tables and in those that turn tokens into text. */
-const bytesPerPiece = 300;
-
 /** Tokens of context that are in use. */
 const contextTokens = 2048;
 
-/** Scratch of the widest layer for one chunk of a prompt, in numbers a token; the runtime keeps it. */
-const chunkTokens = 128;
-
 /** Resident memory of a process that serves the model, with 2,048 tokens of one sequence in its cache. */
-export function servedBytes(sized: SizedModel): number {
-  const { architecture: a, plan, precision, budget } = sized;
-  const weights = foldedSizes(a, plan, precision, budget).bytes;
-  const cache = plan.layers.length * 2 * a.kvHeads * a.headSize * 4 * contextTokens;
-  const scratch = chunkTokens * 4 * (4 * a.intermediateSize + 6 * a.width + a.heads * contextTokens);
-  return fixedBytes + a.vocabularySize * bytesPerPiece + weights + cache + scratch;
+export function servedBytes({ architecture, plan, precision, budget }: SizedModel): number {
+  const weightBytes = foldedSizes(architecture, plan, precision, budget).bytes;
+  return servedMemory({ ...architecture, layers: plan.layers.length, weightBytes }, contextTokens);
 }

@@ -4,8 +4,7 @@
  */
 import { openStore } from '../../artifact/store/open.ts';
 import { createApp } from '../gateway/app.ts';
-import { createModelService } from '../gateway/model-service.ts';
-import { loadModel } from '../model/load-model.ts';
+import { StoredModels } from '../gateway/stored-models.ts';
 import { keepHeapSmall } from '../small-heap.ts';
 import { ColdStart } from './cold-start.ts';
 import { createHandler, type Invocation } from './handler.ts';
@@ -25,29 +24,39 @@ const onError = (error: unknown) => console.error(error);
 process.on('unhandledRejection', onError);
 
 const store = await openStore(settings.store);
-const service = createModelService({
-  name,
-  load: (signal) =>
-    loadModel(store, name, {
-      threads: settings.threads,
-      spinning: settings.spinning,
-      slots: settings.slots,
-      cacheFolder: settings.cacheFolder,
-      ...(settings.contextLength && { contextLength: settings.contextLength }),
-      signal,
-      onPhase: (phase) => coldStart.mark(phase),
-    }),
-  onFailure: onError,
+const models = await StoredModels.open(store, {
+  models: [{ id: name, name }],
+  load: {
+    threads: settings.threads,
+    spinning: settings.spinning,
+    slots: settings.slots,
+    cacheFolder: settings.cacheFolder,
+    ...(settings.contextLength && { contextLength: settings.contextLength }),
+    onPhase: (phase) => coldStart.mark(phase),
+  },
+  memoryBytes: settings.modelBytes,
+  refreshMs: 0, // between two requests a function stands still: time passes, timers do not
+  onFailure: (_name, error) => onError(error),
 });
-const { app } = createApp(service, { onError });
+const service = models.require(name);
+const { app } = createApp(models, { onError });
 
-export const handler = createHandler(app, { onError, onInvocation: report });
+export const handler = createHandler(app, { onError, before: refresh, onInvocation: report });
 
 coldStart.mark('init');
 const loading = service.load();
 // What fails here is told to every request, and the next one tries again.
 if (settings.loadAtInit) await loading;
 else loading.catch(() => {});
+
+let refreshedAt = performance.now();
+
+/** Looks for a new version now and then; the request that comes meanwhile does not wait for it. */
+function refresh(): void {
+  if (performance.now() - refreshedAt < settings.refreshMs) return;
+  refreshedAt = performance.now();
+  void models.refresh();
+}
 
 function report(invocation: Invocation): void {
   const { requestId, path, status, streamed, begunAt, firstByteMs, durationMs, cut } = invocation;

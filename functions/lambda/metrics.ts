@@ -1,7 +1,7 @@
 /** Metrics as CloudWatch reads them out of log lines (Embedded Metric Format): no calls, no permissions. */
 
 /** CloudWatch's namespace of all metrics below; the dashboard and the alarms name it. */
-const metricNamespace = 'Foldgate';
+export const metricNamespace = 'Foldgate';
 
 export type Unit = 'Milliseconds' | 'Count' | 'Bytes';
 

@@ -5,6 +5,12 @@ const megabytesPerCore = 1_769;
 /** Cores of the largest function. */
 const maxCores = 6;
 
+/** Megabytes of a function's memory that are not for models: Node, the runtime, a request's text. */
+const ownMegabytes = 128;
+
+/** Milliseconds. */
+const refreshMs = 30_000;
+
 /** What the deployment tells the function, by environment variables. */
 export interface Settings {
   /** `s3://BUCKET/PREFIX` */
@@ -18,6 +24,10 @@ export interface Settings {
   /** Tokens of prompt and completion together. @default the model's own */
   contextLength: number | undefined;
   cacheFolder: string;
+  /** Bytes that versions of the model may take together. */
+  modelBytes: number;
+  /** Milliseconds between looks for a new version, at least. */
+  refreshMs: number;
   /** Loads the model before the first request comes: the platform waits for it. */
   loadAtInit: boolean;
 }
@@ -35,6 +45,8 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
     contextLength: count(env, 'FOLDGATE_CONTEXT'),
     // The one place where a function may write.
     cacheFolder: env.FOLDGATE_CACHE || '/tmp/foldgate',
+    modelBytes: Math.max(1, memory - ownMegabytes) * 1024 * 1024,
+    refreshMs: count(env, 'FOLDGATE_REFRESH_MS') ?? refreshMs,
     // An on-demand start has 10 s for it, and its request is waiting already.
     loadAtInit: (env.AWS_LAMBDA_INITIALIZATION_TYPE ?? 'on-demand') !== 'on-demand',
   };

@@ -9,6 +9,7 @@ import { parseTokenizer, type Tokenizer } from '../../artifact/tokenizer.ts';
 import { createEngine, type EngineOptions } from '../engine/create-engine.ts';
 import { longestToken, tokenPieces } from '../text/pieces.ts';
 import type { LoadedModel } from './loaded-model.ts';
+import { checkMemory } from './memory-check.ts';
 import { vocabularyOf } from './vocabulary.ts';
 
 export interface LoadOptions extends Partial<Omit<EngineOptions, 'graphPath' | 'manifest'>> {
@@ -29,7 +30,8 @@ export type LoadPhase = 'manifest' | 'blobs' | 'session';
 /**
  * A model from a store, ready to answer. A cold start is short where all of it goes on at once: while the weights
  * arrive, the tokenizer is read and the engine's thread gets ready.
- * @throws NotFoundError, InvalidDataError from the store; EngineError where the graph does not open.
+ * @throws NotFoundError, InvalidDataError from the store; EngineError where the graph does not open; FoldgateError
+ * where there is too little memory for it.
  */
 export async function loadModel(store: Store, name: string, options: LoadOptions = {}): Promise<LoadedModel> {
   const published = await readManifest(store, name, options);
@@ -45,6 +47,7 @@ export async function loadVersion(
 ): Promise<LoadedModel> {
   const { cacheFolder, cacheBytes, signal, onProgress, onPhase, ...engineOptions } = options;
   onPhase?.('manifest');
+  checkMemory(manifest);
   // Whatever fails, the rest of the work ends with it.
   const failed = new AbortController();
   const model = await beginFetch(store, manifest, {

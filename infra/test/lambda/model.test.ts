@@ -142,6 +142,20 @@ describe.skipIf(!hasS3)('the bundled function', () => {
     expect(await late.head).toMatchObject({ statusCode: 200 });
   });
 
+  it('goes over to a new version without a new deployment', async () => {
+    await using api = await RuntimeApi.start();
+    await using _lambda = new FunctionProcess(options(api, { env: { FOLDGATE_REFRESH_MS: '1' } }));
+    const version = async () => {
+      const invocation = api.invoke(completion({ model: 'pico', prompt: [1], max_tokens: 1 }));
+      return JSON.parse(await invocation.text()).system_fingerprint;
+    };
+    const before = await version();
+    const { storeUrl } = await storedPico('mistral');
+    await copyModel(await address(storeUrl, 'pico'), await address(store, 'pico'));
+    // The first request that comes now starts the change, a later one sees it.
+    await expect.poll(version, { timeout: 30_000 }).not.toBe(before);
+  });
+
   it('waits for the model where the platform does, and fails there where it cannot be had', async () => {
     await using api = await RuntimeApi.start();
     const env = { AWS_LAMBDA_INITIALIZATION_TYPE: 'provisioned-concurrency', FOLDGATE_MODEL: 'absent' };

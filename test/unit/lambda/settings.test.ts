@@ -37,6 +37,8 @@ describe('settings', () => {
       slots: 4,
       contextLength: undefined,
       cacheFolder: '/tmp/foldgate',
+      modelBytes: (1_769 - 128) * 1024 * 1024,
+      refreshMs: 30_000,
       loadAtInit: false,
     });
   });

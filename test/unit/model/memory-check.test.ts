@@ -1,0 +1,33 @@
+import { describe, expect, it } from 'vitest';
+import { leastMemory, servedMemoryOf, servedShapeOf } from '../../../artifact/served-memory.ts';
+import { checkMemory } from '../../../functions/model/memory-check.ts';
+import { makeStoredModel } from '../../fixtures/stored-model.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
+
+const megabyte = 1024 * 1024;
+
+describe('memory for a model', () => {
+  it('is refused in words where it cannot do', async () => {
+    const { manifest } = await makeStoredModel(await temporaryFolder());
+    const needed = leastMemory(servedShapeOf(manifest), 128);
+    expect(() => checkMemory(manifest, needed)).not.toThrow();
+    expect(() => checkMemory(manifest, needed - 1)).toThrow(
+      /^tiny needs at least \d+ MiB of memory; this process may have \d+ MiB\. .*--fit/,
+    );
+  });
+
+  it('is there on this machine', async () => {
+    const { manifest } = await makeStoredModel(await temporaryFolder());
+    expect(() => checkMemory(manifest)).not.toThrow();
+  });
+
+  it('grows with weights and tokens, by what they take', async () => {
+    const { manifest } = await makeStoredModel(await temporaryFolder());
+    const shape = servedShapeOf(manifest);
+    // Keys and values of 6 layers, 2 heads of 8 numbers, in float32; scratch of 128 rows for 4 heads' scores.
+    expect(leastMemory(shape, 101) - leastMemory(shape, 100)).toBe(6 * 2 * 2 * 8 * 4 + 128 * 4 * 4);
+    const heavier = { ...shape, weightBytes: shape.weightBytes + megabyte };
+    expect(leastMemory(heavier, 100) - leastMemory(shape, 100)).toBe(megabyte);
+    expect(servedMemoryOf(manifest, 100)).toBeGreaterThan(leastMemory(shape, 100));
+  });
+});
