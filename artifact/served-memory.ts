@@ -1,4 +1,4 @@
-import type { Manifest } from './manifest.ts';
+import type { Manifest, Precision } from './manifest.ts';
 
 /** What of a model decides how much memory serving it takes. */
 export interface ServedShape {
@@ -9,7 +9,7 @@ export interface ServedShape {
   kvHeads: number;
   headSize: number;
   intermediateSize: number;
-  /** Of all distinct weights, as they are stored. */
+  /** Of the distinct weights that the runtime holds. */
   weightBytes: number;
 }
 
@@ -48,9 +48,24 @@ export function leastMemory(shape: ServedShape, tokens: number): number {
   );
 }
 
+/**
+ * Weights count where the runtime holds them packed. Of the embedding, rows are read from the mapped file; packed is
+ * the head, which is the same matrix or another one of its size.
+ */
 export function servedShapeOf(manifest: Manifest): ServedShape {
-  const weightBytes = manifest.weights.reduce((sum, blob) => sum + blob.bytes, 0);
-  return { ...manifest.dimensions, layers: manifest.layers.length, weightBytes };
+  const { dimensions, quantization, weights } = manifest;
+  const matrix = matrixBytes(dimensions.vocabularySize, dimensions.width, quantization.embedding);
+  const bytesOf = (...kinds: (typeof weights)[number]['kind'][]) =>
+    weights.reduce((sum, { kind, bytes }) => (kinds.includes(kind) ? sum + bytes : sum), 0);
+  const both = bytesOf('embedding');
+  const weightBytes = bytesOf('block', 'norms', 'patches') + (both > 1.5 * matrix ? both / 2 : both);
+  return { ...dimensions, layers: manifest.layers.length, weightBytes };
+}
+
+/** Bytes of a matrix as it is stored: codes, and a float32 scale for each block of them. */
+function matrixBytes(rows: number, columns: number, { bits, blockSize }: Precision): number {
+  const scales = blockSize === undefined ? 0 : Math.ceil(columns / blockSize) * 4;
+  return rows * ((columns * bits) / 8 + scales);
 }
 
 /** As `servedMemory`, of a folded model. */

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Manifest } from '../../../artifact/manifest.ts';
 import { leastMemory, servedMemoryOf, servedShapeOf } from '../../../artifact/served-memory.ts';
 import { checkMemory } from '../../../functions/model/memory-check.ts';
 import { makeStoredModel } from '../../fixtures/stored-model.ts';
@@ -19,6 +20,15 @@ describe('memory for a model', () => {
   it('is there on this machine', async () => {
     const { manifest } = await makeStoredModel(await temporaryFolder());
     expect(() => checkMemory(manifest)).not.toThrow();
+  });
+
+  it('counts a head beside the embedding, but not the embedding that is read from its file', async () => {
+    const { manifest } = await makeStoredModel(await temporaryFolder());
+    const matrix = 64 * 32 * 4; // vocabulary x width, in float32
+    const blob = { sha256: '', bytes: matrix, kind: 'embedding' as const };
+    const weigh = (...weights: Manifest['weights']) => servedShapeOf({ ...manifest, weights }).weightBytes;
+    expect(weigh(blob)).toBe(matrix);
+    expect(weigh(blob, blob)).toBe(matrix);
   });
 
   it('grows with weights and tokens, by what they take', async () => {
