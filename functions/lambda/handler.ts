@@ -32,8 +32,8 @@ export interface HandlerOptions {
   onError: (error: unknown) => void;
   /** Told of every answered invocation. */
   onInvocation?: (invocation: Invocation) => void;
-  /** Called before each request. */
-  before?: () => void;
+  /** Runs before each request, which waits for it. */
+  before?: () => Promise<void>;
 }
 
 /**
@@ -44,7 +44,7 @@ export function createHandler(app: Hono, options: HandlerOptions): StreamingHand
   return streaming(async (event, stream, context) => {
     const answer = new Answer(stream, context, options);
     try {
-      options.before?.();
+      await options.before?.();
       await answer.send(await app.fetch(requestOf(event, answer.signal)));
     } catch (error) {
       options.onError(error);

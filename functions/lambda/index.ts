@@ -10,6 +10,7 @@ import { ColdStart } from './cold-start.ts';
 import { createHandler, type Invocation } from './handler.ts';
 import { metricLine } from './metrics.ts';
 import { readSettings } from './settings.ts';
+import { StoredKeys } from './stored-keys.ts';
 
 keepHeapSmall();
 const settings = readSettings(process.env);
@@ -39,11 +40,13 @@ const models = await StoredModels.open(store, {
   onFailure: (_name, error) => onError(error),
 });
 const service = models.require(name);
-const { app } = createApp(models, { onError });
+const access = settings.access === 'keys' ? new StoredKeys(store) : undefined;
+const { app } = createApp(models, { keys: access?.keys, onError });
 
-export const handler = createHandler(app, { onError, before: refresh, onInvocation: report });
+export const handler = createHandler(app, { onError, before, onInvocation: report });
 
 coldStart.mark('init');
+access?.ready().catch(() => {}); // the first request will tell
 const loading = service.load();
 // What fails here is told to every request, and the next one tries again.
 if (settings.loadAtInit) await loading;
@@ -51,11 +54,13 @@ else loading.catch(() => {});
 
 let refreshedAt = performance.now();
 
-/** Looks for a new version now and then; the request that comes meanwhile does not wait for it. */
-function refresh(): void {
+async function before(): Promise<void> {
+  await access?.ready();
   if (performance.now() - refreshedAt < settings.refreshMs) return;
   refreshedAt = performance.now();
-  void models.refresh();
+  // New versions and keys are looked for now and then; the request that comes meanwhile does not wait.
+  access?.refresh().catch(onError);
+  models.refresh().catch(onError);
 }
 
 function report(invocation: Invocation): void {

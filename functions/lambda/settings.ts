@@ -16,6 +16,8 @@ export interface Settings {
   /** `s3://BUCKET/PREFIX` */
   store: string;
   model: string;
+  /** `keys`: API keys in the store; `iam`: the platform lets in whom it should. */
+  access: 'keys' | 'iam';
   threads: number;
   /** Threads that wait may spin: only where the function has whole cores for all of them. */
   spinning: boolean;
@@ -39,6 +41,7 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
   return {
     store: required(env, 'FOLDGATE_STORE'),
     model: required(env, 'FOLDGATE_MODEL'),
+    access: accessOf(env.FOLDGATE_ACCESS),
     threads,
     spinning: threads > 1 && memory >= threads * megabytesPerCore,
     slots: count(env, 'FOLDGATE_SLOTS') ?? 4,
@@ -55,6 +58,14 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
 /** A thread that has to wait for its share of a core holds up all others, so a part of one does not count. */
 export function threadsOf(memoryMegabytes: number): number {
   return Math.max(1, Math.min(maxCores, Math.floor(memoryMegabytes / megabytesPerCore)));
+}
+
+/** What is not known must not open the door. */
+function accessOf(value = 'keys'): Settings['access'] {
+  if (value === 'keys' || value === 'iam') return value;
+  throw new UsageError(
+    `The environment variable FOLDGATE_ACCESS is ${JSON.stringify(value)}; keys or iam is expected.`,
+  );
 }
 
 function required(env: NodeJS.ProcessEnv, name: string): string {

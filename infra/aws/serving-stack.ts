@@ -11,6 +11,7 @@ import {
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Bucket, type IBucket } from 'aws-cdk-lib/aws-s3';
 import type { Construct } from 'constructs';
+import { keysObject } from '../../functions/lambda/stored-keys.ts';
 import { accept } from './accepted.ts';
 import { addAlarms } from './alarms.ts';
 import { addDashboard } from './dashboard.ts';
@@ -87,7 +88,7 @@ export class ServingStack extends Stack {
   #role(bucket: IBucket, { served, access }: Settings, logGroup: LogGroup): Role {
     const role = new Role(this, 'Role', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
     const at = (key: string) => (served.prefix === '' ? key : `${served.prefix}/${key}`);
-    const readable = [`models/${served.name}/*`, 'blobs/*', ...(access === 'keys' ? ['api-keys'] : [])];
+    const readable = [`models/${served.name}/*`, 'blobs/*', ...(access === 'keys' ? [keysObject] : [])];
     role.addToPolicy(
       new PolicyStatement({
         actions: ['s3:GetObject'],
@@ -99,7 +100,7 @@ export class ServingStack extends Stack {
       new PolicyStatement({
         actions: ['s3:ListBucket'],
         resources: [bucket.bucketArn],
-        conditions: { StringLike: { 's3:prefix': [at('models/*'), at('blobs/*'), at('api-keys')] } },
+        conditions: { StringLike: { 's3:prefix': [at('models/*'), at('blobs/*'), at(keysObject)] } },
       }),
     );
     logGroup.grantWrite(role);

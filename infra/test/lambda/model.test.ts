@@ -3,14 +3,17 @@ import { mkdtemp, readdir, readFile, realpath, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { copyModel } from '../../../artifact/models/copy.ts';
 import { openStore } from '../../../artifact/store/open.ts';
+import { hashKey } from '../../../functions/gateway/access/api-keys.ts';
+import { formatKeyFile } from '../../../functions/gateway/access/key-file.ts';
 import { storedPico } from '../../../test/fixtures/served-pico.ts';
 import { FaultProxy } from '../../../test/s3/fault-proxy.ts';
 import { clientEnvironment, isInstalled, S3Server, useEndpoint } from '../../../test/s3/servers.ts';
 import { bundleFunction, sizeOf, unpackedLimit } from '../../lambda/bundle.ts';
-import { completion } from '../fixtures/events.ts';
+import { completion, get, withKey } from '../fixtures/events.ts';
 import { type FunctionOptions, FunctionProcess } from '../fixtures/lambda-process.ts';
 import { RuntimeApi } from '../fixtures/runtime-api.ts';
 
@@ -73,6 +76,7 @@ describe.skipIf(!hasS3)('the bundled function', () => {
       ...clientEnvironment(proxy.endpoint),
       FOLDGATE_STORE: store,
       FOLDGATE_MODEL: 'pico',
+      FOLDGATE_ACCESS: 'iam',
       FOLDGATE_CACHE: join(folder, 'cache'),
       ...more.env,
     },
@@ -155,6 +159,34 @@ describe.skipIf(!hasS3)('the bundled function', () => {
     // The first request that comes now starts the change, a later one sees it.
     await expect.poll(version, { timeout: 30_000 }).not.toBe(before);
   });
+
+  it('asks for one of the keys in the store, which change without a new deployment', async () => {
+    await using api = await RuntimeApi.start();
+    const env = { FOLDGATE_ACCESS: 'keys', FOLDGATE_REFRESH_MS: '1' };
+    await using lambda = new FunctionProcess(options(api, { env }));
+    const statusOf = async (key: string, path = '/v1/models') => {
+      const invocation = api.invoke(withKey(get(path), key));
+      return (await invocation.head).statusCode;
+    };
+    // Without keys nobody gets in.
+    expect(await statusOf('first')).toBe(500);
+    expect(lambda.output).toMatch(/There is no s3:\/\/\S+\/api-keys, so nobody may ask/);
+    await putKeys('first');
+    expect(await statusOf('first')).toBe(200);
+    expect(await statusOf('second')).toBe(401);
+    expect(await statusOf('', '/healthz')).toBe(200);
+    await putKeys('second');
+    await expect.poll(() => statusOf('first')).toBe(401);
+    expect(await statusOf('second')).toBe(200);
+  });
+
+  /** Puts a file of keys beside the models, as the runbook does. */
+  async function putKeys(...keys: string[]): Promise<void> {
+    const [, bucket, prefix] = /^s3:\/\/([^/]+)\/(.*)$/.exec(store)!;
+    const entries = keys.map((key) => ({ name: key, hash: hashKey(key) }));
+    const Body = formatKeyFile(entries);
+    await s3.client().send(new PutObjectCommand({ Bucket: bucket, Key: `${prefix}/api-keys`, Body }));
+  }
 
   it('waits for the model where the platform does, and fails there where it cannot be had', async () => {
     await using api = await RuntimeApi.start();

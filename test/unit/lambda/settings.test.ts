@@ -32,6 +32,7 @@ describe('settings', () => {
     expect(settings()).toEqual({
       store: 's3://bucket/models',
       model: 'tales',
+      access: 'keys',
       threads: 1,
       spinning: false,
       slots: 4,
@@ -49,6 +50,11 @@ describe('settings', () => {
 
   it.each(['0', '-1', '1.5', 'many'])('refuse %s threads by name', (text) => {
     expect(() => settings({ FOLDGATE_THREADS: text })).toThrow(/FOLDGATE_THREADS is "/);
+  });
+
+  it('know two kinds of access, and no other', () => {
+    expect(settings({ FOLDGATE_ACCESS: 'iam' }).access).toBe('iam');
+    expect(() => settings({ FOLDGATE_ACCESS: 'none' })).toThrow(/FOLDGATE_ACCESS is "none"/);
   });
 
   it('name what is missing', () => {
