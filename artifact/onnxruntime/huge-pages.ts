@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { setImmediate as nextEvents } from 'node:timers/promises';
 import { adviseMemory } from './library.ts';
+import { type Mapping, mappings } from './mappings.ts';
 
 /** MADV_COLLAPSE of Linux 6.1 and later: make huge pages of what lies there, now. */
 const collapse = 25;
@@ -34,29 +34,11 @@ export async function useHugePages(turn: () => Promise<unknown> = nextEvents): P
   return moved;
 }
 
-interface Mapping {
-  start: bigint;
-  end: bigint;
-}
-
 /** Private memory that no file backs, of some size and nearly all in use. */
 async function largeAllocations(): Promise<Mapping[]> {
-  if (process.platform !== 'linux') return [];
-  const smaps = await readFile('/proc/self/smaps', 'utf8').catch(() => '');
-  const large: Mapping[] = [];
-  let current: (Mapping & { plain: boolean }) | undefined;
-  for (const line of smaps.split('\n')) {
-    const [, from, to, rights, name] =
-      /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \d+\s*(.*)$/.exec(line) ?? [];
-    if (from !== undefined) {
-      const plain = rights === 'rw-p' && (name === '' || name === '[heap]');
-      current = { start: BigInt(`0x${from}`), end: BigInt(`0x${to}`), plain };
-      continue;
-    }
-    const [, kilobytes] = /^Anonymous:\s+(\d+) kB/.exec(line) ?? [];
-    if (kilobytes === undefined || !current?.plain) continue;
-    const size = Number(current.end - current.start);
-    if (size >= smallest && Number(kilobytes) * 1024 >= used * size) large.push(current);
-  }
-  return large;
+  return (await mappings()).filter(({ start, end, rights, name, anonymous }) => {
+    const size = Number(end - start);
+    const isPlain = rights === 'rw-p' && (name === '' || name === '[heap]');
+    return isPlain && size >= smallest && anonymous >= used * size;
+  });
 }

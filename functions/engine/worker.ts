@@ -5,6 +5,7 @@ import { Decoder } from '../../artifact/decoder/decoder.ts';
 import { bytesPerToken } from '../../artifact/decoder/kv-cache.ts';
 import { useHugePages } from '../../artifact/onnxruntime/huge-pages.ts';
 import { library, returnFreedMemory } from '../../artifact/onnxruntime/library.ts';
+import { forgetProgramText } from '../../artifact/onnxruntime/program-text.ts';
 import type { FromWorker, SequenceResult, ToWorker, WorkerOptions } from './messages.ts';
 import { ModelRows } from './model-rows.ts';
 import { Scheduler } from './scheduler.ts';
@@ -56,7 +57,9 @@ try {
   });
   send({ type: 'ready' });
   // After that, as it takes a while; where sequences are at work, it leaves them nine tenths of the time.
-  void useHugePages(() => (scheduler.busy ? sleep(30) : nextEvents())).catch(() => {});
+  void useHugePages(() => (scheduler.busy ? sleep(30) : nextEvents()))
+    .then(forgetProgramText)
+    .catch(() => {});
 } catch (error) {
   send({ type: 'failed', message: (error as Error).message });
   port.close();
