@@ -112,6 +112,19 @@ describe('GET /openapi.json', () => {
     }
   });
 
+  it('says the defaults', async () => {
+    const { paths } = await documentOf(await start());
+    const { properties } = paths['/v1/completions']!.post!.requestBody!.content['application/json'].schema;
+    expect(properties).toMatchObject({
+      temperature: { default: 1 },
+      max_tokens: { default: 16 },
+      echo: { default: false },
+      stop: { default: [] },
+    });
+    expect(properties!.seed).not.toHaveProperty('default');
+    expect(JSON.stringify(paths)).not.toContain('fallback');
+  });
+
   it('says what answers look like', async () => {
     const gateway = await start();
     for (const { method, path, answer } of routes) {

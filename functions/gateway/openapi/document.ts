@@ -129,6 +129,13 @@ function errorAnswerOf(path: string): z.ZodType {
 
 /** What a client sends, before defaults are filled in. */
 function schemaOf(type: z.ZodType): JsonSchema {
-  const { $schema: _, ...schema } = z.toJSONSchema(type, { io: 'input' });
+  const { $schema: _, ...schema } = z.toJSONSchema(type, {
+    io: 'input',
+    override({ jsonSchema }) {
+      const { fallback } = jsonSchema;
+      delete jsonSchema.fallback;
+      if (fallback !== undefined) jsonSchema.default = fallback as typeof jsonSchema.default;
+    },
+  });
   return schema as JsonSchema;
 }

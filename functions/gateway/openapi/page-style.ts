@@ -37,6 +37,13 @@ th, td { padding: .4rem .8rem .4rem 0; text-align: left; vertical-align: top; bo
 td:last-child { min-width: 14rem; padding-right: 0; }
 thead th { border-top: 0; color: var(--soft); font-weight: 500; }
 tbody th { font-weight: 600; white-space: nowrap; }
+@media (max-width: 600px) {
+  thead { position: absolute; clip-path: inset(50%); }
+  tbody tr { display: block; padding: .45rem 0; border-top: 1px solid var(--faint); }
+  tbody th, td { display: inline; border: 0; padding: 0 .5rem 0 0; }
+  td:last-child { display: block; color: var(--soft); }
+  td.default::before { content: "default "; }
+}
 details { margin-top: .8rem; }
 summary { cursor: pointer; color: var(--post); font-size: .95rem; }
 form { margin-top: .6rem; }

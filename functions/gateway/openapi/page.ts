@@ -75,15 +75,17 @@ function fieldTable({ properties = {}, required = [] }: JsonSchema): Html {
 <thead><tr><th scope="col">Field</th><th scope="col">Value</th><th scope="col">Default</th><th scope="col"></th></tr></thead>
 <tbody>${names.map((name) => {
     const field = properties[name]!;
-    return html`<tr><th scope="row"><code>${name}</code></th><td>${typeText(field)}</td><td>${
-      isRequired(name) ? 'required' : defaultText(field)
-    }</td><td>${field.description ?? ''}</td></tr>`;
+    return html`<tr><th scope="row"><code>${name}</code></th><td>${typeText(field)}</td>${
+      isRequired(name) ? html`<td>required</td>` : defaultCell(field)
+    }<td>${field.description ?? ''}</td></tr>`;
   })}</tbody>
 </table></div>`;
 }
 
-function defaultText({ default: value }: JsonSchema): string {
-  return value === undefined || (typeof value === 'object' && value !== null) ? '' : JSON.stringify(value);
+/** Nothing for those that are empty. */
+function defaultCell({ default: value }: JsonSchema): Html {
+  const isEmpty = value === undefined || value === '' || typeof value === 'object';
+  return isEmpty ? html`<td></td>` : html`<td class="default">${JSON.stringify(value)}</td>`;
 }
 
 function tryForm({ method, path }: Entry, example: unknown): Html {

@@ -16,8 +16,8 @@ const maxSaltLength = 256;
 /** OpenAI takes `null` for "not given" everywhere. */
 export function orDefault<T extends z.ZodType, D>(schema: T, fallback: D) {
   const filled = schema.nullish().transform((value) => value ?? fallback);
-  // For the documentation.
-  return fallback === undefined ? filled : filled.meta({ default: fallback });
+  // For the documentation; zod leaves a `default` out where a value is transformed.
+  return fallback === undefined ? filled : filled.meta({ fallback });
 }
 
 /** Tokens to generate at most. */
