@@ -43,6 +43,8 @@ export interface FetchOptions extends TransferOptions {
    * process works with them. The model itself comes in, whatever it takes. @default no limit
    */
   cacheBytes?: number | undefined;
+  /** Told of each blob that came from the store, and of the milliseconds it took. */
+  onFetched?: ((blob: Blob, ms: number) => void) | undefined;
 }
 
 /** In this process, two calls that want the same blob share one download. */
@@ -146,7 +148,9 @@ async function fetchBlob(store: Store, blob: Blob, path: string, options: FetchO
         path + lockSuffix,
         async () => {
           if (await isThere(path, blob)) return; // Another process was faster.
+          const begun = performance.now();
           await store.download(blobKey(blob.sha256), path, blob, shared);
+          options.onFetched?.(blob, performance.now() - begun);
         },
         shared.signal,
       ),

@@ -1,4 +1,3 @@
-import { access } from './access.ts';
 import { byteProgress, type Progress } from './progress.ts';
 import { engineOptions } from './serve-options.ts';
 import type { ServeSettings } from './settings/serve-settings.ts';
@@ -25,8 +24,13 @@ export async function serveModels(
     ...(prefixCacheBytes !== undefined && { prefixCacheBytes }),
     ...(contextLength && { contextLength }),
   };
-  const log = (line: string) => process.stderr.write(`${line}\n`);
-  const { keys, limits, redis } = await access(settings, stopped, (error) => log(error.message));
+  const { access } = await import('./access.ts');
+  const { telemetry } = await import('./telemetry.ts');
+  const observed = await telemetry(settings);
+  const { log, metrics } = observed;
+  const { keys, limits, redis } = await access(settings, stopped, (error) =>
+    log.warn(error.message, { error }),
+  );
   const store = await openStore(settings.store);
   let wasReady = false;
   const shown = new Map<string, Progress>();
@@ -40,19 +44,26 @@ export async function serveModels(
     memoryBytes: settings.memory,
     refreshMs: settings.refresh,
     onProgress(name, done, total) {
+      if (!observed.isText) return;
       if (!shown.has(name)) shown.set(name, byteProgress());
       shown.get(name)!.update(`Fetching ${name}`, done, total);
     },
-    onLoaded(model, { ms }) {
-      finish(model.name);
+    onFetched: (name, { kind, bytes }, ms) => metrics.fetched(name, kind, bytes, ms / 1000),
+    onLoaded({ name, version }, { ms, bytes }) {
+      finish(name);
       collectGarbage();
-      if (wasReady)
-        log(`${model.name} is loaded, version ${model.version.slice(0, 12)}, in ${ms.toFixed(0)} ms.`);
+      metrics.loaded(name, ms / 1000);
+      const line = `${name} is loaded, version ${version.slice(0, 12)}, in ${ms.toFixed(0)} ms.`;
+      const fields = { model: name, version, ms: Math.round(ms), bytes };
+      if (wasReady) log.info(line, fields);
+      else log.debug(line, fields); // a line of its own follows
     },
-    onUnloaded: (model) => log(`${model.name} is unloaded, version ${model.version.slice(0, 12)}.`),
+    onUnloaded({ name, version }) {
+      log.info(`${name} is unloaded, version ${version.slice(0, 12)}.`, { model: name, version });
+    },
     onFailure(name, error) {
       finish(name);
-      if (wasReady) log(`${name}: ${error.message}`);
+      if (wasReady) log.warn(`${name}: ${error.message}`, { model: name, error });
     },
   });
   const server = await gateway.serve(models, {
@@ -61,28 +72,33 @@ export async function serveModels(
     drainMs: settings.drain,
     keys,
     limits,
+    metrics,
+    observers: observed.observers,
+    observeTexts: settings.logPrompts,
     corsOrigins: settings.cors,
     maxBodyBytes: settings.maxBody,
     maxPromptTokens: settings.maxPrompt,
     deadlineMs: settings.deadline,
     maxCompletions: slots + settings.queue,
-    onError: (error) => log(`Error: ${error instanceof Error ? error.stack : String(error)}`),
+    onError: (error) => log.error(error instanceof Error ? error.message : String(error), { error }),
   });
-  log(`Listening on ${server.url}`);
+  log.info(`Listening on ${server.url}`);
   try {
     // A model that cannot be loaded at the start is a mistake to be told of; later ones are tried again.
     const model = await Promise.race([models.first!.load().catch(withoutWrapping), aborted(stopped)]);
     wasReady = true;
     if (model) {
-      log(`${model.name} is ready: ${server.url}/v1, context ${model.engine.limits.contextLength} tokens.`);
+      const { contextLength } = model.engine.limits;
+      log.info(`${model.name} is ready: ${server.url}/v1, context ${contextLength} tokens.`);
       onReady?.(server.url);
       if (settings.preload) for (const service of models.services) service.load().catch(() => {});
     }
     await aborted(stopped);
-    if (server.running > 0) log(`Stopping; ${server.running} requests are still running.`);
+    if (server.running > 0) log.info(`Stopping; ${server.running} requests are still running.`);
   } finally {
     await server.close();
     await redis?.[Symbol.asyncDispose]();
+    await observed[Symbol.asyncDispose]();
   }
 }
 

@@ -1,10 +1,12 @@
 import { z } from 'zod';
 import { modelNamePattern } from '../../artifact/manifest.ts';
+import { logLevels } from '../../functions/gateway/observe/log.ts';
 import {
   bytes,
   count,
   duration,
   list,
+  oneOf,
   onOff,
   port,
   type Setting,
@@ -26,6 +28,10 @@ const redisUrl = z
   .refine((value) => URL.canParse(value) && /^rediss?:$/.test(new URL(value).protocol), {
     error: 'redis://HOST:PORT or rediss://HOST:PORT is expected',
   });
+
+const webUrl = z.string().refine((value) => /^https?:/.test(value) && URL.canParse(value), {
+  error: 'http://HOST:PORT is expected',
+});
 
 const origin = z
   .string()
@@ -136,6 +142,29 @@ export const serveSettings = {
     help: 'time for running requests to end when the server is told to stop',
     schema: duration,
     default: '30s',
+  }),
+  logFormat: setting({
+    flag: '--log-format <how>',
+    help: 'text for people, json for machines, auto for text on a terminal alone',
+    schema: oneOf(['auto', 'text', 'json']),
+    default: 'auto',
+  }),
+  logLevel: setting({
+    flag: '--log-level <level>',
+    help: `least level of a line: ${logLevels.join(', ')}`,
+    schema: oneOf(logLevels),
+    default: 'info',
+  }),
+  logPrompts: setting({
+    flag: '--log-prompts',
+    help: 'write what was asked and answered into the JSON log too',
+    schema: onOff,
+    default: false,
+  }),
+  traces: setting({
+    flag: '--traces <url>',
+    help: 'send OpenTelemetry traces to this collector (OTLP over HTTP), as in http://HOST:4318',
+    schema: webUrl.optional(),
   }),
   slots: setting({
     flag: '--slots <count>',

@@ -69,6 +69,9 @@ export const onOff = fromText(
   'true or false',
 );
 
+export const oneOf = <const T extends readonly string[]>(values: T) =>
+  z.enum(values, { error: `one of ${values.join(', ')} is expected` });
+
 export const list = <T extends z.ZodType>(item: T) =>
   z.preprocess(
     (value) => (typeof value === 'string' ? value.split(',').map((part) => part.trim()) : value),

@@ -1,6 +1,14 @@
 import type { Context } from 'hono';
 import type { TextRequest } from '../model/generate.ts';
-import { type Choice, collectChoices, type Run, runChoices, Usage } from './choices.ts';
+import {
+  type Choice,
+  collectChoices,
+  type Generate,
+  type OnDelta,
+  type Run,
+  runChoices,
+  Usage,
+} from './choices.ts';
 import { toApiError } from './errors.ts';
 import { eventStream, eventStreamHeaders } from './event-stream.ts';
 import { RequestCancelled } from './in-flight.ts';
@@ -22,24 +30,39 @@ export interface Answer {
   loadTime: number;
   /** Told of errors that come after a stream began. */
   onError: (error: unknown) => void;
-  /** Called when the engine works for this answer no more, however that came. */
-  onEnd: (usage: Usage) => void;
+  /** Told of each choice's text as it is made. */
+  onDelta?: OnDelta | undefined;
+  /** Called when the engine works for this answer no more; with the error, where that was why. */
+  onEnd: (usage: Usage, error?: unknown) => void;
 }
 
 /** Runs a request's choices and sends them, whole or as they come. A closed connection stops them. */
 export async function sendAnswer(c: Context, answer: Answer): Promise<Response> {
   const { run, requests, shape } = answer;
   const usage = new Usage(answer.prompts, requests.length);
+  const generate: Generate = async (onDelta) => {
+    const onEach: OnDelta = (index, delta) => {
+      usage.add(index, delta);
+      answer.onDelta?.(index, delta);
+      onDelta(index, delta);
+    };
+    try {
+      await runChoices(run, requests, onEach);
+    } catch (error) {
+      answer.onEnd(usage, error);
+      throw error;
+    }
+    answer.onEnd(usage);
+  };
   if (!answer.stream) {
-    const made = await collectChoices(run, requests, usage).finally(() => answer.onEnd(usage));
+    const made = await collectChoices(requests, generate);
     const choices = answer.select?.(made) ?? made;
     c.header('server-timing', serverTiming({ load: answer.loadTime, ...usage.timings }));
     return c.json(shape.whole(choices, usage.fields()));
   }
   const produce = async (send: (frame: string) => void) => {
     const opened = new Set<number>();
-    await runChoices(run, requests, (index, delta) => {
-      usage.add(index, delta);
+    await generate((index, delta) => {
       let frames = '';
       if (!opened.has(index)) {
         opened.add(index);
@@ -49,7 +72,7 @@ export async function sendAnswer(c: Context, answer: Answer): Promise<Response> 
       if (finish) frames += shape.finish(index, text, finish, stop, logprobs);
       else if (text !== '' || logprobs) frames += shape.text(index, text, logprobs);
       if (frames !== '') send(frames);
-    }).finally(() => answer.onEnd(usage));
+    });
     if (answer.includeUsage) send(shape.usage(usage.fields()));
   };
   const onCancel = () => run.controller.abort(new RequestCancelled());

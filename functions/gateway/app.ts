@@ -11,6 +11,9 @@ import type { Gateway } from './gateway.ts';
 import { InFlight, RequestCancelled } from './in-flight.ts';
 import { anthropicRequestId } from './messages/request-id.ts';
 import type { ModelRegistry } from './model-registry.ts';
+import type { Metrics } from './observe/metrics.ts';
+import type { RequestObserver } from './observe/observer.ts';
+import { watchRequests } from './observe/request-watch.ts';
 import { allowedMethods } from './route.ts';
 import { routesOf } from './routes.ts';
 
@@ -38,6 +41,12 @@ export interface AppOptions {
   limits?: RateLimits | undefined;
   /** Pages of these origins may ask; `*` is any. @default none */
   corsOrigins?: readonly string[] | undefined;
+  /** Answered at /metrics. @default none */
+  metrics?: Metrics | undefined;
+  /** Told of every request. @default nobody */
+  observers?: readonly RequestObserver[] | undefined;
+  /** Observers see prompts and completions too. @default false */
+  observeTexts?: boolean | undefined;
   /** Told of every error that is the server's own fault. @default nothing */
   onError?: (error: unknown) => void;
 }
@@ -59,6 +68,7 @@ export function createApp(
     maxPromptTokens: options.maxPromptTokens ?? Infinity,
     deadlineMs: options.deadlineMs,
     limits: options.limits,
+    metrics: options.metrics,
     onError,
   };
   const { closing } = gateway.inFlight;
@@ -71,6 +81,8 @@ export function createApp(
 
   const app = new Hono();
   app.use(requestId());
+  const observers = [...(options.observers ?? []), ...(options.metrics ? [options.metrics] : [])];
+  if (observers.length > 0) app.use(watchRequests(observers, options.observeTexts));
   if (options.corsOrigins) app.use(corsFor(options.corsOrigins));
   app.use('/v1/messages/*', anthropicRequestId);
   app.use(async (c, next) => {

@@ -11,6 +11,9 @@ export interface Run {
   controller: AbortController;
 }
 
+/** A piece of one of the choices. */
+export type OnDelta = (index: number, delta: TextDelta) => void;
+
 /**
  * Generates every choice of a request at the same time.
  * @param onDelta gets each choice's text as it comes
@@ -19,7 +22,7 @@ export interface Run {
 export async function runChoices(
   run: Run,
   requests: readonly TextRequest[],
-  onDelta: (index: number, delta: TextDelta) => void,
+  onDelta: OnDelta,
 ): Promise<void> {
   const { signal } = run.controller;
   const one = async (request: TextRequest, index: number) => {
@@ -81,6 +84,11 @@ export class Usage {
     return this.#completion;
   }
 
+  /** Tokens of the prompts that had been read before. */
+  get cached(): number {
+    return this.#cached.reduce<number>((sum, cached) => sum + (cached ?? 0), 0);
+  }
+
   /** Of the completion, where there is a single one and it ran to its end. */
   get timings(): Timings | undefined {
     return this.#choices === 1 ? this.#timings : undefined;
@@ -93,7 +101,7 @@ export class Usage {
       completion_tokens: this.#completion,
       total_tokens: this.#prompt + this.#completion,
       prompt_tokens_details: {
-        cached_tokens: this.#cached.reduce<number>((sum, cached) => sum + (cached ?? 0), 0),
+        cached_tokens: this.cached,
       },
     };
     if (!this.timings) return { usage };
@@ -104,22 +112,23 @@ export class Usage {
   }
 }
 
+/** Runs all choices; `onDelta` gets their text as it comes. */
+export type Generate = (onDelta: OnDelta) => Promise<void>;
+
 /** Generates every choice of a request to its end. */
 export async function collectChoices(
-  run: Run,
   requests: readonly TextRequest[],
-  usage: Usage,
+  generate: Generate,
 ): Promise<Choice[]> {
   const choices = requests.map(
     ({ logprobs }): Choice => ({ text: '', finish: 'stop', ...(logprobs !== undefined && { logprobs: [] }) }),
   );
-  await runChoices(run, requests, (index, delta) => {
+  await generate((index, delta) => {
     const choice = choices[index]!;
     choice.text += delta.text;
     if (delta.finish) choice.finish = delta.finish;
     if (delta.stop !== undefined) choice.stop = delta.stop;
     if (delta.logprobs) choice.logprobs?.push(...delta.logprobs);
-    usage.add(index, delta);
   });
   return choices;
 }

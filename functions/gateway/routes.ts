@@ -2,6 +2,7 @@ import type { Gateway } from './gateway.ts';
 import { countTokens } from './messages/count-tokens.ts';
 import { messages } from './messages/messages.ts';
 import { countTokensSchema } from './messages/schema.ts';
+import type { Metrics } from './observe/metrics.ts';
 import * as answers from './openapi/answers.ts';
 import { docsPage, openApi } from './openapi/handlers.ts';
 import { responses } from './responses/responses.ts';
@@ -11,13 +12,14 @@ import { completions } from './routes/completions.ts';
 import { embeddings, embeddingsSchema } from './routes/embeddings.ts';
 import { type CommonFields, type Endpoint, generation } from './routes/generation.ts';
 import { healthz, readyz } from './routes/health.ts';
+import { metricsOf } from './routes/metrics.ts';
 import { getModel, listModels } from './routes/models.ts';
 import { detokenize, detokenizeSchema } from './tokens/detokenize.ts';
 import { tokenize, tokenizeSchema } from './tokens/tokenize.ts';
 
 /** Every address the gateway answers at. Dispatch, 405 answers and documentation all come from this table. */
 export function routesOf(gateway: Gateway): Route[] {
-  const { models, inFlight } = gateway;
+  const { models, inFlight, metrics } = gateway;
   const generates = <Body extends CommonFields>(endpoint: Endpoint<Body>) => ({
     method: 'POST' as const,
     tag: 'Text' as const,
@@ -137,6 +139,19 @@ export function routesOf(gateway: Gateway): Route[] {
       answer: 'text/html',
       handler: docsPage(() => routes),
     },
+    ...(metrics ? [metricsRoute(gateway, metrics)] : []),
   ];
   return routes;
+}
+
+function metricsRoute(gateway: Gateway, metrics: Metrics): Route {
+  return {
+    method: 'GET',
+    path: '/metrics',
+    tag: 'Server',
+    open: true,
+    summary: 'Numbers for Prometheus',
+    answer: 'text/plain',
+    handler: metricsOf(gateway, metrics),
+  };
 }

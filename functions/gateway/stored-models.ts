@@ -2,7 +2,7 @@ import { NotFoundError } from '../../artifact/errors.ts';
 import { bytesOf, type Manifest } from '../../artifact/manifest.ts';
 import { listNames, notFound, readManifest, readPointer } from '../../artifact/models/read.ts';
 import type { Store } from '../../artifact/store/store.ts';
-import { type LoadOptions, loadVersion } from '../model/load-model.ts';
+import { type FetchedBlob, type LoadOptions, loadVersion } from '../model/load-model.ts';
 import type { LoadedModel } from '../model/loaded-model.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { ModelRegistry } from './model-registry.ts';
@@ -23,7 +23,7 @@ const maxSparedLooks = 64;
 
 export interface StoredModelsOptions {
   /** How each model is loaded. */
-  load?: Omit<LoadOptions, 'signal' | 'onProgress'> | undefined;
+  load?: Omit<LoadOptions, 'signal' | 'onProgress' | 'onFetched'> | undefined;
   /** Names for requests, each with the model's name in the store. @default all models in the store */
   models?: readonly { id: string; name: string }[] | undefined;
   /** Bytes that loaded models may take together. @default no limit */
@@ -32,6 +32,7 @@ export interface StoredModelsOptions {
   refreshMs?: number | undefined;
   /** Told of a load's bytes, and of its end. */
   onProgress?: undefined | ((name: string, done: number, total: number) => void);
+  onFetched?: undefined | ((name: string, blob: FetchedBlob, ms: number) => void);
   onLoaded?: undefined | ((model: LoadedModel, load: LoadReport) => void);
   onUnloaded?: undefined | ((model: LoadedModel) => void);
   /** Told of what failed and what it was about; clients are told less. */
@@ -150,7 +151,7 @@ export class StoredModels extends ModelRegistry {
 
   async #load(name: string, signal: AbortSignal, beside: ModelService | undefined): Promise<LoadedModel> {
     const begun = performance.now();
-    const { onProgress, onLoaded } = this.#options;
+    const { onProgress, onFetched, onLoaded } = this.#options;
     const published = await readManifest(this.#store, name, { signal });
     const memory = memoryOf(published.manifest);
     await this.#budget?.take(memory, { wait: !beside, except: beside, signal });
@@ -159,6 +160,7 @@ export class StoredModels extends ModelRegistry {
         ...this.#options.load,
         signal,
         onProgress: (done, total) => onProgress?.(name, done, total),
+        onFetched: (blob, ms) => onFetched?.(name, blob, ms),
       });
       this.#taken.set(model, memory);
       onLoaded?.(model, { ms: performance.now() - begun, bytes: bytesOf(published.manifest) });

@@ -22,6 +22,15 @@ export interface LoadOptions extends Partial<Omit<EngineOptions, 'graphPath' | '
   onProgress?: (done: number, total: number) => void;
   /** Told when a part of the work is done, in this order. */
   onPhase?: (phase: LoadPhase) => void;
+  /** Told of each blob that came from the store, and of the milliseconds it took. */
+  onFetched?: ((blob: FetchedBlob, ms: number) => void) | undefined;
+}
+
+export interface FetchedBlob {
+  sha256: string;
+  bytes: number;
+  /** What it holds: `block`, `embedding`, `graph`, ... */
+  kind: string;
 }
 
 /** The manifest is read, the blobs are here, the engine can run. */
@@ -45,7 +54,7 @@ export async function loadVersion(
   { manifest, digest }: PublishedModel,
   options: LoadOptions = {},
 ): Promise<LoadedModel> {
-  const { cacheFolder, cacheBytes, signal, onProgress, onPhase, ...engineOptions } = options;
+  const { cacheFolder, cacheBytes, signal, onProgress, onPhase, onFetched, ...engineOptions } = options;
   onPhase?.('manifest');
   checkMemory(manifest);
   // Whatever fails, the rest of the work ends with it.
@@ -55,6 +64,7 @@ export async function loadVersion(
     cacheBytes,
     signal: signal ? AbortSignal.any([signal, failed.signal]) : failed.signal,
     onProgress: counted(manifest, onProgress),
+    onFetched: onFetched && ((blob, ms) => onFetched({ ...blob, kind: kindOf(manifest, blob.sha256) }, ms)),
   });
   model.complete.then(
     () => onPhase?.('blobs'),
@@ -125,6 +135,11 @@ function compiled(
     const cause = error.cause instanceof Error ? ` (${error.cause.message})` : '';
     return { chatTemplate: undefined, chatTemplateProblem: `${error.message}${cause}` };
   }
+}
+
+function kindOf(manifest: Manifest, sha256: string): string {
+  if (manifest.graph.sha256 === sha256) return 'graph';
+  return manifest.weights.find((blob) => blob.sha256 === sha256)?.kind ?? 'tokenizer';
 }
 
 function counted(manifest: Manifest, onProgress: LoadOptions['onProgress']): (bytes: number) => void {

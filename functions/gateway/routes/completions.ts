@@ -22,6 +22,7 @@ import type { Endpoint } from './generation.ts';
 export const completions: Endpoint<CompletionBody> = {
   schema: completionSchema,
   refusals: refusedInCompletions,
+  operation: 'text_completion',
   completions: completionsOf,
   async prepare(body, model) {
     requireKnownFields(model, body);

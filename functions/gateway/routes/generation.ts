@@ -8,6 +8,7 @@ import type { Choice } from '../choices.ts';
 import { ApiError, DeadlineError, overloaded, promptTooLong } from '../errors.ts';
 import type { Gateway } from '../gateway.ts';
 import type { Loan } from '../model-service.ts';
+import { watchOf } from '../observe/request-watch.ts';
 import { refuseUnsupported } from '../schemas/refused.ts';
 import type { Shape, ShapeOptions } from '../shapes.ts';
 
@@ -19,6 +20,8 @@ export interface Endpoint<Body> {
   completions(body: Body): number;
   /** Streams end with `usage`, asked for or not. @default false */
   alwaysReportsUsage?: boolean;
+  /** OpenTelemetry's word for it. @default chat */
+  operation?: 'chat' | 'text_completion';
   /** From a valid body to what the engine and the answer need. @throws ApiError, PromptError */
   prepare(body: Body, model: LoadedModel): Promise<Prepared>;
 }
@@ -68,6 +71,19 @@ export function generation<Body extends CommonFields>(endpoint: Endpoint<Body>, 
       const { requests, prompts, shape, select } = await endpoint.prepare(body, model);
       await admitPrompts(c, prompts, gateway);
       const includeUsage = endpoint.alwaysReportsUsage ?? body.stream_options?.include_usage ?? false;
+      const watch = watchOf(c);
+      watch?.generating(
+        {
+          model: service.name,
+          operation: endpoint.operation ?? 'chat',
+          stream: body.stream,
+          choices: requests.length,
+          promptTokens: prompts.reduce((sum, prompt) => sum + prompt.length, 0),
+          maxTokens: requests[0]?.maxTokens ?? 0,
+          loadMs: loadTime,
+        },
+        raw.messages ?? raw.prompt ?? raw.input,
+      );
       return await sendAnswer(c, {
         run: { service, model, controller },
         requests: requests.map((request) => ({ ...request, cacheSalt: saltOf(caller, request.cacheSalt) })),
@@ -78,8 +94,10 @@ export function generation<Body extends CommonFields>(endpoint: Endpoint<Body>, 
         includeUsage,
         loadTime,
         onError,
-        onEnd(usage) {
+        onDelta: watch && ((index, delta) => watch.delta(index, delta)),
+        onEnd(usage, error) {
           end();
+          watch?.generated(usage.cached, error);
           void limits?.noteTokens(caller, usage.completion).catch(onError);
         },
       });

@@ -27,6 +27,9 @@ const seams: Record<string, string> = {
   '@mlc-ai/web-xgrammar': 'functions/engine/grammar/xgrammar.ts',
   'rate-limiter-flexible': 'functions/gateway/access/rate-counter.ts',
   '@redis/client': 'functions/gateway/access/redis.ts',
+  'prom-client': 'functions/gateway/observe/prometheus-client.ts',
+  pino: 'functions/gateway/observe/json-log.ts',
+  '@opentelemetry/': 'functions/gateway/observe/tracing.ts',
   'd3-scale': 'compressor/report/chart.ts',
   'd3-shape': 'compressor/report/chart.ts',
 };
