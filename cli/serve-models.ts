@@ -59,6 +59,7 @@ export async function serveModels(
       else log.debug(line, fields); // a line of its own follows
     },
     onUnloaded({ name, version }) {
+      if (stopped.aborted) return; // all of them, as everybody expects
       log.info(`${name} is unloaded, version ${version.slice(0, 12)}.`, { model: name, version });
     },
     onFailure(name, error) {

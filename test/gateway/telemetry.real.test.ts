@@ -85,10 +85,11 @@ it('metrics show what the engine does', async () => {
     const text = await (await fetch(`${url}/metrics`)).text();
     return Number(new RegExp(`^${name}{model_name="pico"} (\\S+)$`, 'm').exec(text)?.[1]);
   };
-  const response = await post(url, { max_tokens: 100, stream: true, ignore_eos: true });
+  const response = await post(url, { max_tokens: 100, n: 128, stream: true });
   const reader = response.body!.getReader();
   await reader.read();
-  await expect.poll(() => value('vllm:num_requests_running')).toBe(1);
+  await expect.poll(() => value('vllm:num_requests_running')).toBe(8); // the slots
+  expect(await value('vllm:num_requests_waiting')).toBeGreaterThan(0);
   expect(await value('vllm:kv_cache_usage_perc')).toBeGreaterThan(0);
   await reader.cancel();
   await expect.poll(() => value('vllm:num_requests_running')).toBe(0);
