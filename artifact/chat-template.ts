@@ -5,16 +5,27 @@ import { strftime } from './strftime.ts';
 export interface ChatMessage {
   role: string;
   content: string;
+  /** An assistant's. Templates write the arguments, which are JSON values, in their own way. */
+  tool_calls?: { id: string; type: 'function'; function: { name: string; arguments: unknown } }[];
+  /** A tool's: the call that it answers. */
+  tool_call_id?: string;
+  /** A tool's. */
+  name?: string;
 }
 
 export interface ChatTemplate {
+  readonly source: string;
   /**
    * The messages as the model was taught to read them. The text brings its own beginning-of-text token.
    * @param options.answer whether the model is to answer: the text then ends where that begins. Not so for
    * a conversation that is read whole, in training. @default true
+   * @param options.tools what the model may call, as OpenAI's `tools` has it. @default none
    * @throws TemplateRefusal where the template does not take these messages.
    */
-  render(messages: readonly ChatMessage[], options?: { answer?: boolean }): string;
+  render(
+    messages: readonly ChatMessage[],
+    options?: { answer?: boolean; tools?: readonly object[] | undefined },
+  ): string;
 }
 
 /** The template refused the messages: a role it does not know, two of one role in a row, ... */
@@ -41,14 +52,15 @@ export function chatTemplate(
     throw new InvalidDataError("The model's chat template cannot be compiled.", { cause });
   }
   return {
-    render(messages, { answer = true } = {}) {
+    source,
+    render(messages, { answer = true, tools } = {}) {
       // Not Template.render: it brings a clock of its own, which knows fewer directives than Python's.
       const environment = new Environment();
       const values = {
         ...globals,
         ...namedTokens,
         messages,
-        tools: null,
+        tools: tools ?? null,
         documents: null,
         add_generation_prompt: answer,
         strftime_now: (format: string) => strftime(now(), format),

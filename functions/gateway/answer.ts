@@ -68,9 +68,13 @@ export async function sendAnswer(c: Context, answer: Answer): Promise<Response> 
         opened.add(index);
         frames = shape.opening(index);
       }
-      const { text, finish, stop, logprobs } = delta;
-      if (finish) frames += shape.finish(index, text, finish, stop, logprobs);
-      else if (text !== '' || logprobs) frames += shape.text(index, text, logprobs);
+      const { text, finish, stop, logprobs, calls } = delta;
+      // What an answer says comes before what it calls.
+      const hasMore = !finish || calls;
+      if (hasMore && (text !== '' || logprobs)) frames += shape.text(index, text, logprobs);
+      if (calls) frames += shape.calls?.(index, calls) ?? '';
+      if (finish && calls) frames += shape.finish(index, '', finish, stop);
+      else if (finish) frames += shape.finish(index, text, finish, stop, logprobs);
       if (frames !== '') send(frames);
     });
     if (answer.includeUsage) send(shape.usage(usage.fields()));

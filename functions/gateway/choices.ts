@@ -1,7 +1,14 @@
 import { EngineError } from '../engine/engine.ts';
-import { generateText, type TextDelta, type TextRequest, type Timings } from '../model/generate.ts';
+import {
+  type Finish,
+  generateText,
+  type TextDelta,
+  type TextRequest,
+  type Timings,
+} from '../model/generate.ts';
 import type { LoadedModel } from '../model/loaded-model.ts';
 import type { TokenReport } from '../model/token-report.ts';
+import type { ToolCall, ToolCallDelta } from '../model/tools/tool.ts';
 import type { ModelService } from './model-service.ts';
 
 /** Where a request's completions run: the model, and the signal that stops them all. */
@@ -43,7 +50,9 @@ export async function runChoices(
 
 export interface Choice {
   text: string;
-  finish: 'stop' | 'length';
+  finish: Finish;
+  /** What it calls, if anything. */
+  calls?: ToolCall[];
   /** The stop string that ended it. */
   stop?: string;
   /** Its tokens, where they are to be reported. */
@@ -128,7 +137,14 @@ export async function collectChoices(
     choice.text += delta.text;
     if (delta.finish) choice.finish = delta.finish;
     if (delta.stop !== undefined) choice.stop = delta.stop;
+    for (const call of delta.calls ?? []) addCall(choice, call);
     if (delta.logprobs) choice.logprobs?.push(...delta.logprobs);
   });
   return choices;
+}
+
+function addCall(choice: Choice, { index, id, name, arguments: piece }: ToolCallDelta): void {
+  choice.calls ??= [];
+  if (id !== undefined) choice.calls[index] = { id, name: name!, arguments: piece };
+  else choice.calls[index]!.arguments += piece;
 }

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
+import type { Finish } from '../model/generate.ts';
 import type { TokenReport } from '../model/token-report.ts';
+import type { ToolCallDelta } from '../model/tools/tool.ts';
 import type { Choice, UsageFields } from './choices.ts';
 import type { ApiError } from './errors.ts';
 import { chatLogprobs, completionLogprobs } from './logprobs.ts';
-
-type Finish = 'stop' | 'length';
 
 /**
  * How one endpoint writes its answers. Stream frames are cut from text made once per request: a token costs
@@ -15,6 +15,8 @@ export interface Shape {
   opening(index: number): string;
   /** @param logprobs the tokens whose text begins here, where the request asks for them */
   text(index: number, text: string, logprobs?: TokenReport[]): string;
+  /** Pieces of tool calls; only of endpoints that have tools. */
+  calls?(index: number, calls: readonly ToolCallDelta[]): string;
   /**
    * @param text the last piece
    * @param stop the stop string that ended the text
@@ -89,21 +91,35 @@ export function chatShape({ model, fingerprint, includeUsage }: ShapeOptions): S
     ...openaiEnding,
     opening: (index) => delta(index, '{"role":"assistant","content":""}', null),
     text,
+    calls: (index, calls) => delta(index, `{"tool_calls":${JSON.stringify(calls.map(toolCallDelta))}}`, null),
     finish: (index, last, reason, _stop, logprobs) =>
       (last === '' && !logprobs ? '' : text(index, last, logprobs)) + delta(index, '{}', reason),
     usage: (fields) => usageFrame(chunk, fields),
     whole: (choices, fields) => ({
       ...chunk,
       object: 'chat.completion',
-      choices: choices.map(({ text, finish, logprobs }, index) => ({
+      choices: choices.map(({ text, finish, calls, logprobs }, index) => ({
         index,
-        message: { role: 'assistant', content: text, refusal: null },
+        message: {
+          role: 'assistant',
+          content: calls && text === '' ? null : text,
+          refusal: null,
+          ...(calls && {
+            tool_calls: calls.map(({ id, ...call }) => ({ id, type: 'function', function: call })),
+          }),
+        },
         logprobs: logprobs ? chatLogprobs(logprobs) : null,
         finish_reason: finish,
       })),
       ...fields,
     }),
   };
+}
+
+/** The first piece of a call has all fields. */
+function toolCallDelta({ index, id, name, arguments: piece }: ToolCallDelta) {
+  if (id === undefined) return { index, function: { arguments: piece } };
+  return { index, id, type: 'function', function: { name, arguments: piece } };
 }
 
 function headOf(prefix: string, object: string, model: string, fingerprint: string) {

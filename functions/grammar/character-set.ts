@@ -34,7 +34,7 @@ export function complement(set: CharacterSet): CharacterSet {
 export const without = (set: CharacterSet, other: CharacterSet): CharacterSet =>
   complement(union(complement(set), other));
 
-export const intersection = (set: CharacterSet, other: CharacterSet): CharacterSet =>
+const intersection = (set: CharacterSet, other: CharacterSet): CharacterSet =>
   complement(union(complement(set), complement(other)));
 
 export const has = (set: CharacterSet, code: number): boolean =>

@@ -1,9 +1,18 @@
-import { EngineError, type GenerationRequest, type Sampling } from '../engine/engine.ts';
+import {
+  EngineError,
+  type GenerationChunk,
+  type GenerationRequest,
+  GrammarError,
+  type Sampling,
+} from '../engine/engine.ts';
 import { CompletionText } from './completion-text.ts';
 import type { LoadedModel } from './loaded-model.ts';
-import { contextOverflow } from './prompt-error.ts';
+import { contextOverflow, PromptError } from './prompt-error.ts';
 import { reportPrompt } from './prompt-report.ts';
 import type { TokenReport } from './token-report.ts';
+import type { ToolFormat } from './tools/formats.ts';
+import type { ToolCallDelta } from './tools/tool.ts';
+import { ToolCallText } from './tools/tool-call-text.ts';
 
 export interface TextRequest {
   prompt: number[];
@@ -33,13 +42,28 @@ export interface TextRequest {
   showSpecial?: boolean;
   /** Only requests with the same one reuse each other's prompts. @default '' */
   cacheSalt?: string | undefined;
+  /** What the text has to be. @default anything */
+  grammar?: RequestGrammar | undefined;
+  /** The form of tool calls that the text may have. @default none */
+  toolFormat?: ToolFormat | undefined;
 }
+
+export interface RequestGrammar {
+  /** In XGrammar's notation. */
+  ebnf: string;
+  /** The request's field it came from, for errors. */
+  param: string;
+}
+
+export type Finish = 'stop' | 'length' | 'tool_calls';
 
 export interface TextDelta {
   text: string;
   /** Tokens made since the last delta, whether or not their text is in this one. */
   tokens: number;
-  finish?: 'stop' | 'length';
+  finish?: Finish;
+  /** Pieces of tool calls, which the text does not have. */
+  calls?: ToolCallDelta[];
   /** The stop string that ended the text, with `finish`. */
   stop?: string;
   /** The tokens whose text begins in this delta; all that are left, where it is the last. */
@@ -75,7 +99,8 @@ export async function* generateText(
   }
   if (request.echo !== '' && !request.promptLogprobs) yield { text: request.echo, tokens: 0 };
   const completion = new CompletionText(model, request);
-  for await (const chunk of model.engine.generate(engineRequest(model, request), signal)) {
+  const calls = request.toolFormat && new ToolCallText(request.toolFormat);
+  for await (const chunk of chunksOf(model, request, signal)) {
     if (chunk.promptLogprobs) {
       const logprobs = reportPrompt(model, request.prompt, request.echo, chunk.promptLogprobs);
       const delta: TextDelta = { text: request.echo, tokens: 0, logprobs };
@@ -84,24 +109,39 @@ export async function* generateText(
       if (delta.finish) return;
     }
     const delta = completion.push(chunk);
-    yield delta;
+    yield calls?.split(delta) ?? delta;
     if (delta.finish) return; // leaving the loop stops the engine
   }
   signal.throwIfAborted();
   throw new EngineError('The generation ended without a reason.');
 }
 
+async function* chunksOf(
+  model: LoadedModel,
+  request: TextRequest,
+  signal: AbortSignal,
+): AsyncGenerator<GenerationChunk> {
+  try {
+    yield* model.engine.generate(engineRequest(model, request), signal);
+  } catch (error) {
+    if (!(error instanceof GrammarError) || !request.grammar) throw error;
+    throw new PromptError(error.message, 'invalid_grammar', request.grammar.param, { cause: error });
+  }
+}
+
 function engineRequest(model: LoadedModel, request: TextRequest): GenerationRequest {
-  const { prompt, sampling, logprobs, promptLogprobs, minTokens = 0, stopTokens = [] } = request;
+  const { prompt, sampling, logprobs, promptLogprobs, minTokens = 0, stopTokens = [], grammar } = request;
   return {
     prompt,
     maxTokens: Math.max(request.maxTokens, 1), // a report on the prompt alone comes with a token, too
     sampling,
-    stopTokens: [...(request.ignoreEos ? [] : model.eos), ...stopTokens],
+    stopTokens: [...(request.ignoreEos && !grammar ? [] : model.eos), ...stopTokens],
     delivery: request.stop.length > 0 ? 'each' : request.stream ? 'soon' : 'end',
     ...(logprobs !== undefined && { logprobs }),
     ...(promptLogprobs && { promptLogprobs }),
     ...(minTokens > 0 && { minTokens }),
+    // A grammar's end is an end, but a text that need not end goes on as long as it can.
+    ...(grammar && { grammar: { ebnf: grammar.ebnf, longest: request.ignoreEos } }),
     ...(request.cacheSalt && { cacheSalt: request.cacheSalt }),
   };
 }

@@ -4,9 +4,11 @@ import { FoldgateError } from '../../artifact/errors.ts';
 export const promptProblems = [
   'chat_not_supported',
   'context_length_exceeded',
+  'invalid_grammar',
   'invalid_messages',
   'invalid_value',
   'suffix_not_supported',
+  'tools_not_supported',
 ] as const;
 export type PromptProblem = (typeof promptProblems)[number];
 

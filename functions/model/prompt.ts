@@ -83,6 +83,8 @@ export interface ChatOptions {
   param?: string;
   /** Whether the model is to answer. @default true */
   answer?: boolean;
+  /** What the model may call, as OpenAI's `tools` has it. @default none */
+  tools?: readonly object[] | undefined;
 }
 
 /**
@@ -92,7 +94,7 @@ export interface ChatOptions {
 export function renderChat(
   model: LoadedModel,
   messages: readonly ChatMessage[],
-  { param = 'messages', answer = true }: ChatOptions = {},
+  { param = 'messages', answer = true, tools }: ChatOptions = {},
 ): string {
   if (!model.chatTemplate) {
     const problem =
@@ -101,7 +103,7 @@ export function renderChat(
     throw new PromptError(problem, 'chat_not_supported', 'model');
   }
   try {
-    return model.chatTemplate.render(messages, { answer });
+    return model.chatTemplate.render(messages, { answer, tools });
   } catch (error) {
     if (!(error instanceof TemplateRefusal)) throw error;
     const message = `The model's chat template refuses these messages: ${error.message}`;

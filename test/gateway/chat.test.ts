@@ -111,7 +111,7 @@ describe('POST /v1/chat/completions', () => {
   });
 
   it.each([
-    ['a tool message', { role: 'tool', content: 'x', tool_call_id: '1' }, 'messages[1].role'],
+    ['an unknown role', { role: 'function', content: 'x' }, 'messages[1].role'],
     [
       'an image',
       { role: 'user', content: [{ type: 'image_url', image_url: { url: 'data:' } }] },

@@ -69,10 +69,7 @@ describe('wrong requests', () => {
 
   it.each([
     [path, { logprobs: 1, echo: true, suffix: 'x' }],
-    ['/v1/chat/completions', { tools: [{ type: 'function', function: { name: 'f' } }] }],
-    ['/v1/chat/completions', { tool_choice: 'required' }],
     ['/v1/chat/completions', { functions: [{ name: 'f' }] }],
-    ['/v1/chat/completions', { response_format: { type: 'json_object' } }],
     ['/v1/chat/completions', { modalities: ['text', 'audio'] }],
     ['/v1/chat/completions', { audio: { voice: 'x' } }],
     ['/v1/chat/completions', { prediction: { type: 'content', content: 'x' } }],

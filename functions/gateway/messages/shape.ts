@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { Finish } from '../../model/generate.ts';
 import type { UsageFields } from '../choices.ts';
 import type { Shape } from '../shapes.ts';
 import { anthropicError } from './error.ts';
@@ -53,7 +54,7 @@ interface Ending {
   stop_sequence: string | null;
 }
 
-function endingOf(reason: 'stop' | 'length', stop: string | undefined): Ending {
+function endingOf(reason: Finish, stop: string | undefined): Ending {
   if (stop !== undefined) return { stop_reason: 'stop_sequence', stop_sequence: stop };
   return { stop_reason: reason === 'length' ? 'max_tokens' : 'end_turn', stop_sequence: null };
 }

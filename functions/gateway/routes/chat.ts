@@ -1,8 +1,12 @@
 import type { TextRequest } from '../../model/generate.ts';
 import { encodeChat } from '../../model/prompt.ts';
+import type { ToolChoice } from '../../model/tools/tool.ts';
+import { answerForm } from '../answer-form.ts';
 import { type ChatBody, chatSchema } from '../schemas/chat.ts';
 import { requireKnownFields, samplingOf, textOptionsOf } from '../schemas/fields.ts';
 import { refusedInChat } from '../schemas/refused.ts';
+import { structureOf } from '../schemas/structured.ts';
+import { toolsOf } from '../schemas/tools.ts';
 import { chatShape } from '../shapes.ts';
 import type { Endpoint } from './generation.ts';
 
@@ -13,7 +17,16 @@ export const chat: Endpoint<ChatBody> = {
   completions: ({ n }) => n,
   async prepare(body, model) {
     requireKnownFields(model, body);
-    const prompt = await encodeChat(model, body.messages);
+    const tools = toolsOf(body);
+    const form = answerForm(model, {
+      messages: body.messages,
+      tools,
+      choice: choiceOf(body),
+      parallel: body.parallel_tool_calls,
+      structure: structureOf(body),
+    });
+    const sources = tools.map(({ source }) => source);
+    const prompt = await encodeChat(model, body.messages, { ...(tools.length > 0 && { tools: sources }) });
     const maxTokens = body.max_completion_tokens ?? body.max_tokens ?? model.engine.limits.contextLength;
     const requests = Array.from(
       { length: body.n },
@@ -24,6 +37,7 @@ export const chat: Endpoint<ChatBody> = {
         maxTokens,
         sampling: samplingOf(body, choice),
         ...textOptionsOf(body),
+        ...form,
         continues: false, // an answer is a text of its own
         ...(body.logprobs && { logprobs: body.top_logprobs }),
       }),
@@ -31,3 +45,8 @@ export const chat: Endpoint<ChatBody> = {
     return { requests, prompts: [prompt], shape: chatShape };
   },
 };
+
+function choiceOf({ tool_choice: choice = 'auto' }: ChatBody): ToolChoice {
+  if (typeof choice === 'object') return { name: choice.function.name };
+  return choice === 'required' ? choice : 'auto';
+}

@@ -14,6 +14,7 @@ import {
 } from '../schemas/completion.ts';
 import { requireKnownFields, samplingOf, textOptionsOf } from '../schemas/fields.ts';
 import { refusedInCompletions } from '../schemas/refused.ts';
+import { grammarOf, structureOf } from '../schemas/structured.ts';
 import { requireKnownTokens } from '../schemas/token-ids.ts';
 import { completionShape } from '../shapes.ts';
 import type { Endpoint } from './generation.ts';
@@ -26,6 +27,8 @@ export const completions: Endpoint<CompletionBody> = {
   completions: completionsOf,
   async prepare(body, model) {
     requireKnownFields(model, body);
+    const structure = structureOf(body);
+    const grammar = structure && grammarOf(structure);
     const prompts: Prompt[] = [];
     for (const prompt of body.prompt) prompts.push(await promptOf(model, prompt, body.suffix));
     const made = completionsPerPrompt(body);
@@ -41,6 +44,7 @@ export const completions: Endpoint<CompletionBody> = {
           maxTokens: body.max_tokens,
           sampling: samplingOf(body, choice),
           ...options,
+          grammar,
           stopTokens: [...options.stopTokens, ...(body.ignore_eos ? [] : prompt.ends)],
           continues: prompt.hasText,
           logprobs: body.logprobs ?? (choosing ? 0 : undefined),

@@ -1,29 +1,65 @@
 import { z } from 'zod';
+import type { ChatMessage } from '../../../artifact/chat-template.ts';
 import { textOf } from '../conversation.ts';
 import { orDefault, sharedFields, tokenLimit, topLogprobs } from './fields.ts';
+import { structuredFields } from './structured.ts';
+import { choiceProblem, toolCall, toolFields } from './tools.ts';
 
-/** Roles every chat template knows; `developer` is OpenAI's newer name for `system`. */
-const roles = ['system', 'developer', 'user', 'assistant'] as const;
+const roles = ['system', 'developer', 'user', 'assistant', 'tool'] as const;
 
 const textPart = z.object({ type: z.literal('text'), text: z.string() });
 
-const content = z.union([z.string(), z.array(textPart).min(1)], {
-  error:
-    'should be a string or an array of {"type": "text"} parts; images, audio and files are not supported',
-});
-
-export const message = z
-  .object({
-    role: z.enum(roles, {
-      error: `should be one of ${roles.join(', ')}; tools and functions are not supported`,
-    }),
-    content,
+const content = z
+  .union([z.string(), z.array(textPart).min(1)], {
+    error:
+      'should be a string or an array of {"type": "text"} parts; images, audio and files are not supported',
   })
-  .transform(({ role, content }) => ({
-    role: role === 'developer' ? 'system' : role,
-    // Templates of text models take strings.
-    content: textOf(content),
-  }));
+  // Templates of text models take strings.
+  .transform(textOf);
+
+/** An answer may be nothing but calls. */
+const assistant = z
+  .object({
+    role: z.literal('assistant'),
+    content: orDefault(content, undefined),
+    tool_calls: orDefault(z.array(toolCall).min(1), undefined),
+  })
+  .refine((message) => message.content !== undefined || message.tool_calls, {
+    path: ['content'],
+    error: 'is required where there are no tool_calls',
+  })
+  .transform(
+    ({ role, content = '', tool_calls: calls }): ChatMessage => ({
+      role,
+      content,
+      ...(calls && { tool_calls: calls.map(withValues) }),
+    }),
+  );
+
+/** Templates write the arguments themselves, as their own JSON. */
+function withValues({ id, type, function: { name, arguments: text } }: z.infer<typeof toolCall>) {
+  let value: unknown = text;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // A model that was cut off wrote it so.
+  }
+  return { id, type, function: { name, arguments: value } };
+}
+
+export const message = z.discriminatedUnion(
+  'role',
+  [
+    z.object({ role: z.enum(['system', 'user']), content }),
+    /** OpenAI's newer name for `system`. */
+    z
+      .object({ role: z.literal('developer'), content })
+      .transform(({ content }) => ({ role: 'system', content })),
+    assistant,
+    z.object({ role: z.literal('tool'), content, tool_call_id: z.string() }),
+  ],
+  { error: `role should be one of ${roles.join(', ')}` },
+);
 
 const atLeastOne = tokenLimit.min(1);
 
@@ -31,6 +67,8 @@ const atLeastOne = tokenLimit.min(1);
 export const chatSchema = z
   .object({
     ...sharedFields,
+    ...structuredFields,
+    ...toolFields,
     messages: z.array(message).min(1),
     max_tokens: orDefault(atLeastOne, undefined),
     max_completion_tokens: orDefault(atLeastOne, undefined),
@@ -44,6 +82,10 @@ export const chatSchema = z
   .refine((body) => body.min_tokens <= (body.max_completion_tokens ?? body.max_tokens ?? body.min_tokens), {
     path: ['min_tokens'],
     error: 'should not be more than the answer may have',
+  })
+  .refine((body) => choiceProblem(body) === undefined, {
+    path: ['tool_choice'],
+    error: ({ input }) => choiceProblem(input as Parameters<typeof choiceProblem>[0]),
   })
   .refine((body) => body.stream || body.stream_options === undefined, {
     path: ['stream_options'],

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { maxChoices, orDefault, sharedFields, tokenLimit, topLogprobs } from './fields.ts';
+import { structuredFields } from './structured.ts';
 import { tokenIds } from './token-ids.ts';
 
 /** OpenAI's default for this endpoint. */
@@ -17,6 +18,7 @@ const prompt = z.union(
 export const completionSchema = z
   .object({
     ...sharedFields,
+    ...structuredFields,
     prompt: prompt.transform(promptList),
     max_tokens: orDefault(tokenLimit, defaultMaxTokens),
     echo: orDefault(z.boolean(), false),

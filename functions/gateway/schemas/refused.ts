@@ -17,11 +17,8 @@ export type Refusals = Readonly<Record<string, (value: unknown) => boolean>>;
 export const refusedInCompletions: Refusals = {};
 
 export const refusedInChat: Refusals = {
-  tools: harmless.empty,
-  tool_choice: harmless.none,
   functions: harmless.empty,
   function_call: harmless.none,
-  response_format: harmless.textFormat,
   modalities: harmless.textOnly,
   audio: harmless.absent,
   prediction: harmless.absent,
