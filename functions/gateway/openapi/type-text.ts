@@ -4,8 +4,9 @@ import type { JsonSchema } from './document.ts';
 export function typeText(schema: JsonSchema): string {
   if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(', ');
   if (schema.const !== undefined) return JSON.stringify(schema.const);
-  if (schema.anyOf) {
-    const kinds = schema.anyOf.map(typeText).filter((text) => text !== '');
+  const choices = schema.anyOf ?? schema.oneOf;
+  if (choices) {
+    const kinds = choices.map(typeText).filter((text) => text !== '');
     return [...new Set(kinds)].join(' or ');
   }
   const types = [schema.type ?? 'anything'].flat().filter((type) => type !== 'null');
