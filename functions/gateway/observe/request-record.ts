@@ -1,3 +1,4 @@
+import type { Finish } from '../../model/generate.ts';
 /** What is known of a request when it is over. */
 export interface RequestRecord {
   requestId: string;
@@ -44,7 +45,7 @@ export interface GenerationRecord {
 }
 
 export interface CompletionRecord {
-  finish: 'stop' | 'length';
+  finish: Finish;
   tokens: number;
   /** Milliseconds. */
   timings?: { queue: number; prefill: number; decode: number } | undefined;
