@@ -1,6 +1,6 @@
+import { axes, continuous, legend, marker, path, svg, wide } from '../../charts/chart.ts';
+import { html, type Markup } from '../../charts/html.ts';
 import { type CompareResult, type Comparison, type CurePoint, control } from '../compare/row.ts';
-import { axes, continuous, legend, marker, path, svg, wide } from './chart.ts';
-import { html, type Markup } from './html.ts';
 import { nameOf, seriesOf } from './series.ts';
 
 const frame = { ...wide, height: 320 };

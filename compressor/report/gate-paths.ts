@@ -1,6 +1,6 @@
+import { axes, continuous, dodge, path, svg, wide } from '../../charts/chart.ts';
+import { html, type Markup } from '../../charts/html.ts';
 import type { CompareResult } from '../compare/row.ts';
-import { axes, continuous, dodge, path, svg, wide } from './chart.ts';
-import { html, type Markup } from './html.ts';
 import { nameOf } from './series.ts';
 
 const frame = { ...wide, right: 44, height: 320 };

@@ -1,5 +1,5 @@
-import { type Frame, svg } from './chart.ts';
-import { html, type Markup } from './html.ts';
+import { type Frame, svg } from '../../charts/chart.ts';
+import { html, type Markup } from '../../charts/html.ts';
 
 const frame: Frame = { width: 560, height: 560, left: 62, right: 12, top: 12, bottom: 62 };
 

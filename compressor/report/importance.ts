@@ -1,6 +1,6 @@
+import { bands, type Frame, fromZero, svg, yTicks } from '../../charts/chart.ts';
+import { html, type Markup } from '../../charts/html.ts';
 import type { CompareResult } from '../compare/row.ts';
-import { bands, type Frame, fromZero, svg, yTicks } from './chart.ts';
-import { html, type Markup } from './html.ts';
 import { nameOf } from './series.ts';
 
 const frame: Frame = { width: 370, height: 220, left: 52, right: 8, top: 12, bottom: 40 };

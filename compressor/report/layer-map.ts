@@ -1,6 +1,6 @@
+import { svg } from '../../charts/chart.ts';
+import { type Content, html, type Markup } from '../../charts/html.ts';
 import type { CompareResult, Comparison } from '../compare/row.ts';
-import { svg } from './chart.ts';
-import { type Content, html, type Markup } from './html.ts';
 import { nameOf } from './series.ts';
 
 const width = 760;

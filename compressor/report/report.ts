@@ -1,9 +1,9 @@
+import { compact, resetIds } from '../../charts/chart.ts';
+import { type Content, html, Markup } from '../../charts/html.ts';
 import type { Comparison } from '../compare/row.ts';
-import { compact, resetIds } from './chart.ts';
 import { cureCurves } from './cure-curves.ts';
 import { gatePaths } from './gate-paths.ts';
 import { heatMap } from './heat-map.ts';
-import { type Content, html, Markup } from './html.ts';
 import { importance } from './importance.ts';
 import { layerMap } from './layer-map.ts';
 import { bestOf, resultsTable } from './results-table.ts';

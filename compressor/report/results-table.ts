@@ -1,5 +1,5 @@
+import { html, type Markup } from '../../charts/html.ts';
 import type { Comparison } from '../compare/row.ts';
-import { html, type Markup } from './html.ts';
 import { megabytes, nameOf, percent } from './series.ts';
 
 /** All rows with their numbers. The best of each budget stands out. */

@@ -1,5 +1,5 @@
+import { html, type Markup } from '../../charts/html.ts';
 import type { Comparison } from '../compare/row.ts';
-import { html, type Markup } from './html.ts';
 import { nameOf } from './series.ts';
 
 /** What each stored model writes on from the same beginnings, the likeliest token each time. */

@@ -1,6 +1,6 @@
+import { axes, continuous, legend, marker, path, svg, wide } from '../../charts/chart.ts';
+import { html, type Markup } from '../../charts/html.ts';
 import { type CompareRow, type Comparison, control, original } from '../compare/row.ts';
-import { axes, continuous, legend, marker, path, svg, wide } from './chart.ts';
-import { html, type Markup } from './html.ts';
 import { megabytes, nameOf, seriesOf } from './series.ts';
 
 /** Size against what a model can do: of each method a line from the original on. */

@@ -1,4 +1,4 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
@@ -8,8 +8,8 @@ import { promisify } from 'node:util';
 const execute = promisify(execFile);
 
 /** Runs a program to its end. @returns what it wrote to stdout */
-export async function run(program: string, args: string[]): Promise<string> {
-  const { stdout } = await execute(program, args, { maxBuffer: 2 ** 26 });
+export async function run(program: string, args: string[], env = process.env): Promise<string> {
+  const { stdout } = await execute(program, args, { maxBuffer: 2 ** 26, env });
   return stdout;
 }
 
@@ -29,24 +29,49 @@ export interface ServerCommand {
   path: string;
 }
 
+/** A server's process. */
+export interface StartedServer {
+  pid: number;
+  /** By `performance.now()`. */
+  startedAt: number;
+  readonly alive: boolean;
+  stop(): Promise<void>;
+}
+
+export function startServer({ program, args }: ServerCommand, env: NodeJS.ProcessEnv = {}): StartedServer {
+  const startedAt = performance.now();
+  const server = spawn(program, args, { stdio: 'ignore', env: { ...process.env, ...env } });
+  const exited = once(server, 'exit');
+  exited.catch(() => {}); // a program that is not there; `alive` tells
+  return {
+    pid: server.pid!,
+    startedAt,
+    get alive() {
+      return server.pid !== undefined && server.exitCode === null && server.signalCode === null;
+    },
+    async stop() {
+      server.kill();
+      await exited.catch(() => {});
+    },
+  };
+}
+
 /** Starts a server, waits until it is ready, uses it and stops it. */
 export async function withServer<T>(
-  { program, args, url, path }: ServerCommand,
-  use: (server: ChildProcess) => Promise<T>,
+  command: ServerCommand,
+  use: (server: StartedServer) => Promise<T>,
 ): Promise<T> {
-  const server = spawn(program, args, { stdio: 'ignore' });
-  const exited = once(server, 'exit');
+  const { program, args, url, path } = command;
+  const server = startServer(command);
   try {
     const ready = async () => (await fetch(url + path).catch(() => undefined))?.ok ?? false;
     for (let tries = 0; !(await ready()); tries++) {
-      if (server.exitCode !== null || tries > 600)
-        throw new Error(`${program} ${args.join(' ')} did not get ready.`);
+      if (!server.alive || tries > 600) throw new Error(`${program} ${args.join(' ')} did not get ready.`);
       await sleep(100);
     }
     return await use(server);
   } finally {
-    server.kill();
-    await exited;
+    await server.stop();
   }
 }
 

@@ -1,0 +1,48 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { openaiClient, send } from '../client/send.ts';
+import { type Contender, serverOf } from '../peers/contenders.ts';
+import { freePort, type StartedServer, startServer } from '../peers/process.ts';
+import { plannedRequest } from '../scenario/requests.ts';
+import { scenario } from './load-round.ts';
+
+/** Milliseconds between two tries to reach a server that does not listen yet, or is not ready. */
+const retryMs = 5;
+
+/**
+ * From the start of the process to the first token of a streamed completion, with the model on the local disk
+ * and its pages in memory: what an engine itself takes. Milliseconds.
+ */
+export async function coldStart(
+  contender: Contender,
+  { programs, threads }: { programs: string; threads: string },
+): Promise<number> {
+  const port = await freePort();
+  const limits = { slots: 1, context: 1024 };
+  const command = serverOf(contender, { programs, port, threads, limits });
+  const server = startServer(command);
+  try {
+    return (await firstToken(server, command.url, command.model)).firstTokenMs;
+  } finally {
+    await server.stop();
+  }
+}
+
+export interface FirstToken {
+  /** From the start of the process. */
+  firstTokenMs: number;
+  /** Of that, reading the prompt, by the server's own account; NaN where it gives none. */
+  prefillMs: number;
+}
+
+/** Asks until there is an answer: one server waits with it until its model is loaded, another refuses meanwhile. */
+export async function firstToken(server: StartedServer, url: string, model: string): Promise<FirstToken> {
+  const client = openaiClient(url);
+  const request = plannedRequest(scenario, 0, model);
+  request.body.max_tokens = 2;
+  for (;;) {
+    const { error, ttftMs, server: own } = await send(client, request, server.startedAt);
+    if (ttftMs !== undefined) return { firstTokenMs: ttftMs, prefillMs: own?.ttftMs ?? Number.NaN };
+    if (!server.alive) throw new Error(`The server at ${url} ended before its first token: ${error}`);
+    await sleep(retryMs);
+  }
+}
