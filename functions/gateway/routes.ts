@@ -5,7 +5,9 @@ import { countTokensSchema } from './messages/schema.ts';
 import type { Metrics } from './observe/metrics.ts';
 import * as answers from './openapi/answers.ts';
 import { docsPage, openApi } from './openapi/handlers.ts';
+import { countInputTokens } from './responses/count-tokens.ts';
 import { responses } from './responses/responses.ts';
+import { inputTokensSchema } from './responses/schema.ts';
 import type { Route } from './route.ts';
 import { chat } from './routes/chat.ts';
 import { completions } from './routes/completions.ts';
@@ -14,6 +16,7 @@ import { type CommonFields, type Endpoint, generation } from './routes/generatio
 import { healthz, readyz } from './routes/health.ts';
 import { metricsOf } from './routes/metrics.ts';
 import { getModel, listModels } from './routes/models.ts';
+import { applyTemplate, applyTemplateSchema } from './tokens/apply-template.ts';
 import { detokenize, detokenizeSchema } from './tokens/detokenize.ts';
 import { tokenize, tokenizeSchema } from './tokens/tokenize.ts';
 
@@ -54,6 +57,15 @@ export function routesOf(gateway: Gateway): Route[] {
     },
     {
       method: 'POST',
+      path: '/v1/responses/input_tokens',
+      tag: 'Tokens',
+      summary: "An input's tokens, as OpenAI's Responses API counts them",
+      body: inputTokensSchema,
+      answer: answers.inputTokensAnswer,
+      handler: countInputTokens(gateway),
+    },
+    {
+      method: 'POST',
       path: '/v1/messages/count_tokens',
       tag: 'Tokens',
       summary: "A conversation's tokens, as Anthropic's API counts them",
@@ -78,6 +90,15 @@ export function routesOf(gateway: Gateway): Route[] {
       body: detokenizeSchema,
       answer: answers.detokenizeAnswer,
       handler: detokenize(gateway),
+    },
+    {
+      method: 'POST',
+      path: '/apply-template',
+      tag: 'Tokens',
+      summary: 'A conversation as the model reads it',
+      body: applyTemplateSchema,
+      answer: answers.promptAnswer,
+      handler: applyTemplate(gateway),
     },
     {
       method: 'GET',
@@ -118,6 +139,16 @@ export function routesOf(gateway: Gateway): Route[] {
       tag: 'Server',
       open: true,
       summary: 'Tells whether the first model can answer',
+      answer: answers.statusAnswer,
+      failure: answers.statusAnswer,
+      handler: readyz(models, inFlight.closing),
+    },
+    {
+      method: 'GET',
+      path: '/health',
+      tag: 'Server',
+      open: true,
+      summary: "As /readyz, under llama.cpp's and vLLM's name",
       answer: answers.statusAnswer,
       failure: answers.statusAnswer,
       handler: readyz(models, inFlight.closing),

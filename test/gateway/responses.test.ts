@@ -233,3 +233,17 @@ describe('POST /v1/responses', () => {
     expect(error.message).toMatch(/It broke/);
   });
 });
+
+describe('POST /v1/responses/input_tokens', () => {
+  it('counts the prompt, also one beyond the context', async () => {
+    const { client, tokens, engine } = await startGateway(() => () => [5], { contextLength: 16 });
+    const counted = await client.responses.inputTokens.count({ ...ask, instructions: 'Be kind.' });
+    expect(counted).toEqual({
+      object: 'response.input_tokens',
+      input_tokens: tokens('[system] Be kind.\n[user] Hello\n[assistant] ').length,
+    });
+    const long = await client.responses.inputTokens.count({ model: 'tales', input: 'word '.repeat(100) });
+    expect(long.input_tokens).toBeGreaterThan(100);
+    expect(engine.calls).toHaveLength(0);
+  });
+});

@@ -89,6 +89,25 @@ describe('POST /tokenize', () => {
   });
 });
 
+describe('POST /apply-template', () => {
+  it('gives the conversation as the model reads it', async () => {
+    const { ask, engine } = await gateway({
+      template: '{{ messages[0].content }}{% if add_generation_prompt %} !{% endif %}',
+    });
+    const messages = [{ role: 'user', content: 'Hi' }];
+    expect(await ask('/apply-template', { messages })).toEqual({ status: 200, body: { prompt: 'Hi !' } });
+    const bare = await ask('/apply-template', { messages, add_generation_prompt: false });
+    expect(bare.body).toEqual({ prompt: 'Hi' });
+    expect(engine.calls).toHaveLength(0);
+  });
+
+  it('has no template to apply where the model has none', async () => {
+    const { ask } = await gateway({ template: 'none' });
+    const answer = await ask('/apply-template', { messages: [{ role: 'user', content: 'Hi' }] });
+    expect(answer).toMatchObject({ status: 400, body: { error: { code: 'chat_not_supported' } } });
+  });
+});
+
 describe('POST /detokenize', () => {
   it.each([text, '', ' leading', 'a<|endoftext|>b', '\u0000\r\n\t'])('gives %j back', async (content) => {
     const { ask } = await gateway();

@@ -76,6 +76,13 @@ export const messageAnswer = z.looseObject({
 
 export const countAnswer = z.looseObject({ input_tokens: count });
 
+export const inputTokensAnswer = z.looseObject({
+  object: z.literal('response.input_tokens'),
+  input_tokens: count,
+});
+
+export const promptAnswer = z.looseObject({ prompt: z.string() });
+
 export const tokenizeAnswer = z.looseObject({
   tokens: z.array(
     z.union([count, z.object({ id: count, piece: z.union([z.string(), z.array(z.int().min(0).max(255))]) })]),

@@ -7,7 +7,9 @@ export const examples: Readonly<Record<string, object>> = {
   '/v1/responses': { model: 'MODEL', input: 'Tell me of a fox.', max_output_tokens: 100, stream: true },
   '/v1/messages': { model: 'MODEL', messages, max_tokens: 100, stream: true },
   '/v1/messages/count_tokens': { model: 'MODEL', messages },
+  '/v1/responses/input_tokens': { model: 'MODEL', input: 'Tell me of a fox.' },
   '/v1/embeddings': { model: 'MODEL', input: 'A fox.' },
+  '/apply-template': { model: 'MODEL', messages },
   '/tokenize': { model: 'MODEL', content: 'Once upon a time', with_pieces: true },
   '/detokenize': { model: 'MODEL', tokens: [1, 2, 3] },
 };

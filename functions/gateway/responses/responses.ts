@@ -1,7 +1,7 @@
 import { encodeChat } from '../../model/prompt.ts';
-import { merged, textOf } from '../conversation.ts';
 import type { Endpoint } from '../routes/generation.ts';
 import { requireKnownFields, samplingOf, textOptionsOf } from '../schemas/fields.ts';
+import { messagesOf } from './conversation.ts';
 import { logprobsField, type ResponsesBody, refusedInResponses, responsesSchema } from './schema.ts';
 import { responseShape } from './shape.ts';
 
@@ -13,7 +13,7 @@ export const responses: Endpoint<ResponsesBody> = {
   alwaysReportsUsage: true,
   async prepare(body, model) {
     requireKnownFields(model, body);
-    const prompt = await encodeChat(model, merged(messagesOf(body)), { param: 'input' });
+    const prompt = await encodeChat(model, messagesOf(body), { param: 'input' });
     const request = {
       prompt,
       promptParam: 'input',
@@ -27,11 +27,3 @@ export const responses: Endpoint<ResponsesBody> = {
     return { requests: [request], prompts: [prompt], shape: ({ model }) => responseShape(model, body) };
   },
 };
-
-function* messagesOf({ instructions, input }: ResponsesBody) {
-  if (instructions !== undefined) yield { role: 'system', content: instructions };
-  const items = typeof input === 'string' ? [{ role: 'user', content: input }] : input;
-  for (const { role, content } of items) {
-    yield { role: role === 'developer' ? 'system' : role, content: textOf(content) };
-  }
-}

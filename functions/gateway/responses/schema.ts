@@ -20,14 +20,23 @@ const item = z.object({
 
 const { n: _n, stream_options: _options, ...shared } = sharedFields;
 
+const conversation = {
+  input: z.union([z.string(), z.array(item).min(1)]),
+  instructions: orDefault(z.string(), undefined),
+};
+
+/** The body of POST /v1/responses/input_tokens. */
+export const inputTokensSchema = z.object({ model: shared.model, ...conversation });
+
+export type InputBody = Omit<z.infer<typeof inputTokensSchema>, 'model'>;
+
 /** What `include` names for the log probabilities of an answer's tokens. */
 export const logprobsField = 'message.output_text.logprobs';
 
 /** The body of POST /v1/responses. Without a token limit the answer may fill the context. */
 export const responsesSchema = z.object({
   ...shared,
-  input: z.union([z.string(), z.array(item).min(1)]),
-  instructions: orDefault(z.string(), undefined),
+  ...conversation,
   max_output_tokens: orDefault(tokenLimit.min(1), undefined),
   /** Other things to include are those that no answer here has. */
   include: orDefault(z.array(z.string()), [] as string[]),
