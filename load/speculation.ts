@@ -8,7 +8,7 @@ import { median } from './peers/table.ts';
 /**
  * What guessing tokens from the text itself gains: the same greedy answers with and without, in turns.
  *
- * Usage: node load/speculation.ts --store URL --model NAME [--rounds 5] [--tokens 160] [--threads 2]
+ * Usage: npm run bench:speculation -- --store URL --model NAME [--rounds 5] [--tokens 160] [--threads 2]
  */
 const { values: flags } = parseArgs({
   options: {
@@ -21,7 +21,7 @@ const { values: flags } = parseArgs({
 });
 if (!flags.store || !flags.model) {
   process.stderr.write(
-    'Usage: node load/speculation.ts --store URL --model NAME [--rounds 5] [--tokens 160]\n',
+    'Usage: npm run bench:speculation -- --store URL --model NAME [--rounds 5] [--tokens 160]\n',
   );
   process.exit(2);
 }
