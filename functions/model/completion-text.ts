@@ -73,8 +73,8 @@ export class CompletionText {
 
   #report(delta: TextDelta, placed: Placed<{ id: number; logprobs: TokenLogprobs }>[] = []): void {
     if (placed.length === 0) return;
-    const reports = placed.map(({ report, offset }) =>
-      reportToken(this.#model, report.id, report.logprobs, offset),
+    const reports = placed.map(({ report, ...place }) =>
+      reportToken(this.#model, report.id, report.logprobs, place),
     );
     delta.logprobs = [...(delta.logprobs ?? []), ...reports];
   }

@@ -34,5 +34,5 @@ export function reportPrompt(
     reported.add(id, made, logprobs[i - 1]);
     length += made.length;
   }
-  return reported.end().map(({ report, offset }, i) => reportToken(model, prompt[i]!, report, offset));
+  return reported.end().map(({ report, ...place }, i) => reportToken(model, prompt[i]!, report, place));
 }

@@ -1,10 +1,11 @@
 import type { TokenLogprobs } from '../engine/engine.ts';
+import type { Placed } from '../text/reported-tokens.ts';
 import { spellToken } from '../text/spell.ts';
 import type { LoadedModel } from './loaded-model.ts';
 
 /** A token and what the model thought of it before it was taken. */
 export interface SpelledLogprob {
-  /** Its own text, control tokens as they are spelled; bytes where it holds a part of a character. */
+  /** Its text, control tokens as they are spelled; bytes where it holds a part of a character. */
   token: string | Uint8Array;
   /** Natural. Null where there was nothing before the token. */
   logprob: number | null;
@@ -21,11 +22,11 @@ export function reportToken(
   model: LoadedModel,
   id: number,
   logprobs: TokenLogprobs | undefined,
-  offset: number,
+  { offset, shortened }: Pick<Placed<unknown>, 'offset' | 'shortened'>,
 ): TokenReport {
   const top = logprobs?.top ?? [];
   return {
-    token: spellToken(model, id),
+    token: shortened ?? spellToken(model, id),
     logprob: logprobs?.logprob ?? null,
     top: top.map(({ token, logprob }) => ({ token: spellToken(model, token), logprob })),
     offset,

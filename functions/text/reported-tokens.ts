@@ -7,10 +7,13 @@ export function charactersOf(text: string): number {
   return count;
 }
 
-/** What is to be told of a token, and the characters before its own. */
+/** What is to be told of a token, and where its text is. */
 export interface Placed<Report> {
   report: Report;
+  /** The characters before its own. */
   offset: number;
+  /** What is left of its text where a text begins with it, without the spaces before a first word. */
+  shortened?: string;
 }
 
 /**
@@ -37,8 +40,11 @@ export class ReportedTokens<Report> {
     this.#made += charactersOf(text);
     const piece = this.#pieces.of(token);
     // Before a whole piece, the text may have got the replacement of a character that was never finished.
-    const offset = typeof piece === 'string' ? Math.max(before, this.#made - charactersOf(piece)) : before;
-    this.#held.push({ report, offset });
+    if (typeof piece === 'string') {
+      const offset = Math.max(before, this.#made - charactersOf(piece));
+      const isShort = text.length < piece.length && piece.endsWith(text);
+      this.#held.push({ report, offset, ...(isShort && { shortened: text }) });
+    } else this.#held.push({ report, offset: before });
   }
 
   /** @returns what is to be told, now that more text was given out: of tokens that begin before its end */

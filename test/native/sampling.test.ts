@@ -30,7 +30,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-async function generate(changed: Partial<GenerationRequest> & { prompt: number[] }) {
+async function generate(changed: Partial<GenerationRequest> & { prompt: number[] }, by = engine) {
   const tokens: number[] = [];
   const logprobs: TokenLogprobs[] = [];
   const promptLogprobs: TokenLogprobs[] = [];
@@ -41,7 +41,7 @@ async function generate(changed: Partial<GenerationRequest> & { prompt: number[]
     delivery: 'end',
     ...changed,
   };
-  for await (const chunk of engine.generate(request)) {
+  for await (const chunk of by.generate(request)) {
     tokens.push(...chunk.tokens);
     logprobs.push(...(chunk.logprobs ?? []));
     promptLogprobs.push(...(chunk.promptLogprobs ?? []));
@@ -93,6 +93,37 @@ describe('log probabilities of a real graph', () => {
         const row = await lastLogits([...prompts[i]!, ...tokens.slice(0, step)]);
         expect(logprobs[step]).toEqual(entry(row, token, 3));
       }
+    }
+  });
+});
+
+describe('guessed tokens', () => {
+  it.each<[string, Partial<Sampling>]>([
+    ['greedy', {}],
+    ['penalized', { presencePenalty: 0.5, repetitionPenalty: 1.1 }],
+    ['sampled', { temperature: 0.8, typicalP: 0.9, seed: 4 }],
+  ])('are told of and counted as others are (%s)', async (_how, changed) => {
+    const { manifest, graphPath } = folded;
+    const plain = await createEngine({
+      manifest,
+      graphPath,
+      threads: 1,
+      spinning: false,
+      speculation: false,
+    });
+    const period = text.tokens.slice(0, 6);
+    const asked = {
+      prompt: Array.from({ length: 48 }, (_, i) => period[i % period.length]!),
+      maxTokens: 60,
+      logprobs: 2,
+      sampling: { ...greedy, ...changed },
+    };
+    const [wanted, found] = [await generate(asked, plain), await generate(asked)];
+    await plain[Symbol.asyncDispose]();
+    expect(found.tokens).toEqual(wanted.tokens);
+    expect(found.logprobs).toHaveLength(60);
+    for (const [i, { logprob }] of found.logprobs.entries()) {
+      expect(logprob).toBeCloseTo(wanted.logprobs[i]!.logprob, 3);
     }
   });
 });

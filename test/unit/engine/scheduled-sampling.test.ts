@@ -28,6 +28,28 @@ describe('log probabilities', () => {
   });
 });
 
+describe('guessed tokens', () => {
+  it('are penalized and told of one by one, those that came true and those that did not', async () => {
+    // Goes round in sixes; a penalty makes it leave the round where a token was made too often.
+    const run = async (speculation: boolean) => {
+      const { scheduler, model, ended, of, tokens } = startScheduler(2, 0, { speculation });
+      model.next = (token) => (token === 6 ? 1 : token + 1);
+      const sampling = { ...greedy, frequencyPenalty: 0.3, logitBias: { 500: 0.25 } };
+      const prompt = Array.from({ length: 30 }, (_, i) => (i % 6) + 1);
+      scheduler.add(1, request(prompt, { maxTokens: 40, logprobs: 1, sampling }));
+      await ended(1);
+      const logprobs = of(1).chunks.flatMap((chunk) => chunk.logprobs);
+      return { tokens: tokens(1), logprobs, steps: model.calls.length };
+    };
+    const [plain, guessing] = [await run(false), await run(true)];
+    expect(guessing.steps).toBeLessThan(plain.steps);
+    expect(guessing.tokens).toEqual(plain.tokens);
+    expect(plain.tokens).toContain(500);
+    expect(guessing.logprobs).toEqual(plain.logprobs);
+    expect(guessing.logprobs).toHaveLength(40);
+  });
+});
+
 describe('a report on a prompt', () => {
   const named = (chunk: GenerationChunk) => chunk.promptLogprobs!.map(({ top }) => top[0]!.token);
 

@@ -48,6 +48,16 @@ describe.each(tokenizerKinds)('the text of a completion (%s)', async (kind) => {
     throw new Error('It did not end.');
   }
 
+  it('is that of its tokens one after the other, where it is a text of its own too', () => {
+    const text = 'one two  three four';
+    const tokens = tokenizer.encode(text, { addSpecialTokens: false });
+    const own = { ...basic, continues: false, logprobs: 0 };
+    const { text: made, reports } = complete(own, tokens, [1, 1]);
+    expect(made).toBe(text);
+    expect(reports.map(({ token }) => token).join('')).toBe(text);
+    expect(reports[0]!.offset).toBe(0);
+  });
+
   it('and what is told of its tokens do not depend on how they come, and fit each other', () => {
     const random = randomIntegers(17);
     let [stopped, broken] = [0, 0];
