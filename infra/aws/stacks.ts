@@ -1,9 +1,11 @@
 import type { App } from 'aws-cdk-lib';
+import { FoldingStack } from './folding-stack.ts';
 import { ModelsStack } from './models-stack.ts';
 import { ServingStack } from './serving-stack.ts';
 import type { Settings } from './settings.ts';
 
 const modelsStackName = 'FoldgateModels';
+const foldingStackName = 'FoldgateFolding';
 
 /** A stack of its own for each model: they come and go by themselves. */
 function servingStackName(model: string): string {
@@ -16,4 +18,8 @@ export function addStacks(app: App, settings: Settings, code: string): void {
   const name = servingStackName(settings.served.name);
   const serving = new ServingStack(app, name, { settings, code });
   if (settings.served.bucket === undefined) serving.addStackDependency(models);
+  const { foldingImage } = settings;
+  if (foldingImage !== undefined) {
+    new FoldingStack(app, foldingStackName, { settings: { ...settings, foldingImage } });
+  }
 }

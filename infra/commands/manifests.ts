@@ -70,6 +70,11 @@ try {
   process.exitCode = 1;
 }
 
+// A reader that has enough (`| head`) is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
+
 function print(resources: object[]): void {
   for (const resource of resources) {
     if ('validate' in resource) (resource as { validate(): void }).validate();

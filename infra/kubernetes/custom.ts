@@ -1,11 +1,13 @@
 /** Resources whose types no package brings to TypeScript; the tests hold them against their own schemas. */
-import type { IIoK8sApimachineryPkgApisMetaV1ObjectMeta } from '@kubernetes-models/apimachinery/apis/meta/v1/ObjectMeta';
+import type { IDeployment } from 'kubernetes-models/apps/v1';
 import type { IContainer, IVolume } from 'kubernetes-models/v1';
+
+type Metadata = NonNullable<IDeployment['metadata']>;
 
 interface Resource<Group extends string, Kind extends string, Spec> {
   apiVersion: Group;
   kind: Kind;
-  metadata: IIoK8sApimachineryPkgApisMetaV1ObjectMeta;
+  metadata: Metadata;
   spec: Spec;
 }
 

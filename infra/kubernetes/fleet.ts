@@ -1,5 +1,7 @@
-import type { IIoK8sApimachineryPkgApisMetaV1ObjectMeta } from '@kubernetes-models/apimachinery/apis/meta/v1/ObjectMeta';
+import type { IDeployment } from 'kubernetes-models/apps/v1';
 import type { IContainer, IEnvVar } from 'kubernetes-models/v1';
+
+type Metadata = NonNullable<IDeployment['metadata']>;
 
 /** What every form of a fleet has in common. */
 export interface Fleet {
@@ -41,7 +43,7 @@ export function labels({ model }: Fleet): Record<string, string> {
   return { 'app.kubernetes.io/name': 'foldgate', 'app.kubernetes.io/instance': resourceName(model) };
 }
 
-export function metadata(fleet: Fleet): IIoK8sApimachineryPkgApisMetaV1ObjectMeta {
+export function metadata(fleet: Fleet): Metadata {
   return { name: resourceName(fleet.model), labels: labels(fleet) };
 }
 

@@ -17,6 +17,7 @@ const variants = [
   { access: 'iam', provisioned: '1', maxConcurrency: '5', architecture: 'arm64' },
   { frontDoor: 'rest', alarmEmail: 'you@example.com' },
   { frontDoor: 'rest', access: 'iam' },
+  { foldingImage: '123456789012.dkr.ecr.eu-central-1.amazonaws.com/foldgate:1' },
 ];
 
 it('cdk-nag refuses what is careless', async () => {
@@ -39,7 +40,7 @@ it.each(variants)('cdk-nag and cfn-lint have nothing against %j', async (context
 
 it.each(variants)('the templates of %j are as they were', async (context) => {
   const { templates } = await synthesise(context);
-  const name = Object.values(context).join('-') || 'default';
+  const name = Object.keys(context).join('-') || 'default';
   await expect(normalised(templates)).toMatchFileSnapshot(`snapshots/${name}.json`);
 });
 
