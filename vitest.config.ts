@@ -34,6 +34,8 @@ export default defineConfig({
       project('model', { pool: 'forks', maxWorkers: 1, testTimeout: 600_000, hookTimeout: 900_000 }),
       // Needs k6 (`load/k6.sh`) and a real model; compares times, so nothing else should run beside it.
       project('load', { pool: 'forks', maxWorkers: 1, testTimeout: 120_000, hookTimeout: 300_000 }),
+      // Needs Chromium: `scripts/chromium.sh`.
+      project('browser', { pool: 'forks', maxWorkers: 1 }),
       // Needs `npm run clients:install`.
       project('clients', { pool: 'forks' }),
       // Installs packages: old Node, npm pack.

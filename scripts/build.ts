@@ -1,9 +1,9 @@
 /**
  * Makes dist/, the published form: Node strips no types inside node_modules. tsc writes the JavaScript
- * and the JSON files that modules import.
+ * and the JSON files that modules import; what pages are made of besides is copied.
  */
 import { spawnSync } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { cpSync, globSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
@@ -14,4 +14,6 @@ const tsc = spawnSync(process.execPath, ['bin/run.js', 'tsc', '-p', 'tsconfig.bu
   cwd: root,
   stdio: 'inherit',
 });
+for (const file of globSync('functions/**/*.{html,css,svg}', { cwd: root }))
+  cpSync(join(root, file), join(root, 'dist', file));
 process.exitCode = tsc.status ?? 1;

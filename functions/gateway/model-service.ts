@@ -1,3 +1,4 @@
+import type { Manifest } from '../../artifact/manifest.ts';
 import type { GenerationRequest } from '../engine/engine.ts';
 import type { LoadedModel } from '../model/loaded-model.ts';
 import { ModelUnavailableError } from './errors.ts';
@@ -30,6 +31,11 @@ export interface ModelService extends AsyncDisposable {
   readonly usedAt: number;
   /** What is loaded at this moment, for those that only look. */
   readonly loaded: LoadedModel | undefined;
+  /**
+   * What the model consists of: the loaded version, or else the newest. Undefined where that cannot be told at
+   * once; never a reason to load.
+   */
+  manifest(): Promise<Manifest | undefined>;
   /** Loads the model once, however many ask; after a failure the next call tries again. @throws ModelUnavailableError */
   load(): Promise<LoadedModel>;
   /** As `load`, and keeps it loaded until the loan ends. @throws ModelUnavailableError; the reason of a signal. */
@@ -54,6 +60,8 @@ export interface ModelServiceOptions {
    * @throws NoRoomError where `beside` is too much.
    */
   load(signal: AbortSignal, beside: boolean): Promise<LoadedModel>;
+  /** Reads the newest version's manifest, for a model that is not loaded. @default it is not known */
+  manifest?(signal: AbortSignal): Promise<Manifest>;
   /** Told of every failed load and every failed model, with what clients are not told. */
   onFailure?: (error: Error) => void;
   /** Told when a model's memory is free again. */
@@ -61,6 +69,9 @@ export interface ModelServiceOptions {
   /** Told when the last request is gone. */
   onIdle?: () => void;
 }
+
+/** Milliseconds to wait for a store that is asked for a manifest. */
+const manifestDeadlineMs = 2_000;
 
 export function createModelService(options: ModelServiceOptions): ModelService {
   return new Service(options);
@@ -88,6 +99,7 @@ class Service implements ModelService {
   /** All in memory: the current one, and old versions that requests still have. */
   readonly #held = new Set<Held>();
   #loading: Promise<LoadedModel> | undefined;
+  #reading: Promise<Manifest | undefined> | undefined;
   #renewing = false;
 
   constructor(options: ModelServiceOptions) {
@@ -101,6 +113,15 @@ class Service implements ModelService {
 
   get loaded(): LoadedModel | undefined {
     return this.#current?.model;
+  }
+
+  async manifest(): Promise<Manifest | undefined> {
+    if (this.#current) return this.#current.model.manifest;
+    // Once, however many ask.
+    this.#reading ??= this.#readManifest().finally(() => {
+      this.#reading = undefined;
+    });
+    return await this.#reading;
   }
 
   async load(): Promise<LoadedModel> {
@@ -166,6 +187,12 @@ class Service implements ModelService {
     // A load that is under way sees `closing` and disposes of its own model.
     await this.#loading?.catch(() => {});
     await Promise.all([...this.#held].map((held) => this.#dispose(held)));
+  }
+
+  async #readManifest(): Promise<Manifest | undefined> {
+    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(manifestDeadlineMs)]);
+    // A description is no reason to fail: what is wrong, a load will tell.
+    return await this.#options.manifest?.(signal).catch(() => undefined);
   }
 
   async #loadOnce(before?: Promise<void>): Promise<LoadedModel> {

@@ -5,6 +5,7 @@ import { countTokensSchema } from './messages/schema.ts';
 import type { Metrics } from './observe/metrics.ts';
 import * as answers from './openapi/answers.ts';
 import { docsPage, openApi } from './openapi/handlers.ts';
+import { playgroundFile, playgroundPage } from './playground/playground.ts';
 import { countInputTokens } from './responses/count-tokens.ts';
 import { responses } from './responses/responses.ts';
 import { inputTokensSchema } from './responses/schema.ts';
@@ -169,6 +170,24 @@ export function routesOf(gateway: Gateway): Route[] {
       summary: 'This interface as a page, to read and to try',
       answer: 'text/html',
       handler: docsPage(() => routes),
+    },
+    {
+      method: 'GET',
+      path: '/',
+      tag: 'Server',
+      open: true,
+      summary: 'The playground: a page to try the models with',
+      answer: 'text/html',
+      handler: playgroundPage,
+    },
+    {
+      method: 'GET',
+      path: '/playground/:file',
+      tag: 'Server',
+      open: true,
+      summary: 'What the playground consists of',
+      answer: 'text/plain',
+      handler: playgroundFile,
     },
     ...(metrics ? [metricsRoute(gateway, metrics)] : []),
   ];

@@ -136,6 +136,7 @@ export class StoredModels extends ModelRegistry {
     const service: ModelService = createModelService({
       name,
       load: (signal, beside) => this.#load(name, signal, beside ? service : undefined),
+      manifest: async (signal) => (await readManifest(this.#store, name, { signal })).manifest,
       onFailure: (error) => this.#options.onFailure?.(name, error),
       onUnload: (model) => {
         this.#release(model);

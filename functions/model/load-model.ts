@@ -85,7 +85,7 @@ export async function loadVersion(
     const fingerprint = `fp_${digest.slice(0, 12)}`;
     const engine = await starting;
     onPhase?.('session');
-    return { name, version: digest, fingerprint, engine, tokenizer, ...texts };
+    return { name, version: digest, fingerprint, manifest, engine, tokenizer, ...texts };
   } catch (error) {
     failed.abort(error);
     // No thread stays behind.

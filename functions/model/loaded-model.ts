@@ -1,4 +1,5 @@
 import type { ChatTemplate } from '../../artifact/chat-template.ts';
+import type { Manifest } from '../../artifact/manifest.ts';
 import type { Tokenizer } from '../../artifact/tokenizer.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { TokenPieces } from '../text/pieces.ts';
@@ -10,6 +11,8 @@ export interface LoadedModel {
   readonly version: string;
   /** Tells two versions of a model apart: the beginning of the digest, as answers show it. */
   readonly fingerprint: string;
+  /** What it consists of. Absent where it comes from no store. */
+  readonly manifest?: Manifest;
   readonly engine: Engine;
   readonly tokenizer: Tokenizer;
   readonly pieces: TokenPieces;

@@ -49,6 +49,8 @@ export async function bundleFunction(folder: string, architecture: Architecture)
     },
   });
   await writeFile(join(folder, 'package.json'), '{"type":"module"}\n');
+  // Read at run time, from beside the code.
+  await cp(join(root, 'functions/gateway/playground/page'), join(folder, 'page'), { recursive: true });
   // The shared library alone: Foldgate calls it without the package's own JavaScript.
   const library = join('bin/napi-v6/linux', architecture, 'libonnxruntime.so.1');
   await copyFiles('onnxruntime-node', join(folder, 'node_modules'), ['package.json', library]);

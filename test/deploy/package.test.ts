@@ -9,6 +9,10 @@ import { environmentOf, root, succeed } from './processes.ts';
 const expected = [
   'bin/foldgate.js',
   'dist/cli/main.js',
+  'dist/functions/gateway/playground/page/page.html',
+  'dist/functions/gateway/playground/page/theme.css',
+  'dist/functions/gateway/playground/page/icon.svg',
+  'dist/functions/gateway/playground/page/main.js',
   'LICENSE',
   'README.md',
   'CHANGELOG.md',

@@ -1,4 +1,5 @@
 import type { Context } from 'hono';
+import { modelDetails } from '../model-details.ts';
 import type { ModelRegistry, ServedName } from '../model-registry.ts';
 
 /** GET /v1/models. Needs no loaded model. */
@@ -6,11 +7,13 @@ export function listModels(models: ModelRegistry) {
   return (c: Context) => c.json({ object: 'list', data: models.names.map(describe) });
 }
 
-/** GET /v1/models/{id}. */
+/** GET /v1/models/{id}, with what the model consists of. */
 export function getModel(models: ModelRegistry) {
-  return (c: Context) => {
+  return async (c: Context) => {
     const id = c.req.param('id') ?? '';
-    return c.json(describe({ id, service: models.require(id) }));
+    const service = models.require(id);
+    const foldgate = await modelDetails(service);
+    return c.json({ ...describe({ id, service }), ...(foldgate && { foldgate }) });
   };
 }
 

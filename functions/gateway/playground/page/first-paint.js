@@ -1,0 +1,3 @@
+// Runs before anything is painted: a theme that was chosen earlier must not come after a flash of the other.
+const chosen = localStorage.getItem('foldgate.theme');
+if (chosen === 'light' || chosen === 'dark') document.documentElement.dataset.theme = chosen;

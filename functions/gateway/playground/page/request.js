@@ -1,0 +1,64 @@
+import { sliders } from './settings.js';
+
+/**
+ * @typedef {'chat' | 'text'} Mode
+ * @typedef {{role: 'system' | 'user' | 'assistant', content: string}} Message
+ * @typedef {{path: string, body: Record<string, unknown>}} ApiRequest
+ */
+
+/**
+ * @param {string} model
+ * @param {readonly Message[]} messages
+ * @param {import('./settings.js').Settings} settings
+ * @returns {ApiRequest}
+ */
+export function chatRequest(model, messages, settings) {
+  const system = settings.system.trim();
+  /** @type {Message[]} */
+  const first = system === '' ? [] : [{ role: 'system', content: system }];
+  const body = { model, messages: [...first, ...messages], ...common(settings) };
+  return { path: 'v1/chat/completions', body };
+}
+
+/**
+ * @param {string} model
+ * @param {string} prompt
+ * @param {import('./settings.js').Settings} settings
+ * @returns {ApiRequest}
+ */
+export function textRequest(model, prompt, settings) {
+  return { path: 'v1/completions', body: { model, prompt, ...common(settings) } };
+}
+
+/** What is as the API has it anyway is left out. @param {import('./settings.js').Settings} settings */
+function common({ numbers, seed, stop }) {
+  const changed = sliders.filter(({ name, off }) => numbers[name] !== off);
+  return {
+    ...Object.fromEntries(changed.map(({ name }) => [name, numbers[name]])),
+    ...(seed !== undefined && { seed }),
+    ...(stop.length > 0 && { stop }),
+    stream: true,
+    stream_options: { include_usage: true, continuous_usage_stats: true },
+  };
+}
+
+/**
+ * The request as a shell command. The key stays out of it: commands are shared and kept.
+ * @param {string} base
+ * @param {ApiRequest} request
+ * @param {boolean} hasKey
+ */
+export function curlOf(base, { path, body }, hasKey) {
+  const lines = [
+    `curl -N ${quoted(base + path)}`,
+    `-H 'Content-Type: application/json'`,
+    ...(hasKey ? ['-H "Authorization: Bearer $FOLDGATE_API_KEY"'] : []),
+    `-d ${quoted(JSON.stringify(body, null, 2))}`,
+  ];
+  return lines.join(' \\\n  ');
+}
+
+/** For a shell: nothing within single quotes means anything but a single quote. @param {string} text */
+function quoted(text) {
+  return /^[\w:/.-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}

@@ -1,0 +1,38 @@
+import { byId } from './dom.js';
+
+/** @typedef {'system' | 'light' | 'dark'} Theme */
+
+/**
+ * What each is called, and what follows it.
+ * @type {Record<Theme, {label: string, next: Theme}>}
+ */
+const themes = {
+  system: { label: "as the system's", next: 'dark' },
+  dark: { label: 'dark', next: 'light' },
+  light: { label: 'light', next: 'system' },
+};
+
+const storageName = 'foldgate.theme';
+
+/** The button that goes through the themes. What was chosen is kept; `first-paint.js` applies it. */
+export function themeSwitch() {
+  const button = byId('theme', HTMLButtonElement);
+  const root = document.documentElement;
+
+  /** @param {Theme} theme */
+  const apply = (theme) => {
+    if (theme === 'system') delete root.dataset.theme;
+    else root.dataset.theme = theme;
+    button.title = `Colours: ${themes[theme].label}`;
+    button.ariaLabel = button.title;
+    button.querySelector('use')?.setAttribute('href', `#icon-${theme}`);
+  };
+  const current = () => /** @type {Theme} */ (root.dataset.theme ?? 'system');
+  apply(current());
+  button.addEventListener('click', () => {
+    const { next } = themes[current()];
+    if (next === 'system') localStorage.removeItem(storageName);
+    else localStorage.setItem(storageName, next);
+    apply(next);
+  });
+}
