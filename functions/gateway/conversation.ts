@@ -5,13 +5,18 @@ export function textOf(content: string | readonly { text: string }[]): string {
   return typeof content === 'string' ? content : content.map(({ text }) => text).join('\n');
 }
 
-/** Puts messages of one role in a row together: few templates take two. */
+/** Puts messages of one role in a row together, and calls with the text before them: few templates take two. */
 export function merged(messages: Iterable<ChatMessage>): ChatMessage[] {
   const turns: ChatMessage[] = [];
-  for (const { role, content } of messages) {
+  for (const message of messages) {
     const last = turns.at(-1);
-    if (last?.role === role) last.content += `\n${content}`;
-    else turns.push({ role, content });
+    const { role, content, tool_calls: calls } = message;
+    if (last?.role !== role || role === 'tool') {
+      turns.push({ ...message });
+      continue;
+    }
+    last.content = [last.content, content].filter((text) => text !== '').join('\n');
+    if (calls) last.tool_calls = [...(last.tool_calls ?? []), ...calls];
   }
   return turns;
 }

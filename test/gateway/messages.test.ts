@@ -167,7 +167,9 @@ describe("errors in Anthropic's shape", () => {
     [{ messages: [{ role: 'tool', content: 'x' }] }, 'messages[0].role'],
     [{ messages: [{ role: 'user', content: [{ type: 'image', source: {} }] }] }, 'messages[0].content'],
     [{ stop_sequences: [''] }, 'stop_sequences[0]'],
-    [{ tools: [{ name: 'f', input_schema: { type: 'object' } }] }, 'tools'],
+    [{ tools: [{ type: 'web_search_20250305', name: 'web_search' }] }, 'tools[0]'],
+    [{ tool_choice: { type: 'any' } }, 'tool_choice'],
+    [{ tool_choice: { type: 'tool', name: 'f' } }, 'tool_choice'],
     [{ thinking: { type: 'enabled', budget_tokens: 1024 } }, 'thinking'],
   ])('%j: the message names the field', async (fields, param) => {
     const { anthropic, engine } = await start(() => () => [5]);

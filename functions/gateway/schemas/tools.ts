@@ -3,14 +3,16 @@ import type { Tool } from '../../model/tools/tool.ts';
 import { orDefault } from './fields.ts';
 
 /** OpenAI's limit. */
-const maxTools = 128;
+export const maxTools = 128;
 
-const name = z.string().regex(/^[a-zA-Z0-9_-]{1,64}$/, 'has 1 to 64 letters, digits, underscores or dashes');
+export const toolName = z
+  .string()
+  .regex(/^[a-zA-Z0-9_-]{1,64}$/, 'has 1 to 64 letters, digits, underscores or dashes');
 
 const tool = z.looseObject({
   type: z.literal('function', { error: 'only functions are supported' }),
   function: z.looseObject({
-    name,
+    name: toolName,
     description: orDefault(z.string(), undefined),
     parameters: orDefault(z.record(z.string(), z.unknown()), undefined),
     strict: orDefault(z.boolean(), false),
@@ -20,7 +22,7 @@ const tool = z.looseObject({
 const toolChoice = z.union(
   [
     z.enum(['none', 'auto', 'required']),
-    z.object({ type: z.literal('function'), function: z.object({ name }) }),
+    z.object({ type: z.literal('function'), function: z.object({ name: toolName }) }),
   ],
   { error: 'should be none, auto, required or {"type": "function", "function": {"name": ...}}' },
 );
