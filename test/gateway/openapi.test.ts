@@ -7,8 +7,9 @@ import type { JsonSchema, OpenApiDocument } from '../../functions/gateway/openap
 import { examples } from '../../functions/gateway/openapi/examples.ts';
 import { routesOf } from '../../functions/gateway/routes.ts';
 import { startGateway } from '../fixtures/gateway.ts';
+import { toolTemplate } from '../fixtures/tool-template.ts';
 
-const start = () => startGateway((model) => () => model.tokens('Hi there'));
+const start = () => startGateway((model) => () => model.tokens('Hi there'), { template: toolTemplate });
 
 async function documentOf({ server }: { server: { url: string } }): Promise<OpenApiDocument> {
   const response = await fetch(`${server.url}/openapi.json`);
@@ -23,7 +24,6 @@ const withBody = routes.filter((route) => route.body).map(({ path }) => path);
 const refusals: Record<string, string> = {
   '/v1/embeddings': 'embeddings_not_supported',
   suffix: 'suffix_not_supported',
-  tools: 'tools_not_supported',
 };
 
 /** Fields that are allowed only beside others, or without others. */

@@ -1,90 +1,61 @@
 import { randomBytes } from 'node:crypto';
-import type { TokenReport } from '../../model/token-report.ts';
-import type { UsageFields } from '../choices.ts';
+import type { Choice, UsageFields } from '../choices.ts';
 import type { ApiError } from '../errors.ts';
 import { chatLogprobs } from '../logprobs.ts';
 import type { Shape } from '../shapes.ts';
+import { functionCall, type ItemStatus, message, textPart } from './items.ts';
+import { itemId, OutputStream } from './output-stream.ts';
 import type { ResponsesBody } from './schema.ts';
 
-/** POST /v1/responses: a response with one message of one text; streamed, OpenAI's named and numbered events. */
+/** POST /v1/responses: a response of items, a message and calls; streamed, OpenAI's named and numbered events. */
 export function responseShape(model: string, body: ResponsesBody): Shape {
   const base = baseOf(model, body);
-  const itemId = `msg_${randomBytes(16).toString('hex')}`;
-  const place = { item_id: itemId, output_index: 0, content_index: 0 };
   let number = 0;
-  let text = '';
-  const logprobs: object[] = [];
-  let length = false;
   const event = (type: string, fields: object) =>
     `event: ${type}\ndata: ${JSON.stringify({ type, sequence_number: number++, ...fields })}\n\n`;
-  const delta = (piece: string, reports: TokenReport[] = []) => {
-    const { content } = chatLogprobs(reports);
-    text += piece;
-    logprobs.push(...content);
-    return event('response.output_text.delta', { ...place, delta: piece, logprobs: content });
-  };
-  const item = (status: Status, content: object[]) => ({
-    type: 'message',
-    id: itemId,
+  const output = new OutputStream(event);
+  let status: ItemStatus = 'completed';
+  const ended = (status: ItemStatus, items: object[], fields: UsageFields) => ({
+    ...base,
     status,
-    role: 'assistant',
-    content,
+    incomplete_details: status === 'incomplete' ? { reason: 'max_output_tokens' } : null,
+    output: items,
+    ...fields,
+    usage: usageOf(fields),
   });
-  const ended = (part: object, length: boolean, fields: UsageFields) => {
-    const status = length ? 'incomplete' : 'completed';
-    return {
-      ...base,
-      status,
-      incomplete_details: length ? { reason: 'max_output_tokens' } : null,
-      output: [item(status, [part])],
-      ...fields,
-      usage: usageOf(fields),
-    };
-  };
   return {
     opening: () => {
       const response = { ...base, status: 'in_progress' };
-      return (
-        event('response.created', { response }) +
-        event('response.in_progress', { response }) +
-        event('response.output_item.added', { output_index: 0, item: item('in_progress', []) }) +
-        event('response.content_part.added', { ...place, part: textPart('') })
-      );
+      return event('response.created', { response }) + event('response.in_progress', { response });
     },
-    text: (_index, piece, reports) => delta(piece, reports),
+    text: (_index, piece, reports = []) => output.text(piece, chatLogprobs(reports).content),
+    calls: (_index, calls) => calls.map((call) => output.call(call)).join(''),
     finish: (_index, last, reason, _stop, reports) => {
-      const before = last === '' && !reports ? '' : delta(last, reports);
-      length = reason === 'length';
-      const part = textPart(text, logprobs);
-      const done = item(length ? 'incomplete' : 'completed', [part]);
-      return (
-        before +
-        event('response.output_text.done', { ...place, text, logprobs }) +
-        event('response.content_part.done', { ...place, part }) +
-        event('response.output_item.done', { output_index: 0, item: done })
-      );
+      status = statusOf(reason);
+      const before = last === '' && !reports ? '' : output.text(last, chatLogprobs(reports ?? []).content);
+      return before + output.end(status);
     },
-    usage: (fields) =>
-      event(length ? 'response.incomplete' : 'response.completed', {
-        response: ended(textPart(text, logprobs), length, fields),
-      }),
+    usage: (fields) => event(`response.${status}`, { response: ended(status, output.items, fields) }),
     end: '',
     failure: ({ message, param, code }: ApiError) => event('error', { message, param, code }),
-    whole: ([choice], fields) => {
-      const { text, finish, logprobs = [] } = choice!;
-      return ended(textPart(text, chatLogprobs(logprobs).content), finish === 'length', fields);
-    },
+    whole: ([choice], fields) => ended(statusOf(choice!.finish), itemsOf(choice!), fields),
   };
 }
 
-type Status = 'in_progress' | 'completed' | 'incomplete';
+function statusOf(finish: Choice['finish']): ItemStatus {
+  return finish === 'length' ? 'incomplete' : 'completed';
+}
 
-const textPart = (text: string, logprobs: object[] = []) => ({
-  type: 'output_text',
-  text,
-  annotations: [],
-  logprobs,
-});
+function itemsOf({ text, finish, calls = [], logprobs = [] }: Choice): object[] {
+  const hasText = text !== '' || calls.length === 0;
+  const last = statusOf(finish);
+  const content = [textPart(text, chatLogprobs(logprobs).content)];
+  const messages = hasText ? [message(itemId('msg'), calls.length > 0 ? 'completed' : last, content)] : [];
+  const items = calls.map((call, at) =>
+    functionCall(itemId('fc'), at === calls.length - 1 ? last : 'completed', call),
+  );
+  return [...messages, ...items];
+}
 
 /** What a response has from its beginning: itself, and what was asked for. */
 function baseOf(model: string, body: ResponsesBody) {
@@ -105,11 +76,11 @@ function baseOf(model: string, body: ResponsesBody) {
     background: false,
     store: false,
     previous_response_id: null,
-    parallel_tool_calls: true,
-    tool_choice: 'auto',
-    tools: [],
+    parallel_tool_calls: body.parallel_tool_calls,
+    tool_choice: body.tool_choice,
+    tools: body.tools,
     reasoning: { effort: null, summary: null },
-    text: { format: { type: 'text' } },
+    text: body.text,
     truncation: 'disabled',
   };
 }

@@ -3,7 +3,7 @@ import type { ChatMessage } from '../../../artifact/chat-template.ts';
 import { textOf } from '../conversation.ts';
 import { orDefault, sharedFields, tokenLimit, topLogprobs } from './fields.ts';
 import { structuredFields } from './structured.ts';
-import { choiceProblem, toolCall, toolFields } from './tools.ts';
+import { choiceProblem, toolCall, toolFields, valueOfArguments } from './tools.ts';
 
 const roles = ['system', 'developer', 'user', 'assistant', 'tool'] as const;
 
@@ -36,15 +36,8 @@ const assistant = z
     }),
   );
 
-/** Templates write the arguments themselves, as their own JSON. */
 function withValues({ id, type, function: { name, arguments: text } }: z.infer<typeof toolCall>) {
-  let value: unknown = text;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    // A model that was cut off wrote it so.
-  }
-  return { id, type, function: { name, arguments: value } };
+  return { id, type, function: { name, arguments: valueOfArguments(text) } };
 }
 
 export const message = z.discriminatedUnion(

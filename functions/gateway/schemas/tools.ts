@@ -43,6 +43,16 @@ export const toolCall = z.object({
   function: z.object({ name: z.string(), arguments: z.string() }),
 });
 
+/** A call's arguments. Templates write them themselves, as their own JSON. */
+export function valueOfArguments(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // A model that was cut off wrote it so.
+    return text;
+  }
+}
+
 /** @returns what is wrong with the choice, by its place in the request */
 export function choiceProblem({ tools, tool_choice: choice }: ToolFields): string | undefined {
   if (choice === undefined || choice === 'none') return undefined;
