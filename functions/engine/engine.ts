@@ -105,7 +105,7 @@ export interface GenerationChunk {
   finish?: 'stop' | 'length';
   /** Which of the request's stop tokens it was, on the last chunk only. */
   stopToken?: number;
-  /** One for each of `tokens`, where the request asks for them. */
+  /** One for each of `tokens`, and one for `stopToken`, where the request asks for them. */
   logprobs?: TokenLogprobs[];
   /** One for each of the prompt's tokens but the first, on the first chunk, where the request asks for them. */
   promptLogprobs?: TokenLogprobs[];

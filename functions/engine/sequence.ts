@@ -126,7 +126,7 @@ export class Sequence {
   #undelivered(): GenerationChunk {
     const tokens = this.#made.slice(this.#delivered);
     this.#delivered = this.#made.length;
-    const logprobs = this.#sampler.takeLogprobs(tokens.length);
+    const logprobs = this.#sampler.takeLogprobs();
     const promptLogprobs = this.promptLogprobs?.take();
     return { tokens, ...(logprobs && { logprobs }), ...(promptLogprobs && { promptLogprobs }) };
   }

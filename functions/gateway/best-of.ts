@@ -19,7 +19,7 @@ export function bestOf(
   });
 }
 
-/** An empty completion has none: it comes last. */
+/** Where nothing was made, not even an end, there is none: that comes last. */
 function meanLogprob({ logprobs = [] }: Choice, skip: number): number {
   const count = logprobs.length - skip;
   const sum = logprobs.slice(skip).reduce((sum, { logprob }) => sum + (logprob ?? 0), 0);

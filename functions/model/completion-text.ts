@@ -36,7 +36,12 @@ export class CompletionText {
         this.#add(delta, tokens.slice(i, i + 1), logprobs?.[i]);
       }
     } else this.#add(delta, tokens);
-    if (finish && !delta.finish) this.#end(delta, finish, stopToken);
+    if (finish && !delta.finish) {
+      this.#end(delta, finish);
+      if (delta.stop === undefined && stopToken !== undefined) {
+        this.#stopAt(delta, stopToken, logprobs?.[tokens.length]);
+      }
+    }
     return delta;
   }
 
@@ -56,14 +61,21 @@ export class CompletionText {
     if (stop !== undefined) Object.assign(delta, { finish: 'stop', stop });
   }
 
-  #end(delta: TextDelta, finish: 'stop' | 'length', stopToken?: number): void {
+  #end(delta: TextDelta, finish: 'stop' | 'length'): void {
     this.#give(delta, this.#detokenizer.end());
     if (delta.finish) return;
     delta.finish = finish;
     this.#append(delta, this.#stops.end());
     this.#report(delta, this.#reports?.end());
-    if (stopToken === undefined || !this.#request.includeStop) return;
-    delta.text += this.#detokenizer.push([stopToken]) + this.#detokenizer.end();
+  }
+
+  #stopAt(delta: TextDelta, token: number, logprobs?: TokenLogprobs): void {
+    const { includeStop, reportStop } = this.#request;
+    const text = includeStop ? this.#detokenizer.push([token]) + this.#detokenizer.end() : '';
+    delta.text += text;
+    if (!logprobs || !(includeStop || reportStop)) return;
+    this.#reports?.add(token, text, { id: token, logprobs });
+    this.#report(delta, this.#reports?.end());
   }
 
   #append(delta: TextDelta, text: string): void {

@@ -30,6 +30,8 @@ export interface TextRequest {
   stream: boolean;
   /** Report each token, with so many of the likeliest in its place. @default none */
   logprobs?: number | undefined;
+  /** Report the token that ended the text as well, though it has no part in it. @default false */
+  reportStop?: boolean;
   /** Report the tokens of the prompt as well, with the echo. @default false */
   promptLogprobs?: boolean;
   /** Neither stop strings nor tokens end the text before it has so many tokens. @default 0 */

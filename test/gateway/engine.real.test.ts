@@ -45,12 +45,20 @@ it("judges a text as transformers' logits say", async () => {
   const body = { model: 'pico', prompt: tokens, echo: true, logprobs: 3, temperature: 0 };
   const { choices } = await client.completions.create({ ...body, max_tokens: 3 });
   const { token_logprobs, top_logprobs } = choices[0]!.logprobs!;
+  const last = logits.subarray(-vocabulary);
+  const made = last.indexOf(Math.max(...last));
   expect(token_logprobs![0]).toBeNull();
   for (const [i, token] of tokens.slice(1).entries()) {
     const row = logits.subarray(i * vocabulary, (i + 1) * vocabulary);
     const level = Math.log(row.reduce((sum, logit) => sum + Math.exp(logit), 0));
     expect(token_logprobs![i + 1]).toBeCloseTo(row[token]! - level, 3);
     expect(Math.max(...Object.values(top_logprobs![i + 1]!))).toBeCloseTo(Math.max(...row) - level, 3);
+  }
+  // Harnesses take the tokens between a prompt's and the last: there is one more, also where that one ends the text.
+  for (const stop_token_ids of [[], [made]]) {
+    const harness = { ...body, max_tokens: 1, ignore_eos: true, stop_token_ids };
+    const { logprobs } = (await client.completions.create(harness)).choices[0]!;
+    expect(logprobs!.token_logprobs).toHaveLength(tokens.length + 1);
   }
   const alone = await client.completions.create({ ...body, max_tokens: 0 });
   expect(alone.choices[0]!.logprobs!.token_logprobs).toEqual(token_logprobs!.slice(0, tokens.length));

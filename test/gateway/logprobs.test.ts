@@ -156,6 +156,44 @@ describe('log probabilities of completions', () => {
     expect(shown.logprobs.text_offset).toEqual([0, 2, 11, 13]);
   });
 
+  it('end with the token that ended the text, of which it is no part', async () => {
+    const gateway = await startGateway(() => () => undefined);
+    const { client, engine, tokens } = gateway;
+    const ask = async (run: () => Promise<unknown>) => {
+      const answer = run();
+      const call = await engine.nextCall();
+      call.emit(...tokens(' a fox'));
+      call.finish('stop', 0);
+      return await answer;
+    };
+    const body = { model: 'tales', prompt: 'x', logprobs: 0 };
+    const whole = (await ask(() => client.completions.create(body))) as OpenAI.Completion;
+    const { text, logprobs, finish_reason } = whole.choices[0]!;
+    expect([text, finish_reason]).toEqual([' a fox', 'stop']);
+    expect(logprobs!.tokens!.slice(-2)).toEqual([' fox', '<|endoftext|>']);
+    expect(logprobs!.text_offset!.slice(-2)).toEqual([2, 6]);
+    expect(logprobs!.token_logprobs!.at(-1)).toBeCloseTo(own(0));
+    expect(whole.usage!.completion_tokens).toBe(tokens(' a fox').length);
+
+    const frames = (await ask(async () => {
+      const all = [];
+      for await (const chunk of await client.completions.create({ ...body, stream: true })) all.push(chunk);
+      return all;
+    })) as OpenAI.Completion[];
+    const last = frames.at(-1)!.choices[0]!;
+    expect([last.text, last.finish_reason, last.logprobs!.tokens]).toEqual(['', 'stop', ['<|endoftext|>']]);
+
+    // Chats tell the tokens of the answer alone.
+    const chat = { model: 'tales', messages: [{ role: 'user' as const, content: 'x' }], logprobs: true };
+    const answer = (await ask(() => client.chat.completions.create(chat))) as OpenAI.ChatCompletion;
+    const told = answer.choices[0]!.logprobs!.content!;
+    expect(told.map(({ token }) => token).join('')).toBe(answer.choices[0]!.message.content);
+    const showing = { ...chat, include_stop_str_in_output: true, skip_special_tokens: false };
+    const shown = (await ask(() => client.chat.completions.create(showing))) as OpenAI.ChatCompletion;
+    expect(shown.choices[0]!.message.content).toMatch(/<\|endoftext\|>$/);
+    expect(shown.choices[0]!.logprobs!.content!.at(-1)!.token).toBe('<|endoftext|>');
+  });
+
   it('have a number for what is all but impossible', async () => {
     const { client, engine } = await startGateway(() => () => undefined);
     const answer = client.completions.create({ model: 'tales', prompt: 'x', logprobs: 1 });

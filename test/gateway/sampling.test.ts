@@ -146,16 +146,22 @@ describe('best_of', () => {
     expect(answer.choices.map((choice) => choice.logprobs!.token_logprobs)).toEqual([[-21 / 16]]);
   });
 
-  it('sends an empty completion last', async () => {
-    const { client } = await startGateway(() => (request) => (request.sampling.seed! < 3 ? [] : [40]));
-    const answer = await client.completions.create({
-      model: 'tales',
-      prompt: 'x',
-      best_of: 3,
-      n: 2,
-      seed: 1,
-    });
-    expect(answer.choices.map((choice) => choice.text === '')).toEqual([false, true]);
+  it('judges an empty completion by the token that ended it', async () => {
+    for (const [end, isFirst] of [
+      [8, true], // likelier than what the other has
+      [99, false],
+    ] as const) {
+      const { client, engine } = await startGateway(() => () => undefined);
+      const body = { model: 'tales', prompt: 'x', best_of: 3, n: 2, stop_token_ids: [8, 99] };
+      const answer = client.completions.create(body);
+      for (const tokens of [[], [10], [20]]) {
+        const call = await engine.nextCall();
+        call.emit(...tokens);
+        call.finish('stop', tokens.length > 0 ? 0 : end);
+      }
+      const { choices } = await answer;
+      expect(choices.map(({ text }) => text === '')).toEqual(isFirst ? [false, true] : [false, false]);
+    }
   });
 
   it('may be n in a stream, and asks for nothing then', async () => {

@@ -80,12 +80,9 @@ export class Sampler {
     return token;
   }
 
-  /**
-   * What the model thought of the next `count` tokens that were picked, the last one being none of them where it
-   * is not delivered. @returns undefined where the request does not ask
-   */
-  takeLogprobs(count: number): TokenLogprobs[] | undefined {
-    return this.#record?.take(count);
+  /** What the model thought of the tokens picked since the last call. @returns undefined where nobody asks */
+  takeLogprobs(): TokenLogprobs[] | undefined {
+    return this.#record?.take();
   }
 
   #pick(logits: Float32Array): number {

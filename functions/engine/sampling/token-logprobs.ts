@@ -30,9 +30,9 @@ export class LogprobsRecord {
     this.#entries.push(logprobsOf(this.#logits!, token, this.#topCount));
   }
 
-  /** The next `count` entries; whatever else there is, is forgotten. */
-  take(count: number): TokenLogprobs[] {
-    const entries = this.#entries.slice(0, count);
+  /** What was not taken yet. */
+  take(): TokenLogprobs[] {
+    const entries = this.#entries;
     this.#entries = [];
     return entries;
   }

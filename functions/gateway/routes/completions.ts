@@ -48,6 +48,7 @@ export const completions: Endpoint<CompletionBody> = {
           stopTokens: [...options.stopTokens, ...(body.ignore_eos ? [] : prompt.ends)],
           continues: prompt.hasText,
           logprobs: body.logprobs ?? (choosing ? 0 : undefined),
+          reportStop: true,
           promptLogprobs: reportsPrompt(body),
         }),
       );

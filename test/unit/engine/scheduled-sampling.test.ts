@@ -11,12 +11,12 @@ describe('log probabilities', () => {
       scheduler.add(1, request([20], { maxTokens: 4, logprobs: 1, delivery }));
       scheduler.add(2, request([40], { maxTokens: 9, logprobs: 0, stopTokens: [44], delivery }));
       await ended(1, 2);
-      for (const chunk of [...of(1).chunks, ...of(2).chunks]) {
-        expect(chunk.logprobs).toHaveLength(chunk.tokens.length);
+      for (const { tokens, logprobs, stopToken } of [...of(1).chunks, ...of(2).chunks]) {
+        expect(logprobs).toHaveLength(tokens.length + (stopToken === undefined ? 0 : 1));
       }
       const named = of(1).chunks.flatMap((chunk) => chunk.logprobs!.map(({ top }) => top[0]!.token));
       expect(named).toEqual([21, 22, 23, 24]);
-      expect(of(2).chunks.flatMap((chunk) => chunk.logprobs)).toHaveLength(3);
+      expect(of(2).chunks.flatMap((chunk) => chunk.logprobs)).toHaveLength(4);
     },
   );
 
