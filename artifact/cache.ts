@@ -12,8 +12,11 @@ import { SharedWork } from './shared-work.ts';
 import { statIfThere, temporaryPrefix } from './store/atomic-file.ts';
 import type { Store, TransferOptions } from './store/store.ts';
 
-/** Blobs in flight. A cold start needs all of them; each is itself fetched in parallel ranges. */
-const parallelBlobs = 8;
+/**
+ * Blobs in flight. A cold start needs all of them; each is itself fetched in parallel ranges. Blocks of small models
+ * have 2 MB: so many of them keep the line busy while this thread has something else to do for a moment.
+ */
+const parallelBlobs = 16;
 
 /** Temporary and lock files older than this, in milliseconds, belong to processes that died. */
 const abandonedAfterMs = 24 * 60 * 60 * 1000;

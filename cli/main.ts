@@ -13,7 +13,7 @@ export async function main(argv: string[]): Promise<number> {
     .showHelpAfterError('(add --help for the options)')
     .exitOverride();
   const { commands } = await import('./commands/index.ts');
-  for (const command of commands()) program.addCommand(command.exitOverride());
+  for (const command of await commands(argv[0])) program.addCommand(command.exitOverride());
   // A reader that has enough (`| head`) is no error; what is left to print goes nowhere.
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {

@@ -1,6 +1,10 @@
+import type { Store } from '../artifact/store/store.ts';
 import { byteProgress, type Progress } from './progress.ts';
 import { engineOptions } from './serve-options.ts';
 import type { ServeSettings } from './settings/serve-settings.ts';
+
+/** Milliseconds that requests which waited for a model have before what its loading left behind is cleared away. */
+const garbageAfterMs = 1_000;
 
 /**
  * Loads the first model and answers requests until told to stop; then running requests may end.
@@ -11,9 +15,32 @@ export async function serveModels(
   stopped: AbortSignal,
   onReady?: (url: string) => void,
 ): Promise<void> {
-  const { collectGarbage, keepHeapSmall } = await import('../functions/small-heap.ts');
+  const { keepHeapSmall } = await import('../functions/small-heap.ts');
   keepHeapSmall();
   const { openStore } = await import('../artifact/store/open.ts');
+  const { prefetch } = await import('../artifact/models/prefetch.ts');
+  const store = await openStore(settings.store);
+  const failed = new AbortController();
+  const [first] = settings.model ?? [];
+  const { cacheFolder, cacheBytes } = engineOptions(settings);
+  const signal = AbortSignal.any([stopped, failed.signal]);
+  try {
+    // The first model's bytes travel while the rest of the program is read, which takes as long as some of them.
+    if (first) await prefetch(store, first.name, { cacheFolder, cacheBytes, signal });
+    await serveFrom(store, settings, stopped, onReady);
+  } catch (error) {
+    failed.abort();
+    throw error;
+  }
+}
+
+async function serveFrom(
+  store: Store,
+  settings: ServeSettings,
+  stopped: AbortSignal,
+  onReady?: (url: string) => void,
+): Promise<void> {
+  const { collectGarbage } = await import('../functions/small-heap.ts');
   const { StoredModels } = await import('../functions/gateway/stored-models.ts');
   const gateway = await import('../functions/gateway/serve.ts');
 
@@ -31,7 +58,6 @@ export async function serveModels(
   const { keys, limits, redis } = await access(settings, stopped, (error) =>
     log.warn(error.message, { error }),
   );
-  const store = await openStore(settings.store);
   let wasReady = false;
   const shown = new Map<string, Progress>();
   const finish = (name: string) => {
@@ -51,7 +77,7 @@ export async function serveModels(
     onFetched: (name, { kind, bytes }, ms) => metrics.fetched(name, kind, bytes, ms / 1000),
     onLoaded({ name, version }, { ms, bytes }) {
       finish(name);
-      collectGarbage();
+      setTimeout(collectGarbage, garbageAfterMs).unref();
       metrics.loaded(name, ms / 1000);
       const line = `${name} is loaded, version ${version.slice(0, 12)}, in ${ms.toFixed(0)} ms.`;
       const fields = { model: name, version, ms: Math.round(ms), bytes };

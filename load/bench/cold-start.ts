@@ -3,7 +3,14 @@ import { openaiClient, send } from '../client/send.ts';
 import { type Contender, serverOf } from '../peers/contenders.ts';
 import { freePort, type StartedServer, startServer } from '../peers/process.ts';
 import { plannedRequest } from '../scenario/requests.ts';
+import type { Scenario } from '../scenario/scenario.ts';
 import { scenario } from './load-round.ts';
+
+/** A prompt that takes no time worth speaking of: what is measured is the start. */
+const oneLine: Scenario = {
+  ...scenario,
+  prompts: [{ name: 'line', share: 1, words: [8, 8], sharedWords: 0, maxTokens: 2 }],
+};
 
 /** Milliseconds between two tries to reach a server that does not listen yet, or is not ready. */
 const retryMs = 5;
@@ -37,8 +44,7 @@ export interface FirstToken {
 /** Asks until there is an answer: one server waits with it until its model is loaded, another refuses meanwhile. */
 export async function firstToken(server: StartedServer, url: string, model: string): Promise<FirstToken> {
   const client = openaiClient(url);
-  const request = plannedRequest(scenario, 0, model);
-  request.body.max_tokens = 2;
+  const request = plannedRequest(oneLine, 0, model);
   for (;;) {
     const { error, ttftMs, server: own } = await send(client, request, server.startedAt);
     if (ttftMs !== undefined) return { firstTokenMs: ttftMs, prefillMs: own?.ttftMs ?? Number.NaN };

@@ -61,6 +61,31 @@ describe.skipIf(!isInstalled('versitygw'))('the command line with S3', () => {
     expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining('there is no such bucket') });
   });
 
+  it('serves what it fetches while the program is still being read, each blob once', async () => {
+    const bucket = await server.makeBucket();
+    const folder = await temporaryFolder();
+    const url = `s3://${bucket}/tiny`;
+    expect(await run('fold', picoPath('llama'), '--no-quality', '--out', url)).toMatchObject({ code: 0 });
+    const proxy = await FaultProxy.start(server.endpoint);
+    const environment = { ...clientEnvironment(proxy.endpoint), FOLDGATE_CACHE: join(folder, 'cache') };
+    const args = ['serve', '--store', `s3://${bucket}`, '--model', 'tiny', '--port', '0'];
+    const { child, result } = startFoldgate(args, environment);
+    const blobs = () => proxy.requests.filter(({ url }) => url.includes('/blobs/'));
+    let blobsWhenListening: number | undefined;
+    let log = '';
+    child.stderr!.on('data', (text) => {
+      log += text;
+      if (log.includes('Listening')) blobsWhenListening ??= blobs().length;
+      if (log.includes('is ready')) child.kill('SIGTERM');
+    });
+    expect(await result).toMatchObject({ code: 0 });
+    await proxy[Symbol.asyncDispose]();
+    expect(blobsWhenListening).toBeGreaterThan(0);
+    const asked = blobs().map(({ url }) => url);
+    expect(asked.length).toBeGreaterThan(3);
+    expect(new Set(asked).size).toBe(asked.length);
+  });
+
   it('tidies up after Ctrl-C: exit code 130, no upload left, no model', async () => {
     const bucket = await server.makeBucket();
     const proxy = await FaultProxy.start(server.endpoint);
