@@ -58,13 +58,16 @@ export async function fetchRanges(
   const hash = new FollowingHash(file, starts, rangeBytes);
   const fetchOne = async (start: number, signal: AbortSignal) => {
     let at = start;
-    for await (const chunk of readRange(open, start, Math.min(bytes, start + rangeBytes), signal)) {
-      const writing = writeAll(file, chunk, at);
-      hash.offer(chunk, at);
-      await writing;
-      at += chunk.length;
-      hash.written(at);
-      onProgress?.(chunk.length);
+    const writer = new RangeWriter(file, start, (end) => hash.written(end));
+    try {
+      for await (const chunk of readRange(open, start, Math.min(bytes, start + rangeBytes), signal)) {
+        hash.offer(chunk, at);
+        at += chunk.length;
+        await writer.push(chunk);
+        onProgress?.(chunk.length);
+      }
+    } finally {
+      await writer.end();
     }
     await hash.follow();
   };
@@ -128,11 +131,69 @@ class FollowingHash {
   }
 }
 
-async function writeAll(file: FileHandle, chunk: Uint8Array, position: number): Promise<void> {
-  for (let at = 0; at < chunk.length; ) {
-    const { bytesWritten } = await file.write(chunk, at, chunk.length - at, position + at);
-    at += bytesWritten;
+/** Bytes that a range may be ahead of the disk. */
+const queueBytes = 512 * 1024;
+
+/** Writes what arrives for one range: all that came while the disk was busy in one call. */
+class RangeWriter {
+  readonly #file: FileHandle;
+  readonly #onWritten: (end: number) => void;
+  #at: number;
+  #queue: Uint8Array[] = [];
+  #queued = 0;
+  #writing: Promise<void> | undefined;
+
+  constructor(file: FileHandle, start: number, onWritten: (end: number) => void) {
+    this.#file = file;
+    this.#at = start;
+    this.#onWritten = onWritten;
   }
+
+  /** @throws the disk's errors, of this chunk or an earlier one */
+  async push(chunk: Uint8Array): Promise<void> {
+    this.#queue.push(chunk);
+    this.#queued += chunk.length;
+    if (!this.#writing) {
+      this.#writing = this.#writeOn();
+      this.#writing.catch(() => {}); // thrown where it is waited for, at the end at the latest
+    }
+    if (this.#queued > queueBytes) await this.#writing;
+  }
+
+  /** Waits until all is written. @throws as `push` */
+  async end(): Promise<void> {
+    await this.#writing;
+  }
+
+  async #writeOn(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const chunks = this.#queue;
+      this.#queue = [];
+      this.#queued = 0;
+      await this.#writeAll(chunks);
+      this.#onWritten(this.#at);
+    }
+    this.#writing = undefined;
+  }
+
+  async #writeAll(chunks: Uint8Array[]): Promise<void> {
+    for (let left = chunks; left.length > 0; ) {
+      const { bytesWritten } = await this.#file.writev(left, this.#at);
+      this.#at += bytesWritten;
+      left = rest(left, bytesWritten);
+    }
+  }
+}
+
+/** What is left of the chunks when so many bytes of them are written. */
+function rest(chunks: Uint8Array[], written: number): Uint8Array[] {
+  let skip = written;
+  const whole = chunks.findIndex((chunk) => {
+    if (skip < chunk.length) return true;
+    skip -= chunk.length;
+    return false;
+  });
+  return whole < 0 ? [] : [chunks[whole]!.subarray(skip), ...chunks.slice(whole + 1)];
 }
 
 function endedEarly(missing: number): Error {

@@ -138,6 +138,41 @@ describe('fetchRanges', () => {
     expect(read).toBe(0);
   });
 
+  it('fails with the error of the disk, however late it comes', async () => {
+    const file = await open(join(await temporaryFolder(), 'file'), 'wx+');
+    let writes = 0;
+    const full = new Proxy(file, {
+      get(target, name) {
+        if (name === 'writev' && writes++ > 0)
+          return async () => Promise.reject(Object.assign(new Error('no space left'), { code: 'ENOSPC' }));
+        const value = Reflect.get(target, name);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+    const one = { rangeBytes: object.length, parallel: 1 };
+    await expect(fetchRanges(flaky(Infinity).open, object.length, full, one)).rejects.toThrow('no space');
+    await file.close();
+  });
+
+  it('goes on where the disk took a part of what it was given', async () => {
+    const path = join(await temporaryFolder(), 'file');
+    const file = await open(path, 'wx+');
+    const reluctant = new Proxy(file, {
+      get(target, name) {
+        if (name === 'writev')
+          return ([first]: Uint8Array[], at: number) =>
+            target.write(first!, 0, Math.ceil(first!.length / 3), at);
+        const value = Reflect.get(target, name);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+    const ranges = { rangeBytes: 7_000, parallel: 5 };
+    const { sha256: digest } = await fetchRanges(flaky(3_000).open, object.length, reluctant, ranges);
+    await file.close();
+    expect(digest).toBe(sha256(object));
+    expect((await readFile(path)).equals(object)).toBe(true);
+  });
+
   it('survives breaks in every range', async () => {
     const source = flaky(3_000);
     const { digest } = await fetchWith(source.open);
