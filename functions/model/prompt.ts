@@ -83,6 +83,8 @@ export interface ChatOptions {
   param?: string;
   /** Whether the model is to answer. @default true */
   answer?: boolean;
+  /** What the answer begins with: the model goes on from there. @default '' */
+  begun?: string;
   /** What the model may call, as OpenAI's `tools` has it. @default none */
   tools?: readonly object[] | undefined;
 }
@@ -94,7 +96,7 @@ export interface ChatOptions {
 export function renderChat(
   model: LoadedModel,
   messages: readonly ChatMessage[],
-  { param = 'messages', answer = true, tools }: ChatOptions = {},
+  { param = 'messages', answer = true, begun = '', tools }: ChatOptions = {},
 ): string {
   if (!model.chatTemplate) {
     const problem =
@@ -103,7 +105,7 @@ export function renderChat(
     throw new PromptError(problem, 'chat_not_supported', 'model');
   }
   try {
-    return model.chatTemplate.render(messages, { answer, tools });
+    return model.chatTemplate.render(messages, { answer, tools }) + begun;
   } catch (error) {
     if (!(error instanceof TemplateRefusal)) throw error;
     const message = `The model's chat template refuses these messages: ${error.message}`;

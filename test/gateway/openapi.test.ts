@@ -32,6 +32,12 @@ const companions: Record<string, object> = {
   top_logprobs: { logprobs: true },
   prompt: { content: null },
   messages: { content: null },
+  continue_final_message: {
+    messages: [
+      { role: 'user', content: 'Hi' },
+      { role: 'assistant', content: 'Well' },
+    ],
+  },
 };
 
 /** Fields of which one alone is allowed. */

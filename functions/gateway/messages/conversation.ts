@@ -17,7 +17,7 @@ export function renderMessages(model: LoadedModel, body: ConversationBody): stri
   const messages = messagesOf(body);
   const begun = isBegun(body) ? messages.pop()!.content : '';
   const tools = toolsOf(body).map(({ source }) => source);
-  return renderChat(model, messages, { ...(tools.length > 0 && { tools }) }) + begun;
+  return renderChat(model, messages, { begun, ...(tools.length > 0 && { tools }) });
 }
 
 /** As chat templates take them: each result of a tool is a message of its own. */

@@ -56,6 +56,7 @@ export const parameters: Readonly<Record<string, string>> = {
   add_special: 'As add_special_tokens.',
   add_special_tokens: 'Put the token before the text that every text begins with.',
   add_generation_prompt: 'Also what the chat template writes before an answer.',
+  continue_final_message: 'The last message is the beginning of the answer, which goes on from it.',
   parse_special: 'Control tokens that are spelled out in the text become those tokens.',
   with_pieces: "Tell each token's text as well.",
   return_token_strs: 'Tell how the vocabulary spells each token as well.',

@@ -26,7 +26,12 @@ export const chat: Endpoint<ChatBody> = {
       structure: structureOf(body),
     });
     const sources = tools.map(({ source }) => source);
-    const prompt = await encodeChat(model, body.messages, { ...(tools.length > 0 && { tools: sources }) });
+    const { messages, begun } = beginningOf(body);
+    const prompt = await encodeChat(model, messages, {
+      answer: body.add_generation_prompt ?? true,
+      begun,
+      ...(tools.length > 0 && { tools: sources }),
+    });
     const maxTokens = body.max_completion_tokens ?? body.max_tokens ?? model.engine.limits.contextLength;
     const requests = Array.from(
       { length: body.n },
@@ -38,13 +43,20 @@ export const chat: Endpoint<ChatBody> = {
         sampling: samplingOf(body, choice),
         ...textOptionsOf(body),
         ...form,
-        continues: false, // an answer is a text of its own
+        continues: begun !== '', // other answers are texts of their own
         ...(body.logprobs && { logprobs: body.top_logprobs }),
       }),
     );
     return { requests, prompts: [prompt], shape: chatShape };
   },
 };
+
+/** Where the answer was begun for the model, the last message is no message but that. */
+function beginningOf({ messages, continue_final_message: isBegun }: ChatBody) {
+  return isBegun
+    ? { messages: messages.slice(0, -1), begun: messages.at(-1)!.content }
+    : { messages, begun: '' };
+}
 
 function choiceOf({ tool_choice: choice = 'auto' }: ChatBody): ToolChoice {
   if (typeof choice === 'object') return { name: choice.function.name };

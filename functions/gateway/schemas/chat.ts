@@ -67,6 +67,17 @@ export const chatSchema = z
     max_completion_tokens: orDefault(atLeastOne, undefined),
     logprobs: orDefault(z.boolean(), false),
     top_logprobs: orDefault(topLogprobs, 0),
+    /** vLLM's and llama.cpp's. */
+    add_generation_prompt: orDefault(z.boolean(), undefined),
+    continue_final_message: orDefault(z.boolean(), false),
+  })
+  .refine((body) => !(body.continue_final_message && body.add_generation_prompt), {
+    path: ['add_generation_prompt'],
+    error: 'is not allowed together with continue_final_message: an answer that was begun has its beginning',
+  })
+  .refine((body) => !body.continue_final_message || body.messages.at(-1)!.role === 'assistant', {
+    path: ['continue_final_message'],
+    error: "is allowed only where the last message is the assistant's",
   })
   .refine((body) => body.logprobs || body.top_logprobs === 0, {
     path: ['top_logprobs'],
