@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { z } from 'zod';
 import { readManifest } from '../../artifact/models/read.ts';
 import { openModelUrl } from '../../artifact/store/open.ts';
@@ -56,7 +57,7 @@ export interface Settings extends Context {
 const keys = Object.keys(contextSchema.shape) as (keyof Context)[];
 
 /** Prefix of the store in the bucket that this app makes. */
-const ownPrefix = 'models';
+export const ownPrefix = 'models';
 
 /**
  * Reads what was asked for and how large the model is. Only a model in S3 needs the network.
@@ -76,7 +77,16 @@ export async function readSettings(get: (key: string) => unknown): Promise<Setti
   };
 }
 
-function servedModel(url: string | undefined): ServedModel {
+/** Paths are meant from where npm was called, which is not where CDK runs. */
+function fromCaller(model: string): string {
+  const { storeUrl, name } = parseModelUrl(model);
+  const store = parseStoreUrl(storeUrl);
+  if (store.kind !== 'file') return model;
+  return `file:${resolve(process.env.INIT_CWD ?? '', store.folder, name)}`;
+}
+
+/** @throws UsageError for what is no model's URL */
+export function servedModel(url: string | undefined): ServedModel {
   if (url === undefined) return { name: 'tales-5m', bucket: undefined, prefix: ownPrefix };
   const { storeUrl, name } = parseModelUrl(url);
   const store = parseStoreUrl(storeUrl);
@@ -86,7 +96,7 @@ function servedModel(url: string | undefined): ServedModel {
 
 async function sizesOf({ model }: Context): Promise<Sizes> {
   if (model === undefined) return nominalSizes;
-  const { store, name } = await openModelUrl(model);
+  const { store, name } = await openModelUrl(fromCaller(model));
   const { manifest } = await readManifest(store, name);
   return functionSizes(manifest);
 }

@@ -12,7 +12,9 @@ const forbidden: Record<string, string[]> = {
   'functions/text': ['functions/engine', 'functions/model', 'functions/gateway'],
   'functions/model': ['functions/gateway'],
   'functions/gateway': ['functions/lambda'],
-  infra: ['compressor', 'cli'],
+  'infra/aws': ['compressor', 'cli'],
+  'infra/kubernetes': ['compressor', 'cli', 'infra/aws'],
+  'infra/lambda': ['compressor', 'cli', 'infra/aws'],
   load: ['compressor', 'cli'],
 };
 
