@@ -239,6 +239,6 @@ describe("OpenAI's client", () => {
     expect(models.data).toEqual([
       { id: 'tales', object: 'model', created: expect.any(Number), owned_by: 'foldgate' },
     ]);
-    expect(await client.models.retrieve('tales')).toEqual(models.data[0]);
+    expect(await client.models.retrieve('tales')).toMatchObject(models.data[0]!);
   });
 });
