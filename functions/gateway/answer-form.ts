@@ -7,6 +7,7 @@ import { PromptError } from '../model/prompt-error.ts';
 import { type ToolFormat, toolFormatOf } from '../model/tools/formats.ts';
 import { toolGrammar } from '../model/tools/grammar.ts';
 import type { Tool, ToolChoice } from '../model/tools/tool.ts';
+import type { PossibleCalls } from '../model/tools/tool-call-text.ts';
 import { grammarOf, invalidGrammar, type Structure } from './schemas/structured.ts';
 
 export interface AskedForm {
@@ -22,7 +23,7 @@ export interface AskedForm {
 
 export interface AnswerForm {
   grammar?: RequestGrammar;
-  toolFormat?: ToolFormat;
+  calls?: PossibleCalls;
 }
 
 /**
@@ -36,11 +37,11 @@ export function answerForm(model: LoadedModel, asked: AskedForm): AnswerForm {
     if (asked.messages.some(isAboutTools)) requireFormat(model, 'messages');
     return structure ? { grammar: grammarOf(structure) } : {};
   }
-  const toolFormat = requireFormat(model, 'tools');
+  const format = requireFormat(model, 'tools');
   const param = structure && asked.choice === 'auto' ? structure.param : 'tools';
   return {
-    toolFormat,
-    grammar: { ebnf: toolGrammar(toolFormat, { ...asked, ...textOf(structure) }), param },
+    calls: { format, names: tools.map(({ name }) => name) },
+    grammar: { ebnf: toolGrammar(format, { ...asked, ...textOf(structure) }), param },
   };
 }
 

@@ -100,7 +100,8 @@ class Conversion implements SchemaContext {
     for (const keyword of leftOut(schema)) this.leaveOut(path, keyword);
     const constants = allowedConstants(schema, path, this);
     if (constants) return oneOf(constants.map((value) => literal(jsonText(value))));
-    return oneOf(typeNames(schema, path).map((type) => this.#ofType(type, schema, path)));
+    const alternatives = typeNames(schema, path).map((type) => this.#ofType(type, schema, path));
+    return this.rules.choice(alternatives, 'type');
   }
 
   #ofType(type: TypeName, schema: SchemaObject, path: Path): string {
@@ -182,7 +183,7 @@ class Conversion implements SchemaContext {
       }
     }
     if (expressions.length === 0) throw refusal ?? impossible(path, `${keyword} is empty`);
-    return oneOf(expressions.map((expression) => this.rules.name(expression, 'choice')));
+    return this.rules.choice(expressions, 'choice');
   }
 
   /** A choice alone keeps its reference, whose rule others may share. */

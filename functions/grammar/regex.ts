@@ -10,9 +10,11 @@ import {
   union,
 } from './character-set.ts';
 import { UnsupportedError } from './errors.ts';
-import { oneOf, repeat } from './rules.ts';
+import { Rules, repeat } from './rules.ts';
 
 export interface RegexOptions {
+  /** Gets what the expression refers to. */
+  rules: Rules;
   /** How one character of a set is written; undefined where it cannot be. @default as it is */
   spell?: (set: CharacterSet) => string | undefined;
   /** Whether the expression has to match the whole text, as if it stood between `^` and `$`. */
@@ -25,7 +27,7 @@ const asItIs = (set: CharacterSet) => (set.length > 0 ? classOf(set) : undefined
  * A regular expression in JavaScript's or Python's notation, as an expression of a grammar.
  * @throws GrammarError where it is none; UnsupportedError for what no grammar can say: look-around, references
  */
-export function grammarOfRegex(pattern: string, { spell = asItIs, whole }: RegexOptions): string {
+export function grammarOfRegex(pattern: string, { rules, spell = asItIs, whole }: RegexOptions): string {
   const spelled = (set: CharacterSet): string => {
     const expression = spell(set);
     if (expression === undefined)
@@ -33,7 +35,7 @@ export function grammarOfRegex(pattern: string, { spell = asItIs, whole }: Regex
     return expression;
   };
   const { alternatives } = parse(pattern);
-  return oneOf(alternatives.map((alternative) => anchored(alternative)));
+  return rules.choice(alternatives.map(anchored), 'alternative');
 
   function anchored({ elements }: AST.Alternative): string {
     const [first, last] = [elements[0], elements.at(-1)];
@@ -70,7 +72,8 @@ export function grammarOfRegex(pattern: string, { spell = asItIs, whole }: Regex
   }
 
   function group(alternatives: AST.Alternative[]): string {
-    return oneOf(alternatives.map(({ elements }) => sequence(elements.map(element))));
+    const expressions = alternatives.map(({ elements }) => sequence(elements.map(element)));
+    return rules.choice(expressions, 'alternative');
   }
 
   function classSet({ elements, negate }: AST.CharacterClass): CharacterSet {
@@ -96,6 +99,14 @@ export function grammarOfRegex(pattern: string, { spell = asItIs, whole }: Regex
       `The regular expression ${show(pattern)} has ${what}, which is not supported.`,
     );
   }
+}
+
+/** A grammar of the texts that the expression matches from beginning to end. */
+export function grammarOfWholeRegex(pattern: string): string {
+  const rules = new Rules();
+  const root = rules.reserve('root');
+  rules.define(root, grammarOfRegex(pattern, { rules, whole: true }));
+  return rules.toString();
 }
 
 const assertions = {

@@ -30,6 +30,20 @@ export class Rules {
     return name;
   }
 
+  /**
+   * One of several. XGrammar 0.1.27 takes alternatives for each other that begin with different classes of characters
+   * and end alike; two rules deep they stay apart.
+   */
+  choice(alternatives: readonly string[], hint: string): string {
+    if (alternatives.length === 1) return alternatives[0]!;
+    const isText = (expression: string) => /^"(?:[^"\\]|\\.)*"$/.test(expression);
+    return oneOf(
+      alternatives.map((expression) =>
+        isText(expression) ? expression : this.name(this.name(expression, hint), hint),
+      ),
+    );
+  }
+
   define(name: string, expression: string): void {
     this.#rules.set(name, expression);
   }

@@ -10,9 +10,8 @@ import type { LoadedModel } from './loaded-model.ts';
 import { contextOverflow, PromptError } from './prompt-error.ts';
 import { reportPrompt } from './prompt-report.ts';
 import type { TokenReport } from './token-report.ts';
-import type { ToolFormat } from './tools/formats.ts';
 import type { ToolCallDelta } from './tools/tool.ts';
-import { ToolCallText } from './tools/tool-call-text.ts';
+import { type PossibleCalls, ToolCallText } from './tools/tool-call-text.ts';
 
 export interface TextRequest {
   prompt: number[];
@@ -46,8 +45,8 @@ export interface TextRequest {
   cacheSalt?: string | undefined;
   /** What the text has to be. @default anything */
   grammar?: RequestGrammar | undefined;
-  /** The form of tool calls that the text may have. @default none */
-  toolFormat?: ToolFormat | undefined;
+  /** Tool calls that the text may have. @default none */
+  calls?: PossibleCalls | undefined;
 }
 
 export interface RequestGrammar {
@@ -101,7 +100,7 @@ export async function* generateText(
   }
   if (request.echo !== '' && !request.promptLogprobs) yield { text: request.echo, tokens: 0 };
   const completion = new CompletionText(model, request);
-  const calls = request.toolFormat && new ToolCallText(request.toolFormat);
+  const calls = request.calls && new ToolCallText(request.calls);
   for await (const chunk of chunksOf(model, request, signal)) {
     if (chunk.promptLogprobs) {
       const logprobs = reportPrompt(model, request.prompt, request.echo, chunk.promptLogprobs);

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { GrammarError } from '../../engine/engine.ts';
 import { grammarOfChoices, portableGrammar } from '../../grammar/ebnf.ts';
 import { grammarOfSchema } from '../../grammar/json-schema.ts';
-import { grammarOfRegex } from '../../grammar/regex.ts';
+import { grammarOfWholeRegex } from '../../grammar/regex.ts';
 import type { RequestGrammar } from '../../model/generate.ts';
 import { PromptError } from '../../model/prompt-error.ts';
 import { orDefault } from './fields.ts';
@@ -127,7 +127,7 @@ export function grammarOf({ param, form }: Structure): RequestGrammar {
 }
 
 function ebnfOf(form: Structure['form']): string {
-  if ('regex' in form) return `root ::= ${grammarOfRegex(form.regex, { whole: true })}`;
+  if ('regex' in form) return grammarOfWholeRegex(form.regex);
   if ('choices' in form) return grammarOfChoices(form.choices);
   if ('ebnf' in form) return portableGrammar(form.ebnf);
   return grammarOfSchema(form.schema, { strict: form.strict });

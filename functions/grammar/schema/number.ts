@@ -18,8 +18,9 @@ const largest = 10n ** BigInt(maxDigits) - 1n;
 export function integerOf(schema: SchemaObject, path: Path, { json }: SchemaContext): string {
   const { low, high } = boundsOf(schema, path);
   if (!low && !high) return json.integer;
-  const from = low ? wholeFrom(low) : -largest;
-  const to = high ? -wholeFrom(negative(high)) : largest;
+  const from = low ? within(wholeFrom(low)) : -largest;
+  const to = high ? within(-wholeFrom(negative(high))) : largest;
+  if (from === -largest && to === largest) return json.integer;
   const below = from < 0n ? wholeNumbers(to < 0n ? -to : 1n, -from, () => '""') : undefined;
   const above = to >= 0n ? wholeNumbers(from > 0n ? from : 0n, to, () => '""') : undefined;
   return withSign(below, above, path);
@@ -98,4 +99,10 @@ const negative = ({ value, inclusive }: Bound): Bound => ({ value: -value, inclu
 function wholeFrom({ value, inclusive }: Bound): bigint {
   const least = BigInt(Math.ceil(value));
   return !inclusive && Number.isInteger(value) ? least + 1n : least;
+}
+
+/** Not further than numbers are written: bounds beyond that, as zod's of every integer, say nothing. */
+function within(bound: bigint): bigint {
+  if (bound < -largest) return -largest;
+  return bound > largest ? largest : bound;
 }

@@ -23,23 +23,31 @@ export function stringOf(schema: SchemaObject, path: Path, context: SchemaContex
   return context.rules.name(`${quote} ${repeat(character, least, most)} ${quote}`, 'text');
 }
 
-/** The expression between the quotation marks, where there is more to it than a length. */
+/**
+ * The expression between the quotation marks, where there is more to it than a length. Whoever has a pattern beside
+ * a format, as zod does, says the format by it; where no grammar can say the pattern, the format does.
+ */
 function patternOf(schema: SchemaObject, path: Path, context: SchemaContext): string | undefined {
   const pattern = stringAt(schema, 'pattern', path);
   const format = stringAt(schema, 'format', path);
+  const known = format === undefined ? undefined : formats[format];
   if (pattern !== undefined) {
-    if (format !== undefined) context.leaveOut(path, 'a format beside a pattern');
-    return attempt(pattern, false, `${path}/pattern`, context);
+    const ofPattern = attempt(pattern, false, `${path}/pattern`, known ? lenient(context) : context);
+    if (ofPattern !== undefined || known === undefined) return ofPattern;
   }
-  if (format === undefined) return undefined;
-  const known = formats[format];
-  if (known === undefined) context.leaveOut(path, `the format ${JSON.stringify(format)}`);
+  if (format !== undefined && known === undefined)
+    context.leaveOut(path, `the format ${JSON.stringify(format)}`);
   return known === undefined ? undefined : attempt(known, true, path, context);
+}
+
+/** Where there is another way to say it. */
+function lenient({ rules, json, nested }: SchemaContext): SchemaContext {
+  return { rules, json, nested, leaveOut: () => {} };
 }
 
 function attempt(pattern: string, whole: boolean, path: Path, context: SchemaContext): string | undefined {
   try {
-    return grammarOfRegex(pattern, { spell: jsonCharacter, whole });
+    return grammarOfRegex(pattern, { rules: context.rules, spell: jsonCharacter, whole });
   } catch (error) {
     if (error instanceof UnsupportedError) context.leaveOut(path, error.message);
     else if (error instanceof GrammarError)

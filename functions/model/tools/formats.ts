@@ -1,16 +1,20 @@
+/** One way to write a call. `NAME` stands for the function's name, as JSON. */
+export interface CallForm {
+  /** In the middle of a text, this is the beginning of a call; where it is absent, a call is all of the text. */
+  trigger?: string;
+  /** What comes before the arguments, the trigger included. */
+  begin: string;
+  /** What comes after them. */
+  end: string;
+}
+
 /** How a family of models writes tool calls, as its chat template taught it. */
 export interface ToolFormat {
   name: string;
-  /** What begins a call in the middle of a text; absent where a call is all of the text. */
-  trigger?: string;
-  /** Before a call's JSON, the trigger included. */
-  begin: string;
-  /** After it. */
-  end: string;
+  /** The first is the template's own, which calls that have to be made are in. */
+  forms: readonly [CallForm, ...CallForm[]];
   /** Between two calls; absent where there is one at most. */
   separator?: string;
-  /** The key of the arguments, beside `name`. */
-  argumentsKey: string;
 }
 
 /** By what stands in the template. The first that fits counts. */
@@ -21,17 +25,27 @@ const table: readonly { inTemplate: RegExp; notInTemplate?: RegExp; format: Tool
     notInTemplate: /<function=/,
     format: {
       name: 'hermes',
-      trigger: '<tool_call>',
-      begin: '<tool_call>\n',
-      end: '\n</tool_call>',
+      forms: [
+        {
+          trigger: '<tool_call>',
+          begin: '<tool_call>\n{"name": NAME, "arguments": ',
+          end: '}\n</tool_call>',
+        },
+        // What Qwen's coders of generation 2.5 write, whatever their template says.
+        { trigger: '{"name": NAME', begin: '{"name": NAME, "arguments": ', end: '}' },
+        {
+          trigger: '```json\n{\n  "name": NAME',
+          begin: '```json\n{\n  "name": NAME,\n  "arguments": ',
+          end: '\n}\n```',
+        },
+      ],
       separator: '\n',
-      argumentsKey: 'arguments',
     },
   },
   {
     // Llama 3.1 and 3.2.
     inTemplate: /"parameters": dictionary of argument name and its value/,
-    format: { name: 'llama3', begin: '', end: '', argumentsKey: 'parameters' },
+    format: { name: 'llama3', forms: [{ begin: '{"name": NAME, "parameters": ', end: '}' }] },
   },
 ];
 
@@ -42,7 +56,6 @@ export function toolFormatOf(template: string): ToolFormat | undefined {
   )?.format;
 }
 
-/** `{"name": "NAME", "arguments": ` */
-export function headOf(format: ToolFormat, name: string): string {
-  return `{"name": ${JSON.stringify(name)}, "${format.argumentsKey}": `;
+export function withName(text: string, name: string): string {
+  return text.replace('NAME', () => JSON.stringify(name));
 }

@@ -2,7 +2,7 @@ import { GrammarError } from '../../engine/engine.ts';
 import { valueOfSchema } from '../../grammar/json-schema.ts';
 import { literal, oneOf, Rules } from '../../grammar/rules.ts';
 import { PromptError } from '../prompt-error.ts';
-import { headOf, type ToolFormat } from './formats.ts';
+import { type CallForm, type ToolFormat, withName } from './formats.ts';
 import type { Tool, ToolChoice } from './tool.ts';
 
 export interface ToolGrammarOptions {
@@ -23,30 +23,49 @@ export function toolGrammar(format: ToolFormat, options: ToolGrammarOptions): st
   const { tools, choice, text } = options;
   const rules = new Rules();
   const root = rules.reserve('root');
-  const allowed = typeof choice === 'object' ? tools.filter(({ name }) => name === choice.name) : tools;
-  const bodies = allowed.map((tool) =>
-    rules.name(callOf(format, tool, tools.indexOf(tool), rules), tool.name),
-  );
-  const body = rules.name(oneOf(bodies), 'call');
+  const allowed = tools
+    .map((tool, index) => ({ name: tool.name, parameters: parametersOf(tool, index, rules) }))
+    .filter(({ name }) => typeof choice !== 'object' || name === choice.name);
+  const [form] = format.forms;
+  const call = rules.name(oneOf(allowed.map((tool) => callOf(form, tool))), 'call');
   const parallel = options.parallel && format.separator !== undefined && typeof choice !== 'object';
-  const call = `${literal(format.begin)} ${body}`;
   const calls = parallel ? `${call} (${literal(format.separator!)} ${call})*` : call;
   if (choice !== 'auto') rules.define(root, calls);
   else if (text) rules.define(root, `${text(rules)} | ${calls}`);
-  else if (format.trigger === undefined) rules.define(root, `${calls} | [^{] [^\\u0000]*`);
+  else if (form.trigger === undefined) rules.define(root, `"" | ${calls} | [^{] [^\\u0000]*`);
   else {
-    const rest = rules.name(`${literal(format.begin.slice(format.trigger.length))} ${body}`, 'called');
-    const loop = `loop_after_dispatch=${parallel}`;
-    rules.define(root, `TagDispatch((${literal(format.trigger)}, ${rest}), ${loop})`);
+    const dispatches = dispatchesOf(format, allowed, rules).join(', ');
+    rules.define(root, `TagDispatch(${dispatches}, loop_after_dispatch=${parallel})`);
   }
   return rules.toString();
 }
 
-/** A call from its JSON's beginning to its end. */
-function callOf(format: ToolFormat, tool: Tool, index: number, rules: Rules): string {
+interface AllowedTool {
+  name: string;
+  /** A rule of its arguments. */
+  parameters: string;
+}
+
+/** What has to follow each trigger. */
+function dispatchesOf({ forms }: ToolFormat, tools: readonly AllowedTool[], rules: Rules): string[] {
+  const after = new Map<string, string[]>();
+  for (const form of forms) {
+    for (const tool of tools) {
+      const trigger = withName(form.trigger!, tool.name);
+      after.set(trigger, [...(after.get(trigger) ?? []), callOf(form, tool, trigger)]);
+    }
+  }
+  return [...after].map(([trigger, rests]) => `(${literal(trigger)}, ${rules.name(oneOf(rests), 'called')})`);
+}
+
+/** A call, without what was written of it already. */
+function callOf({ begin, end }: CallForm, { name, parameters }: AllowedTool, written = ''): string {
+  return `${literal(withName(begin, name).slice(written.length))} ${parameters} ${literal(end)}`;
+}
+
+function parametersOf({ name, parameters, strict }: Tool, index: number, rules: Rules): string {
   try {
-    const parameters = valueOfSchema(argumentsSchema(tool.parameters), { strict: tool.strict }, rules);
-    return `${literal(headOf(format, tool.name))} ${parameters} ${literal(`}${format.end}`)}`;
+    return rules.name(valueOfSchema(argumentsSchema(parameters), { strict }, rules), `${name}_arguments`);
   } catch (error) {
     if (!(error instanceof GrammarError)) throw error;
     const param = `tools[${index}].function.parameters`;

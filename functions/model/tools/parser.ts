@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { ToolFormat } from './formats.ts';
+import { type ToolFormat, withName } from './formats.ts';
 import type { ToolCallDelta } from './tool.ts';
 
 export interface ToolText {
@@ -8,24 +8,43 @@ export interface ToolText {
   calls: ToolCallDelta[];
 }
 
-/** Takes the tool calls out of a text that comes in pieces; a call's arguments are given out as they come. */
+/** How a call of one function begins and ends. */
+interface Beginning {
+  name: string;
+  trigger: string;
+  begin: string;
+  end: string;
+}
+
+/**
+ * Takes the tool calls out of a text that comes in pieces; a call's arguments are given out as they come. Calls are
+ * written as the grammar of tools has them, to the letter.
+ */
 export class ToolCallParser {
-  readonly #format: ToolFormat;
-  readonly #head: RegExp;
-  #state: 'beginning' | 'text' | 'head' | 'arguments' | 'tail' = 'beginning';
+  readonly #beginnings: readonly Beginning[];
+  /** Whether a call is all of the text: it begins there or nowhere. */
+  readonly #isWhole: boolean;
+  #state: 'text' | 'head' | 'arguments' | 'end' | 'free' = 'text';
   /** Text that is not understood yet. */
   #rest = '';
   #calls = 0;
   #scan = new ObjectScan();
+  #end = '';
 
-  constructor(format: ToolFormat) {
-    this.#format = format;
-    this.#head = new RegExp(
-      `^\\s*\\{\\s*"name"\\s*:\\s*("(?:[^"\\\\]|\\\\.)*")\\s*,\\s*"${format.argumentsKey}"\\s*:\\s*(?=\\{)`,
+  /** @param names of the functions that there are */
+  constructor({ forms }: ToolFormat, names: readonly string[]) {
+    this.#beginnings = forms.flatMap(({ trigger, begin, end }) =>
+      names.map((name) => ({
+        name,
+        trigger: withName(trigger ?? begin, name),
+        begin: withName(begin, name),
+        end,
+      })),
     );
+    this.#isWhole = forms[0].trigger === undefined;
   }
 
-  /** Calls that are complete. */
+  /** Calls whose arguments are complete. */
   get calls(): number {
     return this.#calls;
   }
@@ -37,90 +56,87 @@ export class ToolCallParser {
     return out;
   }
 
-  /** The text ended: what was held back is no call. */
-  end(): ToolText {
-    const isText = this.#state !== 'tail' && this.#state !== 'arguments';
-    const isWhite = this.#rest.trim() === '';
-    return { text: isText && !(isWhite && this.#calls > 0) ? this.#rest : '', calls: [] };
+  /** The text ended: what was held back is no call. White space behind calls is nobody's. */
+  end(): string {
+    const isText = this.#state === 'text' || this.#state === 'head';
+    return isText && (this.#calls === 0 || this.#rest.trim() !== '') ? this.#rest : '';
   }
 
   /** @returns whether there is more to do */
   #step(out: ToolText): boolean {
+    if (this.#rest === '') return false;
     switch (this.#state) {
-      case 'beginning':
-        return this.#begin();
       case 'text':
-        return this.#text(out);
+        return this.#readText(out);
       case 'head':
         return this.#readHead(out);
       case 'arguments':
         return this.#readArguments(out);
-      case 'tail':
-        return this.#readTail();
+      case 'end':
+        return this.#readEnd();
+      case 'free':
+        out.text += this.#rest;
+        this.#rest = '';
+        return false;
     }
-  }
-
-  /** Where a call is all of the text, its first character tells. */
-  #begin(): boolean {
-    if (this.#rest === '') return false;
-    this.#state = this.#format.trigger === undefined && this.#rest.startsWith('{') ? 'head' : 'text';
-    return true;
   }
 
   /** What may begin a call is held back, and white space before it. */
-  #text(out: ToolText): boolean {
-    const { trigger } = this.#format;
-    const at = trigger === undefined ? -1 : this.#rest.indexOf(trigger);
-    const before = at < 0 ? this.#rest.length - beginningOf(trigger, this.#rest) : at;
-    const text = this.#rest.slice(0, before).trimEnd();
-    out.text += text;
-    if (at < 0) {
-      this.#rest = this.#rest.slice(text.length);
-      return false;
+  #readText(out: ToolText): boolean {
+    const triggers = this.#beginnings.map(({ trigger }) => trigger);
+    const starts = triggers.map((trigger) => this.#rest.indexOf(trigger)).filter((at) => at >= 0);
+    const isTriggered = starts.length > 0;
+    const at = isTriggered ? Math.min(...starts) : this.#rest.length - longestBeginning(triggers, this.#rest);
+    if (this.#isWhole && at > 0) {
+      this.#state = 'free';
+      return true;
     }
-    this.#rest = this.#rest.slice(at + trigger!.length);
-    this.#state = 'head';
-    return true;
+    const text = this.#rest.slice(0, at).trimEnd();
+    out.text += text;
+    this.#rest = this.#rest.slice(isTriggered ? at : text.length);
+    if (isTriggered) this.#state = 'head';
+    return isTriggered;
   }
 
   #readHead(out: ToolText): boolean {
-    const match = this.#head.exec(this.#rest);
-    if (!match) return false;
-    this.#rest = this.#rest.slice(match[0].length);
+    const found = this.#beginnings.find(({ begin }) => this.#rest.startsWith(begin));
+    if (!found) return false;
+    this.#rest = this.#rest.slice(found.begin.length);
     const id = `call_${randomBytes(12).toString('hex')}`;
-    out.calls.push({ index: this.#calls, id, name: JSON.parse(match[1]!) as string, arguments: '' });
+    out.calls.push({ index: this.#calls, id, name: found.name, arguments: '' });
+    this.#end = found.end;
     this.#scan = new ObjectScan();
     this.#state = 'arguments';
     return true;
   }
 
   #readArguments(out: ToolText): boolean {
-    if (this.#rest === '') return false;
     const length = this.#scan.push(this.#rest);
     out.calls.push({ index: this.#calls, arguments: this.#rest.slice(0, length) });
     this.#rest = this.#rest.slice(length);
-    if (!this.#scan.done) return false;
+    if (!this.#scan.isDone) return false;
     this.#calls++;
-    this.#state = 'tail';
+    this.#state = 'end';
     return true;
   }
 
-  #readTail(): boolean {
-    const end = `}${this.#format.end}`;
-    const at = this.#rest.indexOf(end);
-    if (at < 0) return false;
-    this.#rest = this.#rest.slice(at + end.length);
+  #readEnd(): boolean {
+    if (!this.#rest.startsWith(this.#end)) return false;
+    this.#rest = this.#rest.slice(this.#end.length);
     this.#state = 'text';
     return true;
   }
 }
 
-/** Length of the text's end that may be a trigger's beginning. */
-function beginningOf(trigger: string | undefined, text: string): number {
-  if (trigger === undefined) return 0;
-  let length = Math.min(trigger.length - 1, text.length);
-  while (length > 0 && !text.endsWith(trigger.slice(0, length))) length--;
-  return length;
+/** Length of the text's longest end that one of these begins with. */
+function longestBeginning(triggers: readonly string[], text: string): number {
+  let longest = 0;
+  for (const trigger of triggers) {
+    for (let length = Math.min(trigger.length - 1, text.length); length > longest; length--) {
+      if (text.endsWith(trigger.slice(0, length))) longest = length;
+    }
+  }
+  return longest;
 }
 
 /** Finds the end of a JSON object that comes in pieces. */
@@ -128,9 +144,10 @@ class ObjectScan {
   #depth = 0;
   #isInString = false;
   #isEscaped = false;
+  #hasBegun = false;
 
-  get done(): boolean {
-    return this.#depth === 0;
+  get isDone(): boolean {
+    return this.#hasBegun && this.#depth === 0;
   }
 
   /** @returns how many characters belong to the object */
@@ -142,8 +159,10 @@ class ObjectScan {
         if (character === '\\') this.#isEscaped = true;
         else if (character === '"') this.#isInString = false;
       } else if (character === '"') this.#isInString = true;
-      else if (character === '{' || character === '[') this.#depth++;
-      else if ((character === '}' || character === ']') && --this.#depth === 0) return i + 1;
+      else if (character === '{' || character === '[') {
+        this.#hasBegun = true;
+        this.#depth++;
+      } else if ((character === '}' || character === ']') && --this.#depth === 0) return i + 1;
     }
     return text.length;
   }

@@ -2,17 +2,24 @@ import type { TextDelta } from '../generate.ts';
 import type { ToolFormat } from './formats.ts';
 import { ToolCallParser } from './parser.ts';
 
+/** The calls that a text may have. */
+export interface PossibleCalls {
+  format: ToolFormat;
+  /** Of the functions that may be called. */
+  names: readonly string[];
+}
+
 /** Takes the tool calls out of a completion's text as it comes. */
 export class ToolCallText {
   readonly #parser: ToolCallParser;
 
-  constructor(format: ToolFormat) {
-    this.#parser = new ToolCallParser(format);
+  constructor({ format, names }: PossibleCalls) {
+    this.#parser = new ToolCallParser(format, names);
   }
 
   split(delta: TextDelta): TextDelta {
     const { text, calls } = this.#parser.push(delta.text);
-    const rest = delta.finish ? this.#parser.end().text : '';
+    const rest = delta.finish ? this.#parser.end() : '';
     const isCall = delta.finish === 'stop' && this.#parser.calls > 0;
     return {
       ...delta,
