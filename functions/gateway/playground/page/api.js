@@ -80,14 +80,14 @@ export class Api {
   }
 
   /**
-   * @param {string} path
-   * @param {object} body
-   * @param {AbortSignal} signal
+   * @param {import('./request.js').ApiRequest} request
+   * @param {{signal: AbortSignal, onHeaders: (headers: Headers) => void}} options
    * @returns {AsyncGenerator<Chunk>}
    */
-  async *stream(path, body, signal) {
+  async *stream({ path, body }, { signal, onHeaders }) {
     const init = { method: 'POST', body: JSON.stringify(body), signal };
     const response = await this.#fetch(path, init);
+    onHeaders(response.headers);
     if (!response.body) throw new ApiFailure('The server sent an empty answer.');
     for await (const data of eventData(response.body)) {
       if (data === '[DONE]') return;

@@ -50,6 +50,10 @@ export class ChatView {
   draft(text) {
     this.#prompt.value = text;
     this.#fitPrompt();
+    this.focus();
+  }
+
+  focus() {
     this.#prompt.focus();
   }
 
@@ -118,7 +122,7 @@ export class ChatView {
   /** @param {import('./request.js').Message} message @param {string} note */
   #footer(message, note) {
     const button = iconButton('copy', 'Copy the answer', () => copy(message.content, button));
-    const again = iconButton('again', 'Another answer', this.#onRegenerate);
+    const again = iconButton('again', 'Regenerate', this.#onRegenerate);
     again.classList.add('again');
     return element('footer', {}, element('p', {}, note), button, again);
   }

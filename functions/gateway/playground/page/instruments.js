@@ -1,8 +1,12 @@
 import { byId, svg } from './dom.js';
 import { bytesText, durationText, percentText, threeDigits } from './numbers.js';
+import { leastLoadMs } from './output.js';
 
 /** Speeds that the curve has room for. */
 const curvePoints = 40;
+
+/** Fewer say nothing of how it goes. */
+const leastPoints = 4;
 
 /** Milliseconds between two of them. */
 const curveStepMs = 100;
@@ -18,9 +22,11 @@ export class Instruments {
 
   /** A new answer. */
   begin() {
+    byId('instruments', HTMLElement).hidden = false;
     this.#speeds = [];
     this.#set('speed', none, 'tokens/s');
     this.#set('first', none);
+    this.#note('first', '');
     this.#draw();
   }
 
@@ -39,10 +45,15 @@ export class Instruments {
   /** @param {import('./measurement.js').Measurement} measurement */
   end(measurement) {
     this.show(measurement);
-    const { timings, usage } = measurement;
-    if (timings) {
-      const { queue_ms, prefill_ms } = timings;
-      this.#note('first', `queue ${durationText(queue_ms)}, prompt ${durationText(prefill_ms)}`);
+    const { timings, usage, loadMs, firstTokenMs } = measurement;
+    if (timings && firstTokenMs !== undefined) {
+      const load = loadMs >= leastLoadMs ? [`load ${durationText(loadMs)}`] : [];
+      const parts = [
+        ...load,
+        `queue ${durationText(timings.queue_ms)}`,
+        `prompt ${durationText(timings.prefill_ms)}`,
+      ];
+      this.#note('first', parts.join(', '));
     }
     const cached = usage?.prompt_tokens_details?.cached_tokens;
     if (!usage || cached === undefined) return;
@@ -52,8 +63,9 @@ export class Instruments {
 
   /** @param {import('./metrics.js').ServerNumbers} numbers */
   showServer({ memoryBytes, kvBytes, cacheShare }) {
+    byId('memory', HTMLElement).hidden = memoryBytes === undefined;
     if (memoryBytes !== undefined) this.#set('memory', ...split(bytesText(memoryBytes)));
-    if (kvBytes !== undefined) this.#note('memory', `KV cache ${bytesText(kvBytes)}`);
+    if (kvBytes !== undefined) this.#note('memory', kvBytes > 0 ? `KV cache ${bytesText(kvBytes)}` : '');
     const share = cacheShare === undefined ? '' : `Of all prompts: ${percentText(cacheShare)}`;
     byId('cache', HTMLElement).title = share;
   }
@@ -74,12 +86,13 @@ export class Instruments {
     const points = this.#speeds.map(
       (speed, i) => `${((i / (curvePoints - 1)) * 100).toFixed(1)},${(22 - (speed / most) * 20).toFixed(1)}`,
     );
-    this.#curve.replaceChildren(svg('polyline', { points: points.join(' ') }));
+    const line = svg('polyline', { points: points.join(' ') });
+    this.#curve.replaceChildren(...(points.length < leastPoints ? [] : [line]));
   }
 }
 
 /** @param {string} text @returns {[string, string]} number and unit */
 function split(text) {
-  const [value = '', unit = ''] = text.replace('%', ' %').split(' ');
+  const [value = '', unit = ''] = text.split(' ');
   return [value, unit];
 }

@@ -1,48 +1,48 @@
-import { byId, element, svg } from './dom.js';
-
-/** Beyond this they go on in a further row, and arcs would be a tangle. */
-const layersPerRow = 48;
+import { byId, svg } from './dom.js';
 
 /** Degrees between the hues of neighbouring groups: the golden angle keeps any number of them apart. */
 const hueStep = 137.508;
 const firstHue = 255;
 
-/** Units of the arcs' drawing. */
-const cell = 10;
-const arcHeight = 40;
+/** The drawing, in units of its own: layers above, the blocks they run below, ribbons between. */
+const width = 300;
+const rowHeight = 30;
+const ribbonHeight = 46;
+/** Between cells, as a share of a cell. */
+const gapShare = 0.16;
+const roundest = 4;
 
 /** @typedef {import('./api.js').Layer} Layer */
 
-/** The model's layers in the order of depth, those that share a block in one colour and joined by arcs. */
+/** The model's layers in the order of depth, and the blocks that are stored: layers that share one have its colour. */
 export class LayerPicture {
   #list = byId('layers', HTMLElement);
-  #arcs = byId('arcs', SVGSVGElement);
+  #drawing = byId('drawing', SVGSVGElement);
   #caption = byId('layer-caption', HTMLElement);
   /** @type {readonly Layer[]} */
   #layers = [];
   #active = -1;
 
   constructor() {
-    this.#list.addEventListener('keydown', (event) => this.#move(event));
-    this.#list.addEventListener('focus', () => this.#activate(Math.max(0, this.#active)));
-    this.#list.addEventListener('blur', () => this.#activate(-1));
-    this.#list.addEventListener('pointerover', ({ target }) => {
-      if (target instanceof HTMLElement && target.dataset.index) this.#activate(Number(target.dataset.index));
+    const list = this.#list;
+    this.#drawing.setAttribute('viewBox', `0 0 ${width} ${2 * rowHeight + ribbonHeight}`);
+    list.addEventListener('keydown', (event) => this.#move(event));
+    list.addEventListener('focus', () => this.#activate(Math.max(0, this.#active)));
+    list.addEventListener('blur', () => this.#activate(-1));
+    list.addEventListener('pointerover', ({ target }) => {
+      const layer = target instanceof Element && target.getAttribute('data-layer');
+      if (layer) this.#activate(Number(layer));
     });
-    this.#list.addEventListener('pointerleave', () => {
-      if (document.activeElement !== this.#list) this.#activate(-1);
+    list.addEventListener('pointerleave', () => {
+      if (document.activeElement !== list) this.#activate(-1);
     });
   }
 
   /** @param {readonly Layer[]} layers */
   show(layers) {
     this.#layers = layers;
-    this.#active = -1;
-    const hues = huesOf(layers);
-    this.#list.style.setProperty('--columns', String(Math.min(layers.length, layersPerRow)));
-    this.#list.replaceChildren(...layers.map((layer, i) => option(layer, i, hues.get(layer.block))));
+    this.#drawing.replaceChildren(...(layers.length > 0 ? drawingOf(layers) : []));
     this.#list.ariaLabel = `Layers: ${summaryOf(layers)}`;
-    this.#drawArcs(hues);
     this.#activate(-1);
   }
 
@@ -51,27 +51,16 @@ export class LayerPicture {
     this.#list.classList.toggle('running', running);
   }
 
-  /** @param {ReadonlyMap<number, number>} hues */
-  #drawArcs(hues) {
-    const layers = this.#layers;
-    const fits = layers.length <= layersPerRow;
-    this.#arcs.setAttribute('viewBox', `0 0 ${layers.length * cell} ${arcHeight}`);
-    this.#arcs.replaceChildren(...(fits ? layers.flatMap((layer, i) => arcTo(layers, layer, i, hues)) : []));
-  }
-
   /** @param {number} index of the layer that is looked at; -1 for none */
   #activate(index) {
     this.#active = index;
     const layer = this.#layers[index];
-    for (const [i, node] of [...this.#list.children].entries()) {
-      const isOfGroup = layer !== undefined && this.#layers[i]?.block === layer.block;
-      node.classList.toggle('faded', layer !== undefined && !isOfGroup);
+    this.#list.classList.toggle('looked-at', layer !== undefined);
+    for (const node of this.#drawing.querySelectorAll('[data-block]')) {
+      node.classList.toggle('in-group', node.getAttribute('data-block') === String(layer?.block));
+    }
+    for (const [i, node] of [...this.#drawing.querySelectorAll('[role=option]')].entries())
       node.ariaSelected = String(i === index);
-    }
-    for (const arc of this.#arcs.children) {
-      const isOfGroup = layer !== undefined && arc.getAttribute('data-block') === String(layer.block);
-      arc.classList.toggle('faded', layer !== undefined && !isOfGroup);
-    }
     if (layer) this.#list.setAttribute('aria-activedescendant', `layer-${index}`);
     else this.#list.removeAttribute('aria-activedescendant');
     this.#caption.textContent = layer ? captionOf(this.#layers, layer) : summaryOf(this.#layers);
@@ -96,7 +85,69 @@ export class LayerPicture {
   }
 }
 
-/** Blocks that several layers run have a colour; the others stay grey. @param {readonly Layer[]} layers */
+/** @param {readonly Layer[]} layers */
+function drawingOf(layers) {
+  const blocks = [...new Set(layers.map(({ block }) => block))].sort((a, b) => a - b);
+  const hues = huesOf(layers);
+  const depth = Math.max(...layers.map(({ source }) => source)) + 1;
+  const step = width / depth;
+  const cell = step * (1 - gapShare);
+  /** Blocks are as wide as layers, so that the lower row is shorter by what sharing saves. */
+  const left = (width - blocks.length * step) / 2;
+  const layerX = (/** @type {Layer} */ { source }) => source * step + (step - cell) / 2;
+  const blockX = (/** @type {number} */ block) => left + blocks.indexOf(block) * step + (step - cell) / 2;
+  const box = { width: cell, height: rowHeight, rx: Math.min(roundest, cell / 3) };
+
+  const ribbons = layers.map((layer, i) => {
+    const d = ribbon(layerX(layer), blockX(layer.block), cell);
+    return coloured(svg('path', { class: 'ribbon', d, 'data-layer': i, 'data-block': layer.block }), hues);
+  });
+  const gone = missingOf(layers).map((source) =>
+    svg('rect', { class: 'gone', ...box, x: source * step + (step - cell) / 2, y: 0 }),
+  );
+  const cells = layers.map((layer, i) => {
+    const node = svg('rect', {
+      ...{ class: 'layer', id: `layer-${i}`, role: 'option', 'aria-selected': 'false' },
+      ...{ 'aria-label': `Layer ${layer.index}, block ${layer.block}`, 'data-layer': i },
+      ...{ ...box, x: layerX(layer), y: 0, 'data-block': layer.block },
+    });
+    node.style.setProperty('--position', String(i / layers.length));
+    return coloured(node, hues);
+  });
+  const stored = blocks.map((block) => {
+    const first = layers.findIndex((layer) => layer.block === block);
+    const place = { x: blockX(block), y: rowHeight + ribbonHeight };
+    return coloured(
+      svg('rect', { class: 'block', ...box, ...place, 'data-layer': first, 'data-block': block }),
+      hues,
+    );
+  });
+  return [...ribbons, ...gone, ...cells, ...stored];
+}
+
+/** From a layer down to its block. @param {number} from @param {number} to @param {number} cell */
+function ribbon(from, to, cell) {
+  const [top, bottom] = [rowHeight, rowHeight + ribbonHeight];
+  const middle = (top + bottom) / 2;
+  const number = (/** @type {number} */ value) => value.toFixed(2);
+  const [a, b, c, d] = [from, to, to + cell, from + cell].map(number);
+  return `M${a},${top} C${a},${middle} ${b},${middle} ${b},${bottom} H${c} C${c},${middle} ${d},${middle} ${d},${top} Z`;
+}
+
+/**
+ * Blocks that several layers run have a colour; the others stay grey.
+ * @template {SVGElement} T
+ * @param {T} node
+ * @param {ReadonlyMap<number, number>} hues
+ */
+function coloured(node, hues) {
+  const hue = hues.get(Number(node.getAttribute('data-block')));
+  if (hue === undefined) node.classList.add('alone');
+  else node.style.setProperty('--hue', hue.toFixed(1));
+  return node;
+}
+
+/** @param {readonly Layer[]} layers */
 function huesOf(layers) {
   const shared = [...new Set(layers.map(({ block }) => block))].filter(
     (block) => sharersOf(layers, block).length > 1,
@@ -104,47 +155,26 @@ function huesOf(layers) {
   return new Map(shared.map((block, i) => [block, (firstHue + i * hueStep) % 360]));
 }
 
-/** @param {Layer} layer @param {number} position @param {number | undefined} hue */
-function option(layer, position, hue) {
-  const node = element('div', { role: 'option', id: `layer-${position}`, ariaSelected: 'false' });
-  node.dataset.index = String(position);
-  node.ariaLabel = `Layer ${layer.index}, block ${layer.block}`;
-  node.style.setProperty('--position', String(position));
-  if (hue === undefined) node.classList.add('alone');
-  else node.style.setProperty('--hue', hue.toFixed(1));
-  return node;
-}
-
-/**
- * From a layer to the next one of its block.
- * @param {readonly Layer[]} layers
- * @param {Layer} layer
- * @param {number} i
- * @param {ReadonlyMap<number, number>} hues
- */
-function arcTo(layers, { block }, i, hues) {
-  const next = layers.findIndex((other, j) => j > i && other.block === block);
-  const hue = hues.get(block);
-  if (next < 0 || hue === undefined) return [];
-  const [from, to] = [(i + 0.5) * cell, (next + 0.5) * cell];
-  const height = Math.min(arcHeight - 2, 8 + (next - i) * 5);
-  const d = `M${from},${arcHeight} C${from},${arcHeight - height * 1.3} ${to},${arcHeight - height * 1.3} ${to},${arcHeight}`;
-  const arc = svg('path', { d, 'data-block': block });
-  arc.style.setProperty('--hue', hue.toFixed(1));
-  return [arc];
-}
-
 /** @param {readonly Layer[]} layers @param {number} block */
 function sharersOf(layers, block) {
   return layers.filter((layer) => layer.block === block).map(({ index }) => index);
 }
 
+/** The checkpoint's layers that are gone, as far as later ones tell of them. @param {readonly Layer[]} layers */
+function missingOf(layers) {
+  const sources = new Set(layers.map(({ source }) => source));
+  return Array.from({ length: Math.max(...sources) }, (_, source) => source).filter(
+    (source) => !sources.has(source),
+  );
+}
+
 /** @param {readonly Layer[]} layers */
-function summaryOf(layers) {
-  const blocks = new Set(layers.map(({ block }) => block)).size;
+export function summaryOf(layers) {
   if (layers.length === 0) return '';
-  const what = blocks === layers.length ? 'each with a block of its own' : `run ${blocks} distinct blocks`;
-  return `${layers.length} layers, ${what}`;
+  const blocks = new Set(layers.map(({ block }) => block)).size;
+  const removed = missingOf(layers).length;
+  const what = blocks === layers.length ? 'each with a block of its own' : `sharing ${blocks} blocks`;
+  return `${layers.length} layers, ${what}${removed > 0 ? `; ${removed} removed` : ''}`;
 }
 
 /** @param {readonly Layer[]} layers @param {Layer} layer */
@@ -152,7 +182,7 @@ function captionOf(layers, { index, source, block, patch }) {
   const others = sharersOf(layers, block).filter((other) => other !== index);
   const list = new Intl.ListFormat('en', { type: 'conjunction' }).format(others.map(String));
   const sharing =
-    others.length === 0 ? '' : `, shared with ${others.length === 1 ? 'layer' : 'layers'} ${list}`;
-  const from = source === index ? '' : ` It was layer ${source}.`;
-  return `Layer ${index} runs block ${block}${sharing}.${from}${patch ? ' A linear patch follows.' : ''}`;
+    others.length === 0 ? '' : `, as ${others.length === 1 ? 'does layer' : 'do layers'} ${list}`;
+  const from = source === index ? '' : ` (layer ${source} of the checkpoint)`;
+  return `Layer ${index}${from} runs block ${block}${sharing}${patch ? '; a linear patch follows' : ''}`;
 }

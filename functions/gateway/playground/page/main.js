@@ -4,7 +4,7 @@ import { ChatView } from './chat-view.js';
 import { CurlDialog } from './curl-dialog.js';
 import { byId, copy, element } from './dom.js';
 import { ErrorCard } from './error-card.js';
-import { ideasFor } from './ideas.js';
+import { welcomeOf } from './ideas.js';
 import { Instruments } from './instruments.js';
 import { Measurement } from './measurement.js';
 import { MetricsWatch, serverNumbers } from './metrics.js';
@@ -62,6 +62,7 @@ async function generate() {
   const output = mode === 'chat' ? chat.begin(picker.value) : text.begin();
   const controller = new AbortController();
   const measurement = new Measurement();
+  const onHeaders = (/** @type {Headers} */ headers) => measurement.noteHeaders(headers);
   let pending = '';
   let frame = 0;
   let hasText = false;
@@ -78,7 +79,7 @@ async function generate() {
   /** @type {unknown} */
   let failure;
   try {
-    for await (const chunk of api.stream(request.path, request.body, controller.signal)) {
+    for await (const chunk of api.stream(request, { signal: controller.signal, onHeaders })) {
       const more = measurement.note(chunk);
       if (more === '') continue;
       hasText = true;
@@ -122,7 +123,10 @@ function press() {
 /** @param {unknown} error */
 function showFailure(error) {
   errorCard.show(error);
-  if (error instanceof ApiFailure && error.status === 401) keyField.focus();
+  if (!(error instanceof ApiFailure) || error.status !== 401) return;
+  // On narrow screens the field lies in a panel that opens.
+  if (keyField.offsetParent === null) byId('panel', HTMLElement).showPopover();
+  keyField.focus();
 }
 
 /** @param {AbortController | undefined} controller */
@@ -140,7 +144,8 @@ function update() {
   const labels = { chat: 'Send', text: 'Continue' };
   go.classList.toggle('stop', running !== undefined);
   byId('go-label', HTMLElement).textContent = running ? 'Stop' : labels[mode];
-  go.querySelector('use')?.setAttribute('href', running ? '#icon-stop' : '#icon-send');
+  const pictures = { chat: 'send', text: 'go-on' };
+  go.querySelector('use')?.setAttribute('href', `#icon-${running ? 'stop' : pictures[mode]}`);
   go.disabled = !running && (picker.value === '' || (mode === 'chat' && !chat.hasDraft));
   regenerateButton.disabled = running !== undefined || !view().canRegenerate;
   clearButton.disabled = running !== undefined || view().isEmpty;
@@ -154,13 +159,14 @@ function setMode(next) {
   mode = next;
   modeButtons[next].checked = true;
   document.body.dataset.mode = next;
-  showIdeas();
+  welcome();
   update();
 }
 
-function showIdeas() {
-  const { title, ideas } = ideasFor(mode, picker.value);
+function welcome() {
+  const { title, note, ideas } = welcomeOf(mode, picker.value, details);
   byId('welcome-title', HTMLElement).textContent = title;
+  byId('welcome-note', HTMLElement).textContent = note;
   byId('ideas', HTMLElement).replaceChildren(
     ...ideas.map((idea) => {
       const button = element('button', { type: 'button', className: 'idea' }, idea.trim());
@@ -183,10 +189,12 @@ async function showModel() {
   }
   panel.show(details);
   if (details?.context_length) settings.limitTokens(details.context_length);
+  document.title = `${picker.value} · Foldgate playground`;
   const canChat = details?.chat ?? true;
   modeButtons.chat.disabled = !canChat;
-  byId('mode-note', HTMLElement).hidden = canChat;
   setMode(canChat ? 'chat' : 'text');
+  // Where there is a keyboard already, and none that would come up.
+  if (matchMedia('(pointer: fine)').matches) view().focus();
 }
 
 async function showModels() {
@@ -232,6 +240,8 @@ clearButton.addEventListener('click', () => {
 });
 byId('show-curl', HTMLButtonElement).addEventListener('click', () => curl.show());
 document.addEventListener('input', update);
+for (const field of ['prompt', 'text'])
+  byId(field, HTMLElement).addEventListener('input', () => errorCard.hide());
 document.addEventListener('keydown', (event) => {
   if (event.isComposing || document.querySelector('dialog[open], :popover-open')) return;
   const isField = event.target instanceof HTMLTextAreaElement;

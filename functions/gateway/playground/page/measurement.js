@@ -12,12 +12,20 @@ export class Measurement {
   tokens = 0;
   /** Milliseconds from sending the request to the first text. @type {number | undefined} */
   firstTokenMs;
+  /** Milliseconds that the server took to load the model, before anything else. */
+  loadMs = 0;
   /** @type {string | undefined} */
   finish;
   /** @type {import('./api.js').Usage | undefined} */
   usage;
   /** @type {import('./api.js').Timings | undefined} */
   timings;
+
+  /** @param {Headers} headers of the answer */
+  noteHeaders(headers) {
+    const load = /(?:^|, )load;dur=([\d.]+)/.exec(headers.get('server-timing') ?? '');
+    if (load) this.loadMs = Number(load[1]);
+  }
 
   /** @param {import('./api.js').Chunk} chunk @returns {string} the text that came with it */
   note({ choices, usage, timings }) {

@@ -34,7 +34,7 @@ function factsOf({ parameters, bytes, quantization, context_length }) {
   if (parameters) {
     const { folded, original } = parameters;
     const saved = 1 - folded / original;
-    facts.push(['Parameters', countText(folded), saved > 0.005 ? `${percentText(saved)} fewer` : undefined]);
+    facts.push(['Parameters', countText(folded), saved > 0.005 ? `−${percentText(saved)}` : undefined]);
   }
   if (bytes !== undefined) facts.push(['Size', bytesText(bytes)]);
   if (quantization) facts.push(['Weights', weightsText(quantization)]);

@@ -17,9 +17,9 @@ export function durationText(ms) {
   return ms < 1000 ? `${threeDigits(ms)} ms` : `${threeDigits(ms / 1000)} s`;
 }
 
-/** @param {number} share */
+/** 100% is all of it, not almost. @param {number} share */
 export function percentText(share) {
-  return `${Math.round(100 * share)}%`;
+  return `${Math.floor(100 * share)}%`;
 }
 
 /** As many decimals as leave three digits, at most one. @param {number} value */

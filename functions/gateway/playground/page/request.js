@@ -43,12 +43,13 @@ function common({ numbers, seed, stop }) {
 }
 
 /**
- * The request as a shell command. The key stays out of it: commands are shared and kept.
+ * The request as a shell command. The key stays out of it, because commands are shared and kept; and so does what
+ * only measurements need.
  * @param {string} base
  * @param {ApiRequest} request
  * @param {boolean} hasKey
  */
-export function curlOf(base, { path, body }, hasKey) {
+export function curlOf(base, { path, body: { stream_options, ...body } }, hasKey) {
   const lines = [
     `curl -N ${quoted(base + path)}`,
     `-H 'Content-Type: application/json'`,

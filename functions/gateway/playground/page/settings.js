@@ -18,7 +18,7 @@ export const sliders = [
   {
     name: 'temperature',
     label: 'Temperature',
-    hint: 'Low is predictable, high is adventurous; 0 always takes the likeliest token.',
+    hint: '0 always takes the likeliest token',
     min: 0,
     max: 2,
     step: 0.05,
@@ -28,7 +28,7 @@ export const sliders = [
   {
     name: 'top_p',
     label: 'Top p',
-    hint: 'Draws from the likeliest tokens that sum to this probability.',
+    hint: 'The likeliest tokens, up to this sum',
     min: 0,
     max: 1,
     step: 0.01,
@@ -38,7 +38,7 @@ export const sliders = [
   {
     name: 'top_k',
     label: 'Top k',
-    hint: 'Draws from the k likeliest tokens; 0 is all of them.',
+    hint: 'Only the k likeliest tokens; 0 is all',
     min: 0,
     max: 100,
     limit: 100_000,
@@ -49,7 +49,7 @@ export const sliders = [
   {
     name: 'min_p',
     label: 'Min p',
-    hint: 'Leaves out tokens less likely than this, relative to the likeliest.',
+    hint: 'At least this share of the likeliest one',
     min: 0,
     max: 0.5,
     limit: 1,
@@ -60,7 +60,7 @@ export const sliders = [
   {
     name: 'max_tokens',
     label: 'Max tokens',
-    hint: 'The answer ends after so many, finished or not.',
+    hint: 'The answer ends after so many',
     min: 1,
     max: 2048,
     limit: 1_000_000,
@@ -126,8 +126,8 @@ export class SettingsForm {
   limitTokens(tokens) {
     const control = this.#controls.get('max_tokens');
     if (control) {
-      control.range.max = String(tokens);
-      control.range.value = control.number.value;
+      control.range.max = String(Math.min(tokens, control.slider.max));
+      move(control.range, control.number.value);
     }
   }
 
@@ -147,10 +147,9 @@ export class SettingsForm {
     for (const input of [range, number]) input.setAttribute('aria-describedby', hintId);
     range.addEventListener('input', () => {
       number.value = range.value;
+      paint(range);
     });
-    number.addEventListener('input', () => {
-      range.value = number.value;
-    });
+    number.addEventListener('input', () => move(range, number.value));
     this.#controls.set(name, { range, number, slider });
     return element(
       'div',
@@ -180,12 +179,24 @@ export class SettingsForm {
   #fill(kept) {
     for (const [name, { range, number, slider }] of this.#controls) {
       number.value = String(typeof kept[name] === 'number' ? kept[name] : slider.initial);
-      range.value = number.value;
+      move(range, number.value);
     }
     this.#seed.value = String(kept.seed ?? '');
     this.#stop.value = String(kept.stop ?? '');
     this.#system.value = String(kept.system ?? '');
   }
+}
+
+/** @param {HTMLInputElement} range @param {string} value */
+function move(range, value) {
+  range.value = value;
+  paint(range);
+}
+
+/** The part of the track that is behind the thumb has another colour. @param {HTMLInputElement} range */
+function paint(range) {
+  const [min, max] = [Number(range.min), Number(range.max)];
+  range.style.setProperty('--share', String((Number(range.value) - min) / (max - min)));
 }
 
 /** @param {string} text */

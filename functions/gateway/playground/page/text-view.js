@@ -38,6 +38,10 @@ export class TextView {
   /** @param {string} text */
   draft(text) {
     this.#replace(text, []);
+    this.focus();
+  }
+
+  focus() {
     this.#text.focus();
   }
 
@@ -67,12 +71,14 @@ export class TextView {
         const follows = this.#isAtEnd();
         span.end += text.length;
         this.#replace(this.#text.value + text, written);
-        if (follows) this.#scroller.scrollTop = this.#scroller.scrollHeight;
+        if (follows) this.#scrollToEnd();
       },
       end: (note) => {
+        const follows = this.#isAtEnd();
         this.#text.readOnly = false;
         this.#lastPrompt = prompt;
         this.#note.textContent = note;
+        if (follows) this.#scrollToEnd();
       },
       discard: () => {
         this.#text.readOnly = false;
@@ -96,6 +102,10 @@ export class TextView {
     );
     // A last line that is empty has no height of its own.
     this.#mirror.replaceChildren(...pieces, '\u200b');
+  }
+
+  #scrollToEnd() {
+    this.#scroller.scrollTop = this.#scroller.scrollHeight;
   }
 
   #isAtEnd() {

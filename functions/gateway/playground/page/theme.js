@@ -1,5 +1,3 @@
-import { byId } from './dom.js';
-
 /** @typedef {'system' | 'light' | 'dark'} Theme */
 
 /**
@@ -14,25 +12,28 @@ const themes = {
 
 const storageName = 'foldgate.theme';
 
-/** The button that goes through the themes. What was chosen is kept; `first-paint.js` applies it. */
+/** The buttons that go through the themes. What was chosen is kept; `first-paint.js` applies it. */
 export function themeSwitch() {
-  const button = byId('theme', HTMLButtonElement);
+  const buttons = /** @type {NodeListOf<HTMLButtonElement>} */ (document.querySelectorAll('button.theme'));
   const root = document.documentElement;
 
   /** @param {Theme} theme */
   const apply = (theme) => {
     if (theme === 'system') delete root.dataset.theme;
     else root.dataset.theme = theme;
-    button.title = `Colours: ${themes[theme].label}`;
-    button.ariaLabel = button.title;
-    button.querySelector('use')?.setAttribute('href', `#icon-${theme}`);
+    for (const button of buttons) {
+      button.title = `Colours: ${themes[theme].label}`;
+      button.ariaLabel = button.title;
+      button.querySelector('use')?.setAttribute('href', `#icon-${theme}`);
+    }
   };
   const current = () => /** @type {Theme} */ (root.dataset.theme ?? 'system');
   apply(current());
-  button.addEventListener('click', () => {
+  const goOn = () => {
     const { next } = themes[current()];
     if (next === 'system') localStorage.removeItem(storageName);
     else localStorage.setItem(storageName, next);
     apply(next);
-  });
+  };
+  for (const button of buttons) button.addEventListener('click', goOn);
 }
