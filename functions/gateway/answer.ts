@@ -7,7 +7,7 @@ import {
   type OnDelta,
   type Run,
   runChoices,
-  Usage,
+  type Usage,
 } from './choices.ts';
 import { toApiError } from './errors.ts';
 import { eventStream, eventStreamHeaders } from './event-stream.ts';
@@ -19,8 +19,8 @@ export interface Answer {
   run: Run;
   /** Every choice, those of one prompt side by side. */
   requests: readonly TextRequest[];
-  /** Each prompt once. */
-  prompts: readonly number[][];
+  /** Counts what is made. */
+  usage: Usage;
   shape: Shape;
   /** Which of the choices are sent, where they are not streamed. @default all */
   select?: ((choices: Choice[]) => Choice[]) | undefined;
@@ -33,13 +33,12 @@ export interface Answer {
   /** Told of each choice's text as it is made. */
   onDelta?: OnDelta | undefined;
   /** Called when the engine works for this answer no more; with the error, where that was why. */
-  onEnd: (usage: Usage, error?: unknown) => void;
+  onEnd: (error?: unknown) => void;
 }
 
 /** Runs a request's choices and sends them, whole or as they come. A closed connection stops them. */
 export async function sendAnswer(c: Context, answer: Answer): Promise<Response> {
-  const { run, requests, shape } = answer;
-  const usage = new Usage(answer.prompts, requests.length);
+  const { run, requests, shape, usage } = answer;
   const generate: Generate = async (onDelta) => {
     const onEach: OnDelta = (index, delta) => {
       usage.add(index, delta);
@@ -49,10 +48,10 @@ export async function sendAnswer(c: Context, answer: Answer): Promise<Response> 
     try {
       await runChoices(run, requests, onEach);
     } catch (error) {
-      answer.onEnd(usage, error);
+      answer.onEnd(error);
       throw error;
     }
-    answer.onEnd(usage);
+    answer.onEnd();
   };
   if (!answer.stream) {
     const made = await collectChoices(requests, generate);

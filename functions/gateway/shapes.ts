@@ -37,6 +37,8 @@ export interface ShapeOptions {
   fingerprint: string;
   /** `stream_options.include_usage`: every chunk has a `usage`, null but for the last. */
   includeUsage: boolean;
+  /** `stream_options.continuous_usage_stats`: the `usage` of every chunk, instead of null. */
+  usageSoFar?: () => object;
 }
 
 /** How OpenAI's streams end, well or badly. */
@@ -46,9 +48,9 @@ const openaiEnding = {
 };
 
 /** POST /v1/completions. */
-export function completionShape({ model, fingerprint, includeUsage }: ShapeOptions): Shape {
+export function completionShape({ model, fingerprint, ...options }: ShapeOptions): Shape {
   const head = headOf('cmpl-', 'text_completion', model, fingerprint);
-  const frame = framer(head, includeUsage);
+  const frame = framer(head, options);
   const choice = (index: number, text: string, finish_reason: Finish, logprobs?: TokenReport[]) => ({
     index,
     text,
@@ -76,9 +78,9 @@ export function completionShape({ model, fingerprint, includeUsage }: ShapeOptio
 }
 
 /** POST /v1/chat/completions. */
-export function chatShape({ model, fingerprint, includeUsage }: ShapeOptions): Shape {
+export function chatShape({ model, fingerprint, ...options }: ShapeOptions): Shape {
   const chunk = headOf('chatcmpl-', 'chat.completion.chunk', model, fingerprint);
-  const frame = framer(chunk, includeUsage);
+  const frame = framer(chunk, options);
   const delta = (index: number, delta: string, finish: Finish | null, logprobs?: TokenReport[]) => {
     const tokens = logprobs ? JSON.stringify(chatLogprobs(logprobs)) : null;
     return frame(
@@ -132,8 +134,13 @@ function headOf(prefix: string, object: string, model: string, fingerprint: stri
   };
 }
 
-function framer(head: object, includeUsage: boolean): (choice: string) => string {
+function framer(
+  head: object,
+  { includeUsage, usageSoFar }: Pick<ShapeOptions, 'includeUsage' | 'usageSoFar'>,
+): (choice: string) => string {
   const before = `data: ${JSON.stringify(head).slice(0, -1)},"choices":[`;
+  if (includeUsage && usageSoFar)
+    return (choice) => `${before}${choice}],"usage":${JSON.stringify(usageSoFar())}}\n\n`;
   const after = includeUsage ? '],"usage":null}\n\n' : ']}\n\n';
   return (choice) => before + choice + after;
 }

@@ -45,7 +45,7 @@ it('lets a real model go on from a text, and shows what it consists of', async (
 
   // Twelve layers, two a block: six colours.
   const layers = page.getByRole('option', { name: /^Layer \d+, block \d+$/ });
-  const colours = await styles(layers, 'backgroundColor');
+  const colours = await styles(layers, 'fill');
   expect(colours).toHaveLength(12);
   expect(new Set(colours).size).toBe(6);
   expect(colours[2]).toBe(colours[3]);

@@ -66,6 +66,32 @@ describe('streamed completions', () => {
     });
   });
 
+  it.each(['completions', 'chat/completions'])(
+    'of %s tell the usage so far where it was asked for',
+    async (path) => {
+      const gateway = await startGateway(() => () => undefined);
+      const answer = gateway.post(`/v1/${path}`, {
+        ...{ model: 'tales', stream: true, prompt: [4, 5, 6], messages: [{ role: 'user', content: 'a' }] },
+        stream_options: { include_usage: true, continuous_usage_stats: true },
+      });
+      const call = await gateway.engine.nextCall();
+      call.send({ tokens: gateway.tokens(' one two').slice(0, 1) });
+      call.send({ tokens: gateway.tokens(' one two three').slice(1, 3) });
+      call.finish('stop');
+      const events = (await (await answer).text()).split('\n\n').slice(0, -2);
+      const usages = events.map((event) => JSON.parse(event.slice('data: '.length)).usage);
+      const prompt = call.request.prompt.length;
+      expect(usages.map(({ completion_tokens }) => completion_tokens)).toEqual(
+        path === 'completions' ? [1, 3, 3, 3] : [1, 1, 3, 3, 3],
+      );
+      for (const usage of usages)
+        expect(usage).toMatchObject({
+          prompt_tokens: prompt,
+          total_tokens: prompt + usage.completion_tokens,
+        });
+    },
+  );
+
   it('never show a part of a stop string, and stop the engine at it', async () => {
     const gateway = await startGateway(() => () => undefined);
     const { call, chunks } = await begin(gateway, ' a', { stop: ' fox who' });

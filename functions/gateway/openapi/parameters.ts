@@ -47,7 +47,8 @@ export const parameters: Readonly<Record<string, string>> = {
   tool_choice: 'Whether the model may call none, any, has to call one, or which.',
   parallel_tool_calls: 'The model may call more than one.',
   stream: 'Send the answer as it is made, as server-sent events.',
-  stream_options: 'include_usage: a last event tells tokens and timings.',
+  stream_options:
+    'include_usage: a last event tells tokens and timings; with continuous_usage_stats every event tells tokens.',
   text: 'format: what the text has to be: any, a JSON object, or JSON that meets a schema.',
   output_config: 'format: a JSON schema that the text has to meet.',
   metadata: 'Given back as it came.',

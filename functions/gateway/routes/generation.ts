@@ -4,7 +4,7 @@ import type { TextRequest } from '../../model/generate.ts';
 import type { LoadedModel } from '../../model/loaded-model.ts';
 import { type Caller, callerOf } from '../access/caller.ts';
 import { sendAnswer } from '../answer.ts';
-import type { Choice } from '../choices.ts';
+import { type Choice, Usage } from '../choices.ts';
 import { ApiError, DeadlineError, overloaded, promptTooLong } from '../errors.ts';
 import type { Gateway } from '../gateway.ts';
 import type { Loan } from '../model-service.ts';
@@ -37,7 +37,7 @@ interface Prepared {
 export interface CommonFields {
   model: string;
   stream: boolean;
-  stream_options?: { include_usage: boolean } | undefined;
+  stream_options?: { include_usage: boolean; continuous_usage_stats: boolean } | undefined;
 }
 
 /** The handler of an endpoint that generates text. */
@@ -70,7 +70,9 @@ export function generation<Body extends CommonFields>(endpoint: Endpoint<Body>, 
       const { model } = loan;
       const { requests, prompts, shape, select } = await endpoint.prepare(body, model);
       await admitPrompts(c, prompts, gateway);
-      const includeUsage = endpoint.alwaysReportsUsage ?? body.stream_options?.include_usage ?? false;
+      const { include_usage = false, continuous_usage_stats = false } = body.stream_options ?? {};
+      const includeUsage = endpoint.alwaysReportsUsage ?? include_usage;
+      const usage = new Usage(prompts, requests.length);
       const watch = watchOf(c);
       watch?.generating(
         {
@@ -87,15 +89,20 @@ export function generation<Body extends CommonFields>(endpoint: Endpoint<Body>, 
       return await sendAnswer(c, {
         run: { service, model, controller },
         requests: requests.map((request) => ({ ...request, cacheSalt: saltOf(caller, request.cacheSalt) })),
-        prompts,
-        shape: shape({ model: body.model, fingerprint: model.fingerprint, includeUsage }),
+        usage,
+        shape: shape({
+          model: body.model,
+          fingerprint: model.fingerprint,
+          includeUsage,
+          ...(continuous_usage_stats && { usageSoFar: () => usage.fields().usage }),
+        }),
         select,
         stream: body.stream,
         includeUsage,
         loadTime,
         onError,
         onDelta: watch && ((index, delta) => watch.delta(index, delta)),
-        onEnd(usage, error) {
+        onEnd(error) {
           end();
           watch?.generated(usage.cached, error);
           void limits?.noteTokens(caller, usage.completion).catch(onError);

@@ -76,7 +76,14 @@ export const sharedFields = {
   skip_special_tokens: orDefault(z.boolean(), true),
   n: orDefault(z.int().min(1).max(maxChoices), 1),
   stream: orDefault(z.boolean(), false),
-  stream_options: orDefault(z.object({ include_usage: orDefault(z.boolean(), false) }), undefined),
+  stream_options: orDefault(
+    z.object({
+      include_usage: orDefault(z.boolean(), false),
+      /** vLLM's. */
+      continuous_usage_stats: orDefault(z.boolean(), false),
+    }),
+    undefined,
+  ),
 };
 
 type SharedFields = Omit<z.infer<z.ZodObject<typeof sharedFields>>, 'n' | 'stream_options'>;
