@@ -3,6 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import type { Gateway } from '../../../functions/gateway/gateway.ts';
 import { InFlight } from '../../../functions/gateway/in-flight.ts';
+import { messagesSchema, refusedInMessages } from '../../../functions/gateway/messages/schema.ts';
+import { refusedInResponses, responsesSchema } from '../../../functions/gateway/responses/schema.ts';
 import { routesOf } from '../../../functions/gateway/routes.ts';
 import { chatSchema } from '../../../functions/gateway/schemas/chat.ts';
 import { completionSchema } from '../../../functions/gateway/schemas/completion.ts';
@@ -40,6 +42,16 @@ describe('docs/api.md', () => {
     const known = new Set([...Object.keys(refusedInCompletions), ...Object.keys(refusedInChat)]);
     const listed = [...refused.matchAll(/^(?:`\w+`,? ?)+$/gm)].flatMap(([line]) => line.match(/\w+/g)!);
     expect(listed.toSorted()).toEqual([...known].sort());
+  });
+
+  it.each([
+    ['Responses', refusedInResponses, responsesSchema],
+    ["Anthropic's messages", refusedInMessages, messagesSchema],
+  ])('names what %s have of their own, and what they refuse', (title, refusals, { shape }) => {
+    const text = section(page, title);
+    const own = Object.keys(shape).filter((name) => !Object.hasOwn(chatSchema.shape, name));
+    const missing = [...own, ...Object.keys(refusals)].filter((name) => !text.includes(`\`${name}\``));
+    expect(missing).toEqual([]);
   });
 
   it('lists every error code the sources use, and no other', async () => {
