@@ -8,7 +8,7 @@ export interface ConstraintHandle {
 }
 
 /** Milliseconds for a mask that is due, which takes a thousandth of that. A grammar being compiled comes first. */
-const maskDeadlineMs = 20_000;
+const maskDeadlineMs = 30_000;
 
 /** What a sequence's next token may be: a grammar, as the engine's thread sees it. */
 export class Constraint implements LogitsProcessor {

@@ -5,8 +5,11 @@ import type { FromGrammarThread, ToGrammarThread } from './messages.ts';
 import { Doorbell, SharedConstraint } from './shared-constraint.ts';
 import type { Vocabulary } from './vocabulary.ts';
 
-/** Milliseconds in which the thread should be done with one grammar. Ordinary ones take 50 to 500. */
-const defaultCompileDeadlineMs = 10_000;
+/**
+ * Milliseconds in which the thread should be done with one grammar. Ordinary ones take 50 to 500; counts of characters,
+ * as of a string's length, some seconds where the vocabulary is large.
+ */
+const defaultCompileDeadlineMs = 20_000;
 
 /** Characters of a grammar: a schema of 1,000 properties has a quarter of that. */
 const maxGrammarLength = 256 * 1024;
@@ -42,7 +45,7 @@ export class Grammars implements Disposable {
   #idle: NodeJS.Timeout | undefined;
   #nextId = 0;
 
-  /** @param options.compileDeadlineMs that one grammar may take. @default 10 seconds */
+  /** @param options.compileDeadlineMs that one grammar may take. @default 20 seconds */
   constructor(
     vocabulary: () => Promise<Vocabulary>,
     vocabularySize: number,

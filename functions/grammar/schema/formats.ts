@@ -7,8 +7,9 @@ const date = `[0-9]{4}-(${[
 ].join('|')})`;
 const hour = '([01][0-9]|2[0-3])';
 const time = `${hour}:[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?Z`;
-const label = '[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?';
-const hostname = `${label}(\\.${label}){0,8}`;
+/** Without a limit on lengths: each count would cost the compiler as many states. */
+const label = '[a-zA-Z0-9]+(-[a-zA-Z0-9]+)*';
+const hostname = `${label}(\\.${label})*`;
 const byte = '(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])';
 const hex16 = '[0-9a-fA-F]{1,4}';
 const path = "[a-zA-Z0-9._~!$&'()*+,;=:@/-]*";
@@ -24,7 +25,7 @@ export const formats: Readonly<Record<string, string>> = {
   'date-time': `${date}T${time}`,
   duration:
     'P([0-9]{1,4}W|([0-9]{1,4}D|[0-9]{1,4}M([0-9]{1,4}D)?|[0-9]{1,4}Y([0-9]{1,4}M([0-9]{1,4}D)?)?)(T[0-9]{1,4}S)?|T([0-9]{1,4}S|[0-9]{1,4}M([0-9]{1,4}S)?|[0-9]{1,4}H([0-9]{1,4}M([0-9]{1,4}S)?)?))',
-  email: `[a-zA-Z0-9_+-]+(\\.[a-zA-Z0-9_+-]+)*@${label}(\\.${label}){0,8}\\.[a-zA-Z]{2,24}`,
+  email: `[a-zA-Z0-9_+-]+(\\.[a-zA-Z0-9_+-]+)*@(${label}\\.)+[a-zA-Z][a-zA-Z]+`,
   hostname,
   ipv4: `${byte}(\\.${byte}){3}`,
   ipv6: `(${hex16}:){7}${hex16}`,
