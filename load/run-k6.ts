@@ -36,7 +36,7 @@ export async function runK6(
   name: string,
   scenario: Scenario,
   target: Target,
-  folder: string,
+  { folder, from = 0 }: { folder: string; from?: number },
 ): Promise<K6Run> {
   const program = k6Program();
   if (program === undefined) throw new FoldgateError(`There is no k6 at ${ownProgram}. Run load/k6.sh.`);
@@ -47,6 +47,7 @@ export async function runK6(
     URL: target.url,
     MODEL: target.model,
     API_KEY: target.apiKey ?? 'any',
+    FROM: String(from),
     SCENARIO: file('scenario.json'),
     SUMMARY: file('k6.json'),
   };

@@ -24,6 +24,8 @@ writes a Markdown summary, k6's HTML reports and all numbers as JSON. Exits with
   --by CLIENT          k6, client, or both (default: both)
   --duration FACTOR    multiplies the scenarios' length (default: 1)
   --rate FACTOR        multiplies their requests a second (default: 1)
+  --from N             number of the first request: the same number, the same prompts (default: never the same,
+                       as a server may have kept what it computed of prompts that it has seen)
   --out FOLDER         (default: .cache/load/results)
 `;
 
@@ -39,6 +41,7 @@ async function load(args: string[]): Promise<number> {
       by: { type: 'string', default: 'both' },
       duration: { type: 'string', default: '1' },
       rate: { type: 'string', default: '1' },
+      from: { type: 'string' },
       out: { type: 'string', default: '.cache/load/results' },
       help: { type: 'boolean', short: 'h' },
     },
@@ -55,6 +58,8 @@ async function load(args: string[]): Promise<number> {
   const url = values.url.replace(/\/(v1\/?)?$/, '');
   const { target, chats } = await findTarget({ url, model: values.model, apiKey: values['api-key'] });
   await mkdir(values.out, { recursive: true });
+  const from = values.from === undefined ? Math.floor(Date.now() / 1000) : Number(values.from);
+  process.stderr.write(`Requests are counted from ${from}.\n`);
   const results: ScenarioResult[] = [];
   for (const { name, scenario: original } of chosen) {
     const scenario = scaled(
@@ -63,7 +68,11 @@ async function load(args: string[]): Promise<number> {
     );
     if (scenario.endpoint !== original.endpoint)
       process.stderr.write(`${target.model} cannot chat: ${name} goes through /v1/completions.\n`);
-    results.push({ name, scenario, runs: await runsOf(name, scenario, target, values.by, values.out) });
+    results.push({
+      name,
+      scenario,
+      runs: await runsOf(name, scenario, target, { by: values.by, out: values.out, from }),
+    });
     await writeFile(join(values.out, 'results.json'), `${JSON.stringify(results, undefined, 2)}\n`);
     await writeFile(join(values.out, 'summary.md'), markdownReport(url, target.model, results));
   }
@@ -72,18 +81,25 @@ async function load(args: string[]): Promise<number> {
   return results.every(({ runs }) => runs.every(({ problems }) => problems.length === 0)) ? 0 : 1;
 }
 
-async function runsOf(name: string, scenario: Scenario, target: Target, by: string, out: string) {
+async function runsOf(
+  name: string,
+  scenario: Scenario,
+  target: Target,
+  { by, out, from }: { by: string; out: string; from: number },
+) {
   const runs: ScenarioResult['runs'] = [];
   if (by !== 'client') {
     process.stderr.write(`${name}, by k6 ...\n`);
-    const { summary, passed, html } = await runK6(name, scenario, target, out);
+    const { summary, passed, html } = await runK6(name, scenario, target, { folder: out, from });
     const problems = violations(summary, scenario.limits);
     if (!passed && problems.length === 0) problems.push('k6 found a threshold crossed');
     runs.push({ by: 'k6', summary, problems, html: basename(html) });
   }
   if (by !== 'k6') {
     process.stderr.write(`${name}, by the client ...\n`);
-    const { result, memory } = await watchingMemory(target.url, () => openLoop(scenario, target));
+    const { result, memory } = await watchingMemory(target.url, () =>
+      openLoop(scenario, target, from + 1_000_000),
+    );
     const summary = { ...summarise(result), memory };
     runs.push({ by: 'client', summary, problems: violations(summary, scenario.limits) });
   }

@@ -17,14 +17,17 @@ export interface Run {
   seconds: number;
 }
 
-/** Sends a scenario's requests when they are due, whether or not earlier ones have been answered. */
-export async function openLoop(scenario: Scenario, { url, model, apiKey }: Target): Promise<Run> {
+/**
+ * Sends a scenario's requests when they are due, whether or not earlier ones have been answered.
+ * @param from number of the first request: a server that has seen a prompt may have kept what it computed
+ */
+export async function openLoop(scenario: Scenario, { url, model, apiKey }: Target, from = 0): Promise<Run> {
   const client = openaiClient(url, apiKey);
   const begin = performance.now();
   const pending: Promise<Outcome>[] = [];
   for (const [index, at] of arrivalTimes(scenario.arrivals, scenario.seed).entries()) {
     const due = begin + at;
-    const request = plannedRequest(scenario, index, model);
+    const request = plannedRequest(scenario, from + index, model);
     const wait = due - performance.now();
     if (wait > 0) await sleep(wait);
     pending.push(send(client, request, due));

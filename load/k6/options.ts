@@ -10,8 +10,12 @@ import {
 /** Seconds that requests may still run after the last one was sent. */
 const graceSeconds = 120;
 
-/** Of requests a second, how many can be under way before k6 has to make another virtual user for one. */
-const preparedSeconds = 5;
+/**
+ * Seconds of requests that can be under way before k6 has to make another virtual user, which it drops a request
+ * for; and users it has from the start at most.
+ */
+const preparedSeconds = 30;
+const maxPreparedUsers = 200;
 /** Virtual users at most; each is a JavaScript engine of some MB. What comes beyond is counted as dropped. */
 const maxUsers = 500;
 
@@ -46,7 +50,7 @@ function executor({ stages }: Arrivals) {
   const highest = Math.max(...stages.map(({ perSecond }) => perSecond));
   const users = {
     timeUnit: '1m',
-    preAllocatedVUs: Math.min(maxUsers, Math.ceil(highest * preparedSeconds) + 4),
+    preAllocatedVUs: Math.min(maxPreparedUsers, Math.ceil(highest * preparedSeconds) + 10),
     maxVUs: maxUsers,
   };
   const [first, ...others] = stages;

@@ -3,7 +3,8 @@
  *
  *   .cache/bin/k6 run -e URL=http://127.0.0.1:8080 -e MODEL=tales -e SCENARIO=../scenarios/smoke.json load/k6/scenario.ts
  *
- * SCENARIO is the path of a file, relative to this one; SUMMARY where to write what came out, as JSON.
+ * SCENARIO is the path of a file, relative to this one; FROM the number of the first request, as a server may have
+ * kept what it computed of a prompt that it has seen; SUMMARY where to write what came out, as JSON.
  */
 import { sleep } from 'k6';
 import exec from 'k6/execution';
@@ -16,7 +17,12 @@ import { readAnswer } from './answer.ts';
 import { k6Options } from './options.ts';
 import { type K6Data, k6Summary } from './summary.ts';
 
-const { URL: url = 'http://127.0.0.1:8080', MODEL: model = '', API_KEY: apiKey = 'any' } = __ENV;
+const {
+  URL: url = 'http://127.0.0.1:8080',
+  MODEL: model = '',
+  API_KEY: apiKey = 'any',
+  FROM: from = '0',
+} = __ENV;
 const scenario: Scenario = JSON.parse(open(__ENV.SCENARIO ?? '../scenarios/smoke.json'));
 
 export const options = k6Options(scenario);
@@ -34,7 +40,7 @@ const resident = new Gauge('resident_bytes');
 const growth = new Gauge('memory_growth');
 
 export function request(): void {
-  const { path, body, kind } = plannedRequest(scenario, exec.scenario.iterationInTest, model);
+  const { path, body, kind } = plannedRequest(scenario, Number(from) + exec.scenario.iterationInTest, model);
   const response = http.post(url + path, JSON.stringify(body), {
     headers: { 'content-type': 'application/json', authorization: `Bearer ${apiKey}` },
     tags: { kind, name: path },

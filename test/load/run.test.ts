@@ -39,9 +39,10 @@ it('runs the smoke scenario with k6 and the client, and writes summary, report a
   expect((await readFile(join(out, 'smoke.html'), 'utf8')).includes('<title>k6 report</title>')).toBe(true);
   const [result] = JSON.parse(await readFile(join(out, 'results.json'), 'utf8'));
   expect(result.runs.map(({ by }: { by: string }) => by)).toEqual(['k6', 'client']);
-  // The prompts of both were the same, in the same order.
-  const prompts = gateway.engine.calls.map(({ request }) => request.prompt.join());
-  expect(prompts.slice(-10)).toEqual(prompts.slice(-10 - result.runs[0].summary.requests).slice(0, 10));
+  // No prompt twice: what a server keeps of one would make the second client's run look better.
+  const prompts = gateway.engine.calls.slice(2).map(({ request }) => request.prompt.join());
+  expect(prompts.length).toBeGreaterThanOrEqual(20);
+  expect(new Set(prompts).size).toBe(prompts.length);
 });
 
 it('fails, in the exit code and in words, where requests fail', async (ctx) => {
