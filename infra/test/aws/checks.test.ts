@@ -41,7 +41,7 @@ it.each(variants)('cdk-nag and cfn-lint have nothing against %j', async (context
 it.each(variants)('the templates of %j are as they were', async (context) => {
   const { templates } = await synthesise(context);
   const name = Object.keys(context).join('-') || 'default';
-  await expect(normalised(templates)).toMatchFileSnapshot(`snapshots/${name}.json`);
+  await expect(normalised(templates)).toMatchFileSnapshot(`snapshots/${name}.snap`);
 });
 
 /** Without what changes with the code: digests of assets, and of the version made from them. */

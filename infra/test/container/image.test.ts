@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -21,6 +21,16 @@ it('hadolint has nothing against the Dockerfile', async () => {
   expect(stdout).toBe('');
 });
 
+it('the Dockerfile copies all that is built', async () => {
+  const { include } = JSON.parse(await readFile(join(root, 'tsconfig.build.json'), 'utf8'));
+  const copied = await readFile(dockerfile, 'utf8');
+  const ignored = await readFile(`${dockerfile}.dockerignore`, 'utf8');
+  for (const folder of include) {
+    expect(copied).toContain(`COPY ${folder} ./${folder}\n`);
+    expect(ignored).toContain(`!${folder}\n`);
+  }
+});
+
 /** Without root there is no other user to become. */
 describe.skipIf(process.getuid?.() !== 0)('the image', () => {
   let folder: string;
@@ -30,6 +40,9 @@ describe.skipIf(process.getuid?.() !== 0)('the image', () => {
     folder = await mkdtemp(join(tmpdir(), 'foldgate-image-'));
     await chmod(folder, 0o755);
     image = carryOut(dockerfile, root, folder);
+    // Of the base: Node where its image has it, and where the user may run it wherever this one lies.
+    await mkdir(join(image.folder, 'usr/local/bin'), { recursive: true });
+    await copyFile(process.execPath, join(image.folder, 'usr/local/bin/node'));
   }, 600_000);
 
   afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -54,13 +67,15 @@ describe.skipIf(process.getuid?.() !== 0)('the image', () => {
     expect(image.user).toEqual({ uid: 1000, gid: 1000 });
   });
 
+  const path = () => [join(image.folder, 'usr/local/bin'), process.env.PATH].join(':');
+
   /** As `docker run` would: the image's command and user, its environment alone, and what the user adds. */
   function start(env: Record<string, string>): ChildProcess {
     const [program, ...args] = image.command;
     return spawn(program!, args, {
       cwd: image.workingFolder,
       ...image.user,
-      env: { PATH: process.env.PATH, ...image.env, ...env } as NodeJS.ProcessEnv,
+      env: { PATH: path(), ...image.env, ...env } as NodeJS.ProcessEnv,
       stdio: ['ignore', 'ignore', 'pipe'],
     });
   }
@@ -106,7 +121,7 @@ describe.skipIf(process.getuid?.() !== 0)('the image', () => {
     const { stdout } = await run(program!, [...args.slice(0, -1), 'fold', '--help'], {
       cwd: image.workingFolder,
       ...image.user,
-      env: { PATH: process.env.PATH, ...image.env } as NodeJS.ProcessEnv,
+      env: { PATH: path(), ...image.env } as NodeJS.ProcessEnv,
     });
     expect(stdout).toContain('fold a checkpoint and publish it into a store');
   });
