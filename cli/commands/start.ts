@@ -117,7 +117,7 @@ function greet(url: string, name: string, story: boolean): void {
     temperature: 0.7,
   });
   process.stdout.write(`
-Serving ${name} at ${url}/v1. Try it:
+Serving ${name} at ${url}/v1. Try it in a browser, ${url}/, or so:
 
   curl -N ${url}/v1/completions -H 'Content-Type: application/json' \\
     -d '${body.replace('}', ',"stream":true}')}'

@@ -2,11 +2,15 @@ import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
 import { FileStore } from '../../artifact/store/file.ts';
 import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
+import { prometheusMetrics } from '../../functions/gateway/observe/prometheus.ts';
 import { serve } from '../../functions/gateway/serve.ts';
 import { StoredModels } from '../../functions/gateway/stored-models.ts';
 import { foldInto } from '../fixtures/fold-into.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 import { answered, button, openPlayground, styles } from './playground-page.ts';
+
+/** So long that what was read of it is worth keeping. */
+const beginning = 'Once upon a time, there was a little fox who lived at the edge of the forest.';
 
 /** The bundled model, folded as `foldgate start` does it: neighbours share a block. */
 async function servedTales(): Promise<string> {
@@ -18,7 +22,7 @@ async function servedTales(): Promise<string> {
   await checkpoint.close();
   const load = { threads: 1, slots: 1, spinning: false };
   const models = await StoredModels.open(new FileStore(`${folder}/store`), { load, refreshMs: 0 });
-  const server = await serve(models, { port: 0, host: '127.0.0.1' });
+  const server = await serve(models, { port: 0, host: '127.0.0.1', metrics: prometheusMetrics() });
   onTestFinished(() => server.close(0));
   return server.url;
 }
@@ -26,22 +30,25 @@ async function servedTales(): Promise<string> {
 it('lets a real model go on from a text, and shows what it consists of', async (ctx) => {
   const url = await servedTales();
   const { page, requests, problems } = await openPlayground(ctx, url);
-  await page.getByLabel('Text to go on from').fill('Once upon a time');
+  await page.getByText('loads with the first request').waitFor();
+  await page.getByText('12 layers, sharing 6 blocks').waitFor();
+  await page.getByLabel('Text to go on from').fill(beginning);
   await page.getByRole('spinbutton', { name: 'Max tokens' }).fill('40');
   await page.getByLabel('Seed').fill('3');
   await button(page, 'Continue').click();
-  await page.getByText(/^40 tokens · \d+ tokens\/s · first after \d/).waitFor();
+  await page.getByText(/^40 tokens · \d+ tokens\/s · first after \d.* of it to load the model/).waitFor();
+  await page.getByText('loads with the first request').waitFor({ state: 'hidden' });
   const text = await page.getByLabel('Text to go on from').inputValue();
 
   const answer = await fetch(`${url}/v1/completions`, {
     method: 'POST',
     body: JSON.stringify({
-      ...{ model: 'tales', prompt: 'Once upon a time', max_tokens: 40 },
+      ...{ model: 'tales', prompt: beginning, max_tokens: 40 },
       ...{ seed: 3, temperature: 0.7, min_p: 0.05 },
     }),
   });
   const { choices } = (await answer.json()) as { choices: { text: string }[] };
-  expect(text).toBe(`Once upon a time${choices[0]!.text}`);
+  expect(text).toBe(`${beginning}${choices[0]!.text}`);
 
   // Twelve layers, two a block: six colours.
   const layers = page.getByRole('option', { name: /^Layer \d+, block \d+$/ });
@@ -51,7 +58,19 @@ it('lets a real model go on from a text, and shows what it consists of', async (
   expect(colours[2]).toBe(colours[3]);
   expect(colours[2]).not.toBe(colours[4]);
 
-  expect(requests.filter((address) => !address.startsWith(url))).toEqual([]);
-  expect(problems.filter((problem) => !problem.endsWith('/metrics'))).toEqual([]);
+  // A second time the prompt is known, and the server tells what it takes.
+  await button(page, 'Regenerate').click();
   await answered(page);
+  const measured = (name: string) => page.locator('#instruments > div', { hasText: name });
+  await measured('From cache')
+    .getByText(/^[1-9]\d* of \d+ prompt tokens$/)
+    .waitFor();
+  await measured('Memory').getByText(/^\d+$/).waitFor();
+  await measured('Memory')
+    .getByText(/^KV cache \d/)
+    .waitFor();
+  expect(await page.getByLabel('Text to go on from').inputValue()).toBe(text);
+
+  expect(requests.filter((address) => !address.startsWith(url))).toEqual([]);
+  expect(problems).toEqual([]);
 });

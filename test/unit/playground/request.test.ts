@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { chatRequest, curlOf, textRequest } from '../../../functions/gateway/playground/page/request.js';
-import { sliders } from '../../../functions/gateway/playground/page/settings.js';
+import { sliders } from '../../../functions/gateway/playground/page/sliders.js';
 import { chatSchema } from '../../../functions/gateway/schemas/chat.ts';
 import { completionSchema } from '../../../functions/gateway/schemas/completion.ts';
 

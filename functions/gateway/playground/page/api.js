@@ -1,4 +1,5 @@
 import { eventData } from './events.js';
+import { keep, kept } from './kept.js';
 
 /**
  * @typedef {object} ModelDetails what `GET /v1/models/{id}` tells in `foldgate`
@@ -45,21 +46,21 @@ export class ApiFailure extends Error {
   }
 }
 
-const keyName = 'foldgate.key';
-
 /** The server that this page came from. */
 export class Api {
   /** Where the server is: a reverse proxy may have it below a path. */
   base = new URL('.', document.baseURI).href;
 
+  #key = kept('sessionStorage', 'key') ?? '';
+
   /** Kept in this tab alone, until it is closed. */
   get key() {
-    return sessionStorage.getItem(keyName) ?? '';
+    return this.#key;
   }
 
   set key(key) {
-    if (key === '') sessionStorage.removeItem(keyName);
-    else sessionStorage.setItem(keyName, key);
+    this.#key = key;
+    keep('sessionStorage', 'key', key === '' ? undefined : key);
   }
 
   /** @returns {Promise<{id: string, root?: string}[]>} */

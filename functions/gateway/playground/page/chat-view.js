@@ -26,6 +26,11 @@ export class ChatView {
     return this.#entries.map(({ message }) => message);
   }
 
+  /** All that was said. */
+  get text() {
+    return this.messages.map(({ content }) => content).join('\n\n');
+  }
+
   get isEmpty() {
     return this.#entries.length === 0;
   }

@@ -2,6 +2,15 @@ import { byId, element } from './dom.js';
 import { LayerPicture } from './layers.js';
 import { bytesText, countText, percentText } from './numbers.js';
 
+/** What the server calls a model's state, in words for people. */
+const states = new Map([
+  ['unloaded', 'loads with the first request'],
+  ['loading', 'loading'],
+  ['evicted', 'loads again with the next request'],
+  ['failed', 'could not be loaded'],
+  ['closed', 'shutting down'],
+]);
+
 /** What the model consists of: its layers as a picture, and its sizes. */
 export class ModelPanel {
   picture = new LayerPicture();
@@ -13,6 +22,7 @@ export class ModelPanel {
     const layers = details?.layers ?? [];
     this.#figure.hidden = layers.length === 0;
     this.picture.show(layers);
+    byId('state', HTMLElement).textContent = states.get(details?.state ?? '') ?? '';
     const facts = details ? factsOf(details) : [];
     this.#facts.replaceChildren(
       ...facts.map(([name, value, note]) =>

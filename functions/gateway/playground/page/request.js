@@ -1,4 +1,4 @@
-import { sliders } from './settings.js';
+import { sliders } from './sliders.js';
 
 /**
  * @typedef {'chat' | 'text'} Mode

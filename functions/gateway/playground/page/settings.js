@@ -1,79 +1,9 @@
 import { byId, element } from './dom.js';
-
-/**
- * @typedef {object} Slider
- * @property {string} name the API's
- * @property {string} label
- * @property {string} hint
- * @property {number} min
- * @property {number} max what the slider reaches; typed numbers may go up to `limit`
- * @property {number} [limit]
- * @property {number} step
- * @property {number} initial
- * @property {number} off what changes nothing, and is not sent
- */
-
-/** @type {readonly Slider[]} */
-export const sliders = [
-  {
-    name: 'temperature',
-    label: 'Temperature',
-    hint: '0 always takes the likeliest token',
-    min: 0,
-    max: 2,
-    step: 0.05,
-    initial: 0.7,
-    off: 1,
-  },
-  {
-    name: 'top_p',
-    label: 'Top p',
-    hint: 'The likeliest tokens, up to this sum',
-    min: 0,
-    max: 1,
-    step: 0.01,
-    initial: 1,
-    off: 1,
-  },
-  {
-    name: 'top_k',
-    label: 'Top k',
-    hint: 'Only the k likeliest tokens; 0 is all',
-    min: 0,
-    max: 100,
-    limit: 100_000,
-    step: 1,
-    initial: 0,
-    off: 0,
-  },
-  {
-    name: 'min_p',
-    label: 'Min p',
-    hint: 'At least this share of the likeliest one',
-    min: 0,
-    max: 0.5,
-    limit: 1,
-    step: 0.01,
-    initial: 0.05,
-    off: 0,
-  },
-  {
-    name: 'max_tokens',
-    label: 'Max tokens',
-    hint: 'The answer ends after so many',
-    min: 1,
-    max: 2048,
-    limit: 1_000_000,
-    step: 1,
-    initial: 256,
-    off: -1,
-  },
-];
+import { keep, kept } from './kept.js';
+import { sliders } from './sliders.js';
 
 /** OpenAI's limit, and this server's. */
 const maxStops = 4;
-
-const storageName = 'foldgate.settings';
 
 /**
  * @typedef {Record<string, number>} Numbers
@@ -85,24 +15,19 @@ export class SettingsForm {
   #seed = byId('seed', HTMLInputElement);
   #stop = byId('stop', HTMLTextAreaElement);
   #system = byId('system', HTMLTextAreaElement);
-  /** @type {Map<string, {range: HTMLInputElement, number: HTMLInputElement, slider: Slider}>} */
+  /** @type {Map<string, {range: HTMLInputElement, number: HTMLInputElement, slider: import('./sliders.js').Slider}>} */
   #controls = new Map();
 
-  /** @param {() => void} onChange */
-  constructor(onChange) {
+  constructor() {
     const place = byId('sliders', HTMLElement);
     for (const slider of sliders) place.append(this.#sliderRow(slider));
     this.#restore();
     const form = byId('settings', HTMLFormElement);
     form.addEventListener('submit', (event) => event.preventDefault());
-    form.addEventListener('input', () => {
-      this.#save();
-      onChange();
-    });
+    form.addEventListener('input', () => this.#save());
     byId('reset', HTMLButtonElement).addEventListener('click', () => {
       this.#fill({});
       this.#save();
-      onChange();
     });
   }
 
@@ -131,7 +56,7 @@ export class SettingsForm {
     }
   }
 
-  /** @param {Slider} slider */
+  /** @param {import('./sliders.js').Slider} slider */
   #sliderRow(slider) {
     const { name, label, hint, min, max, step, limit = max } = slider;
     const hintId = `${name}-hint`;
@@ -164,12 +89,12 @@ export class SettingsForm {
   #save() {
     const { numbers } = this.values;
     const texts = { seed: this.#seed.value, stop: this.#stop.value, system: this.#system.value };
-    localStorage.setItem(storageName, JSON.stringify({ ...numbers, ...texts }));
+    keep('localStorage', 'settings', JSON.stringify({ ...numbers, ...texts }));
   }
 
   #restore() {
     try {
-      this.#fill(JSON.parse(localStorage.getItem(storageName) ?? '{}'));
+      this.#fill(JSON.parse(kept('localStorage', 'settings') ?? '{}'));
     } catch {
       this.#fill({}); // kept by another version
     }

@@ -1,3 +1,5 @@
+import { keep } from './kept.js';
+
 /** @typedef {'system' | 'light' | 'dark'} Theme */
 
 /**
@@ -9,8 +11,6 @@ const themes = {
   dark: { label: 'dark', next: 'light' },
   light: { label: 'light', next: 'system' },
 };
-
-const storageName = 'foldgate.theme';
 
 /** The buttons that go through the themes. What was chosen is kept; `first-paint.js` applies it. */
 export function themeSwitch() {
@@ -31,8 +31,7 @@ export function themeSwitch() {
   apply(current());
   const goOn = () => {
     const { next } = themes[current()];
-    if (next === 'system') localStorage.removeItem(storageName);
-    else localStorage.setItem(storageName, next);
+    keep('localStorage', 'theme', next === 'system' ? undefined : next);
     apply(next);
   };
   for (const button of buttons) button.addEventListener('click', goOn);
