@@ -1,5 +1,5 @@
 import type { Context } from 'hono';
-import type { TextRequest } from '../model/generate.ts';
+import type { TextDelta, TextRequest } from '../model/generate.ts';
 import {
   type Choice,
   collectChoices,
@@ -10,7 +10,8 @@ import {
   type Usage,
 } from './choices.ts';
 import { toApiError } from './errors.ts';
-import { eventStream, eventStreamHeaders } from './event-stream.ts';
+import { type EventSink, eventStream, eventStreamHeaders } from './event-stream.ts';
+import { HeldDeltas } from './held-deltas.ts';
 import { RequestCancelled } from './in-flight.ts';
 import { serverTiming } from './server-timing.ts';
 import type { Shape } from './shapes.ts';
@@ -59,24 +60,33 @@ export async function sendAnswer(c: Context, answer: Answer): Promise<Response> 
     c.header('server-timing', serverTiming({ load: answer.loadTime, ...usage.timings }));
     return c.json(shape.whole(choices, usage.fields()));
   }
-  const produce = async (send: (frame: string) => void) => {
+  const produce = async (sink: EventSink) => {
     const opened = new Set<number>();
-    await generate((index, delta) => {
+    const held = new HeldDeltas();
+    const write = (index: number, { text, finish, stop, logprobs, calls }: TextDelta) => {
       let frames = '';
       if (!opened.has(index)) {
         opened.add(index);
         frames = shape.opening(index);
       }
-      const { text, finish, stop, logprobs, calls } = delta;
       // What an answer says comes before what it calls.
       const hasMore = !finish || calls;
       if (hasMore && (text !== '' || logprobs)) frames += shape.text(index, text, logprobs);
       if (calls) frames += shape.calls?.(index, calls) ?? '';
       if (finish && calls) frames += shape.finish(index, '', finish, stop);
       else if (finish) frames += shape.finish(index, text, finish, stop, logprobs);
-      if (frames !== '') send(frames);
-    });
-    if (answer.includeUsage) send(shape.usage(usage.fields()));
+      if (frames !== '') sink.send(frames);
+    };
+    const writeHeld = () => {
+      for (const [index, delta] of held.take()) write(index, delta);
+    };
+    sink.onDrain = writeHeld;
+    // What is held belongs before what follows, also where that is an error.
+    await generate((index, delta) => {
+      held.add(index, delta);
+      if (!sink.isFull) writeHeld();
+    }).finally(writeHeld);
+    if (answer.includeUsage) sink.send(shape.usage(usage.fields()));
   };
   const onCancel = () => run.controller.abort(new RequestCancelled());
   const stream = await eventStream(produce, {

@@ -5,6 +5,9 @@ export const eventStreamHeaders = {
   'x-accel-buffering': 'no',
 };
 
+/** Bytes on their way to a reader, beyond which it counts as slow: some seconds of a quick model's stream. */
+const bufferedBytes = 32 * 1024;
+
 export interface EventStreamOptions {
   /** What follows the last event. */
   end: string;
@@ -16,14 +19,23 @@ export interface EventStreamOptions {
   onError: (error: unknown) => void;
 }
 
+/** Where a producer puts its events. */
+export interface EventSink {
+  /** @param frame whole events */
+  send(frame: string): void;
+  /** The reader is behind: what can wait, or be said in fewer words, should. */
+  readonly isFull: boolean;
+  /** Called when the reader has caught up. */
+  onDrain: () => void;
+}
+
 /**
  * Server-sent events from a producer. Resolves with the first event, so that a request which fails before
  * it still gets a proper status; an error after that is sent as an event of its own, and the stream ends.
  * Events sent within one turn of the event loop leave in one write.
- * @param produce calls `send` with whole frames.
  */
 export function eventStream(
-  produce: (send: (frame: string) => void) => Promise<void>,
+  produce: (sink: EventSink) => Promise<void>,
   { end, failure, onCancel, onError }: EventStreamOptions,
 ): Promise<ReadableStream<Uint8Array>> {
   const begun = Promise.withResolvers<ReadableStream<Uint8Array>>();
@@ -31,35 +43,45 @@ export function eventStream(
   let open = true;
   let pending = '';
   let isFirst = true;
-  const stream = new ReadableStream<Uint8Array>({
-    start(given) {
-      controller = given;
+  const stream = new ReadableStream<Uint8Array>(
+    {
+      start(given) {
+        controller = given;
+      },
+      pull: () => sink.onDrain(),
+      cancel() {
+        open = false;
+        onCancel();
+      },
     },
-    cancel() {
-      open = false;
-      onCancel();
-    },
-  });
+    new ByteLengthQueuingStrategy({ highWaterMark: bufferedBytes }),
+  );
 
   const flush = () => {
     if (pending === '' || !open) return;
     controller.enqueue(Buffer.from(pending));
     pending = '';
   };
-  const send = (frame: string) => {
-    if (pending === '') setImmediate(flush);
-    pending += frame;
-    if (!isFirst) return;
-    isFirst = false;
-    begun.resolve(stream);
+  const sink: EventSink = {
+    send(frame) {
+      if (pending === '') setImmediate(flush);
+      pending += frame;
+      if (!isFirst) return;
+      isFirst = false;
+      begun.resolve(stream);
+    },
+    get isFull() {
+      return open && controller.desiredSize! <= 0;
+    },
+    onDrain: () => {},
   };
   const close = (lastFrame: string) => {
-    send(lastFrame);
+    sink.send(lastFrame);
     flush();
     if (open) controller.close();
     open = false;
   };
-  produce(send).then(
+  produce(sink).then(
     () => close(end),
     (error) => {
       if (isFirst) return begun.reject(error);
