@@ -28,6 +28,8 @@ export default defineConfig({
       project('gateway', { pool: 'forks' }),
       // Needs a real S3 server: `npm run s3:install`.
       project('s3', { pool: 'forks' }),
+      // What goes wrong outside: disks, stores, clients. One at a time, since they measure memory.
+      project('faults', { pool: 'forks', maxWorkers: 1, testTimeout: 300_000 }),
       // Needs Redis or Valkey: `npm run redis:install`.
       project('redis', { pool: 'forks' }),
       // Needs the real models: `npm run models:fetch`.

@@ -39,7 +39,7 @@ export class MemoryStore implements Store {
   async download(key: string, path: string, expected: Digest, options: TransferOptions = {}): Promise<void> {
     const { bytes } = this.#get(key);
     checkDigest(`${key} in ${this.url}`, await this.digest(key, options), expected);
-    await writeAtomically(path, async (file) => void (await file.write(bytes)));
+    await writeAtomically(path, async (file) => file.writeFile(bytes));
   }
 
   async digest(key: string, { signal, onProgress }: TransferOptions = {}): Promise<Digest> {

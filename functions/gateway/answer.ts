@@ -83,8 +83,11 @@ export async function sendAnswer(c: Context, answer: Answer): Promise<Response> 
     sink.onDrain = writeHeld;
     // What is held belongs before what follows, also where that is an error.
     await generate((index, delta) => {
-      held.add(index, delta);
-      if (!sink.isFull) writeHeld();
+      if (sink.isFull) held.add(index, delta);
+      else {
+        writeHeld();
+        write(index, delta);
+      }
     }).finally(writeHeld);
     if (answer.includeUsage) sink.send(shape.usage(usage.fields()));
   };

@@ -8,7 +8,7 @@ import type { RateLimits } from './access/rate-limits.ts';
 import { answerError } from './error-answer.ts';
 import { ApiError, toApiError, tooLarge } from './errors.ts';
 import type { Gateway } from './gateway.ts';
-import { InFlight, RequestCancelled } from './in-flight.ts';
+import { InFlight, RequestCancelled, unlessCancelled } from './in-flight.ts';
 import { anthropicRequestId } from './messages/request-id.ts';
 import type { ModelRegistry } from './model-registry.ts';
 import type { Metrics } from './observe/metrics.ts';
@@ -109,7 +109,8 @@ export function createApp(
     const message = `There is no ${c.req.method} ${c.req.path} here.`;
     return answerError(c, new ApiError(404, message, { code: 'unknown_url' }));
   });
-  app.onError((error, c) => {
+  app.onError((thrown, c) => {
+    const error = unlessCancelled(thrown);
     onError(error);
     return answerError(c, toApiError(error));
   });

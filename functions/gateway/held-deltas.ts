@@ -1,5 +1,7 @@
 import type { TextDelta } from '../model/generate.ts';
 
+const none: readonly [number, TextDelta][] = [];
+
 /** Pieces that wait for a slow reader, those of one choice joined: text takes a fiftieth of the events it would make. */
 export class HeldDeltas {
   readonly #held = new Map<number, TextDelta>();
@@ -10,7 +12,8 @@ export class HeldDeltas {
   }
 
   /** All that is held, which is nothing afterwards. */
-  take(): [index: number, delta: TextDelta][] {
+  take(): readonly [index: number, delta: TextDelta][] {
+    if (this.#held.size === 0) return none;
     const all = [...this.#held];
     this.#held.clear();
     return all;
@@ -18,21 +21,18 @@ export class HeldDeltas {
 }
 
 function joined(first: TextDelta, second: TextDelta): TextDelta {
+  const logprobs = chained(first.logprobs, second.logprobs);
+  const calls = chained(first.calls, second.calls);
   return {
     ...second,
     text: first.text + second.text,
     tokens: first.tokens + second.tokens,
-    ...lists('logprobs', first, second),
-    ...lists('calls', first, second),
+    ...(logprobs && { logprobs }),
+    ...(calls && { calls }),
   };
 }
 
-/** A list that either of them may have, one after the other. */
-function lists<Key extends 'logprobs' | 'calls'>(
-  key: Key,
-  first: TextDelta,
-  second: TextDelta,
-): Pick<TextDelta, Key> {
-  if (!first[key] && !second[key]) return {};
-  return { [key]: [...(first[key] ?? []), ...(second[key] ?? [])] } as Pick<TextDelta, Key>;
+/** One list after the other, where there is any. */
+function chained<Item>(first: Item[] | undefined, second: Item[] | undefined): Item[] | undefined {
+  return first && second ? [...first, ...second] : (first ?? second);
 }

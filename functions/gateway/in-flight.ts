@@ -78,6 +78,11 @@ export async function unlessAborted<T>(work: Promise<T>, ...signals: AbortSignal
   }
 }
 
+/** What it means where a client leaves in the middle of its own request. */
+export function unlessCancelled(error: unknown): unknown {
+  return (error as NodeJS.ErrnoException | undefined)?.code === 'ECONNRESET' ? new RequestCancelled() : error;
+}
+
 /** The client went away; nobody reads the answer. */
 export class RequestCancelled extends Error {
   override name = 'RequestCancelled';

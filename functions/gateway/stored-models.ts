@@ -1,6 +1,14 @@
-import { NotFoundError } from '../../artifact/errors.ts';
+import { removeDamagedBlobs } from '../../artifact/cache-check.ts';
+import { InvalidDataError, NotFoundError } from '../../artifact/errors.ts';
 import { bytesOf, type Manifest } from '../../artifact/manifest.ts';
-import { listNames, notFound, readManifest, readPointer } from '../../artifact/models/read.ts';
+import {
+  listNames,
+  notFound,
+  type PublishedModel,
+  readManifest,
+  readPointer,
+} from '../../artifact/models/read.ts';
+import { leastMemory, servedShapeOf } from '../../artifact/served-memory.ts';
 import type { Store } from '../../artifact/store/store.ts';
 import { type FetchedBlob, type LoadOptions, loadVersion } from '../model/load-model.ts';
 import type { LoadedModel } from '../model/loaded-model.ts';
@@ -8,12 +16,8 @@ import { MemoryBudget } from './memory-budget.ts';
 import { ModelRegistry } from './model-registry.ts';
 import { createModelService, type ModelService } from './model-service.ts';
 
-/**
- * Bytes that a loaded model takes besides its blobs: its thread, the runtime's session, the tokenizer's tables, a
- * few sequences. A share of the blobs, and what even the smallest has.
- */
-const overheadShare = 0.25;
-const overheadBytes = 25e6;
+/** Tokens of context that a loaded model is reckoned with. */
+const reckonedTokens = 2_048;
 
 /** Milliseconds between looks for new versions. */
 const defaultRefreshMs = 30_000;
@@ -128,8 +132,7 @@ export class StoredModels extends ModelRegistry {
   }
 
   #addName(id: string, name: string): void {
-    const known = this.services.find((service) => service.name === name);
-    this.add(id, known ?? this.#newService(name));
+    this.add(id, this.#find(name) ?? this.#newService(name));
   }
 
   #newService(name: string): ModelService {
@@ -156,20 +159,60 @@ export class StoredModels extends ModelRegistry {
     const published = await readManifest(this.#store, name, { signal });
     const memory = memoryOf(published.manifest);
     await this.#budget?.take(memory, { wait: !beside, except: beside, signal });
-    try {
-      const model = await loadVersion(this.#store, name, published, {
+    const fetched = new Set<string>();
+    const load = () =>
+      loadVersion(this.#store, name, published, {
         ...this.#options.load,
         signal,
         onProgress: (done, total) => onProgress?.(name, done, total),
-        onFetched: (blob, ms) => onFetched?.(name, blob, ms),
+        onFetched(blob, ms) {
+          fetched.add(blob.sha256);
+          onFetched?.(name, blob, ms);
+        },
+      });
+    try {
+      const model = await load().catch(async (error) => {
+        // What does not open may be damaged here, and whole in the store.
+        if (!(await this.#removeDamaged(name, published, fetched))) throw error;
+        return await load();
       });
       this.#taken.set(model, memory);
       onLoaded?.(model, { ms: performance.now() - begun, bytes: bytesOf(published.manifest) });
+      setImmediate(() => void this.#checkLater(name, published, fetched)); // once requests get it
       return model;
     } catch (error) {
       this.#budget?.release(memory);
       throw error;
     }
+  }
+
+  /** Damage that opens all the same makes wrong texts: what lay in the cache is looked through once it is in use. */
+  async #checkLater(name: string, published: PublishedModel, fetched: ReadonlySet<string>): Promise<void> {
+    try {
+      if (await this.#removeDamaged(name, published, fetched)) await this.#find(name)?.renew();
+    } catch (error) {
+      if (!this.#closing.signal.aborted) this.#options.onFailure?.(name, error as Error);
+    }
+  }
+
+  /** @param fetched blobs that were looked through when they came @returns whether there were any */
+  async #removeDamaged(
+    name: string,
+    { manifest }: PublishedModel,
+    fetched: ReadonlySet<string>,
+  ): Promise<boolean> {
+    const { signal } = this.#closing;
+    const cacheFolder = this.#options.load?.cacheFolder;
+    const damaged = await removeDamagedBlobs(this.#store, manifest, { cacheFolder, except: fetched, signal });
+    for (const { sha256 } of damaged) {
+      const message = `Blob ${sha256} in the cache was damaged. It was removed, and is fetched again.`;
+      this.#options.onFailure?.(name, new InvalidDataError(message));
+    }
+    return damaged.length > 0;
+  }
+
+  #find(name: string): ModelService | undefined {
+    return this.services.find((service) => service.name === name);
   }
 
   #release(model: LoadedModel): void {
@@ -197,5 +240,6 @@ export class StoredModels extends ModelRegistry {
 
 /** Bytes of memory that a loaded model takes, as far as they are known beforehand. */
 export function memoryOf(manifest: Manifest): number {
-  return Math.ceil(bytesOf(manifest) * (1 + overheadShare) + overheadBytes);
+  const tokens = Math.min(reckonedTokens, manifest.dimensions.contextLength);
+  return Math.ceil(leastMemory(servedShapeOf(manifest), tokens));
 }

@@ -84,6 +84,7 @@ describe('the record of a request', () => {
     abort.abort();
     await expect.poll(() => records.length).toBe(1);
     expect(records[0]).toMatchObject({
+      status: 499,
       error: 'cancelled',
       generation: { completionTokens: 1, completions: [] },
     });

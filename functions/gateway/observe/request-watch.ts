@@ -3,11 +3,14 @@ import { matchedRoutes } from 'hono/route';
 import type { TextDelta } from '../../model/generate.ts';
 import { callerOf } from '../access/caller.ts';
 import { toApiError } from '../errors.ts';
-import { RequestCancelled } from '../in-flight.ts';
+import { RequestCancelled, unlessCancelled } from '../in-flight.ts';
 import type { RequestObserver, RequestSpan } from './observer.ts';
 import type { CompletionRecord, GenerationRecord, RequestTexts } from './request-record.ts';
 
 const variable = 'watch';
+
+/** The status of a request whose client did not wait for one; nginx's. */
+const clientLeft = 499;
 
 /** What a handler knows of a generation before it runs. */
 export type GenerationStart = Pick<
@@ -72,7 +75,7 @@ export class RequestWatch {
 
   /** The answer's head is known. */
   answered(error?: unknown): void {
-    this.#error ??= error;
+    this.#error ??= unlessCancelled(error);
     this.#isAnswered = true;
     this.#endOnce();
   }
@@ -91,7 +94,7 @@ export class RequestWatch {
       requestId: this.#c.get('requestId') as string,
       method: this.#c.req.method,
       route: routeOf(this.#c),
-      status: this.#c.res.status,
+      status: this.#error instanceof RequestCancelled ? clientLeft : this.#c.res.status,
       caller: callerOf(this.#c).name,
       ms: performance.now() - this.#begunAt,
       error: codeOf(this.#error),
