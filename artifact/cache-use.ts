@@ -10,16 +10,44 @@ const foreignAfterMs = 24 * 60 * 60 * 1000;
 const folderOf = (cacheFolder: string) => join(cacheFolder, 'in-use');
 const nameOf = (pid: number, host: string) => `${pid}@${host}`;
 
-/** What this process works with, by cache folder. Its number may have been another's, so it writes all of it. */
-const own = new Map<string, Set<string>>();
+/**
+ * What this process works with, by cache folder, and how many times over. Its number may have been another's, so
+ * it writes all of it.
+ */
+const own = new Map<string, Map<string, number>>();
 
-/** Tells every process that shares the cache that this one works with these blobs for as long as it lives. */
-export async function markInUse(cacheFolder: string, sha256s: readonly string[]): Promise<void> {
-  const used = new Set([...(own.get(cacheFolder) ?? []), ...sha256s]);
+/**
+ * Tells every process that shares the cache that this one works with these blobs.
+ * @returns to be called when it works with them no more; without that, until the process ends
+ */
+export async function markInUse(
+  cacheFolder: string,
+  sha256s: readonly string[],
+): Promise<() => Promise<void>> {
+  const used = own.get(cacheFolder) ?? new Map<string, number>();
   own.set(cacheFolder, used);
+  for (const sha256 of sha256s) used.set(sha256, (used.get(sha256) ?? 0) + 1);
+  await writeOwn(cacheFolder, used);
+  let marked = true;
+  return async () => {
+    if (!marked) return;
+    marked = false;
+    for (const sha256 of sha256s) {
+      const left = used.get(sha256)! - 1;
+      if (left > 0) used.set(sha256, left);
+      else used.delete(sha256);
+    }
+    await writeOwn(cacheFolder, used);
+  };
+}
+
+async function writeOwn(cacheFolder: string, used: ReadonlyMap<string, number>): Promise<void> {
   try {
     await mkdir(folderOf(cacheFolder), { recursive: true });
-    await writeFile(join(folderOf(cacheFolder), nameOf(process.pid, hostname())), [...used].join('\n'));
+    await writeFile(
+      join(folderOf(cacheFolder), nameOf(process.pid, hostname())),
+      [...used.keys()].join('\n'),
+    );
   } catch {
     // A cache that nobody can write to is one that nobody shrinks either.
   }

@@ -28,6 +28,8 @@ export interface LocalModel {
   graphPath: string;
   /** The path of one of the model's blobs. */
   file(sha256: string): string;
+  /** The files are needed no more: they may go when the cache needs room. Until then they stay. */
+  release(): Promise<void>;
 }
 
 /** A model whose blobs are on their way: those that are here can be used. */
@@ -88,23 +90,32 @@ export async function beginFetch(
   await mkdir(folder, { recursive: true });
   await removeAbandoned(folder);
   // Before any of them is looked for: from here on, no other process removes them.
-  await markInUse(
+  const release = await markInUse(
     cacheFolder,
     blobs.map((blob) => blob.sha256),
   );
   const missing: Blob[] = [];
-  for (const blob of blobs) {
-    if (await isThere(pathOf(blob.sha256), blob)) {
-      await noteUse(pathOf(blob.sha256));
-      options.onProgress?.(blob.bytes);
-    } else missing.push(blob);
+  try {
+    await makeRoom();
+  } catch (error) {
+    await release();
+    throw error;
   }
-  if (options.cacheBytes !== undefined) {
-    const needed = missing.reduce((sum, blob) => sum + blob.bytes, 0);
-    await shrinkCache(cacheFolder, options.cacheBytes - needed);
+  return { ...localModel(manifest, pathOf, release), ...arrivals(missing, fetch, options.signal) };
+
+  async function makeRoom(): Promise<void> {
+    for (const blob of blobs) {
+      if (await isThere(pathOf(blob.sha256), blob)) {
+        await noteUse(pathOf(blob.sha256));
+        options.onProgress?.(blob.bytes);
+      } else missing.push(blob);
+    }
+    if (options.cacheBytes !== undefined) {
+      const needed = missing.reduce((sum, blob) => sum + blob.bytes, 0);
+      await shrinkCache(cacheFolder, options.cacheBytes - needed);
+    }
+    await checkSpace(folder, missing);
   }
-  await checkSpace(folder, missing);
-  return { ...localModel(manifest, pathOf), ...arrivals(missing, fetch, options.signal) };
 
   function fetch(blob: Blob, signal: AbortSignal): Promise<void> {
     return fetchBlob(store, blob, pathOf(blob.sha256), { ...options, signal });
@@ -171,13 +182,18 @@ async function inPlace(store: Store, manifest: Manifest): Promise<LocalModel> {
         `Run "foldgate verify" on ${manifest.name} and publish it again.`,
     );
   }
-  return localModel(manifest, pathOf);
+  return localModel(manifest, pathOf, async () => {});
 }
 
-function localModel(manifest: Manifest, pathOf: (sha256: string) => string): LocalModel {
+function localModel(
+  manifest: Manifest,
+  pathOf: (sha256: string) => string,
+  release: () => Promise<void>,
+): LocalModel {
   const known = new Set(blobsOf(manifest).map((blob) => blob.sha256));
   return {
     graphPath: pathOf(manifest.graph.sha256),
+    release,
     file(sha256) {
       if (!known.has(sha256)) throw new RangeError(`${sha256} is no blob of ${manifest.name}.`);
       return pathOf(sha256);

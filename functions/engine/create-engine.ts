@@ -21,6 +21,8 @@ export interface EngineOptions {
   manifest: Manifest;
   /** Resolves when the graph and its weights are on the disk; the thread starts before. @default they are */
   files?: Promise<void> | undefined;
+  /** Called when the thread has ended, however that came, and needs the model's files no more. */
+  onEnd?: (() => void) | undefined;
   /** Sequences that run at once; others wait. @default 8 */
   slots?: number;
   /** Bytes that keys and values of past sequences may take, for prompts that begin alike. @default 256 MB */
@@ -64,6 +66,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     vocabularySize: dimensions.vocabularySize,
   });
   if (options.vocabulary) engine.grammars = new Grammars(options.vocabulary, dimensions.vocabularySize);
+  void engine.exited.then(options.onEnd);
   engine.ready.catch(() => {}); // told of below, if the files come at all
   try {
     await options.files;
@@ -87,7 +90,7 @@ class WorkerEngine implements Engine {
   readonly ready: Promise<void>;
   grammars: Grammars | undefined;
   readonly #worker: Worker;
-  readonly #exited: Promise<void>;
+  readonly exited: Promise<void>;
   readonly #streams = new Map<number, ChunkStream>();
   readonly #prompts = new WeakMap<number[], Int32Array>();
   readonly #statsAsked = new Map<number, PromiseWithResolvers<EngineStats>>();
@@ -102,7 +105,7 @@ class WorkerEngine implements Engine {
       workerData: options,
       resourceLimits: { maxYoungGenerationSizeMb },
     });
-    this.#exited = new Promise((resolve) => this.#worker.on('exit', () => resolve()));
+    this.exited = new Promise((resolve) => this.#worker.on('exit', () => resolve()));
     this.ready = new Promise((resolve, reject) => {
       this.#worker.on('message', (message: FromWorker) => {
         if (message.type === 'ready') resolve();
@@ -222,7 +225,7 @@ class WorkerEngine implements Engine {
     this.#post({ type: 'close' });
     const deadline = Promise.withResolvers<void>();
     const timer = setTimeout(deadline.resolve, closeDeadlineMs);
-    await Promise.race([this.#exited, deadline.promise]);
+    await Promise.race([this.exited, deadline.promise]);
     clearTimeout(timer);
     void this.#worker.terminate(); // where it did not hear: it is gone as soon as the runtime returns
   }

@@ -76,6 +76,7 @@ export async function loadVersion(
     graphPath: model.graphPath,
     manifest,
     files: model.complete,
+    onEnd: () => void model.release(),
     vocabulary: async () => vocabularyOf(await reading, manifest),
   });
   starting.catch(() => {}); // it may fail while the tokenizer is still being read

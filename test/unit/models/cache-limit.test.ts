@@ -128,4 +128,15 @@ describe('fetchModel with a limit', () => {
     const { left } = await shrinkCache(cacheFolder, 0);
     expect(left.blobs).toBe(blobsOf(manifest).length);
   });
+
+  it('lets go of what nobody in this process needs any more', async () => {
+    const { cacheFolder, store, manifest, local } = await fetched();
+    const again = await fetchModel(store, manifest, { cacheFolder });
+    const left = async () => (await shrinkCache(cacheFolder, 0)).left.blobs;
+    await local.release();
+    await local.release(); // twice counts once
+    expect(await left()).toBe(blobsOf(manifest).length);
+    await again.release();
+    expect(await left()).toBe(0);
+  });
 });
