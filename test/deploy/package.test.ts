@@ -1,9 +1,9 @@
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { requirement } from '../fixtures/requirement.ts';
-import { environmentOf, root, succeed } from './processes.ts';
+import { environmentOf, root, start, succeed } from './processes.ts';
 
 /** What the package must hold, and what has no place in it. */
 const expected = [
@@ -58,7 +58,7 @@ describe('the published package', () => {
     expect(result.stderr).toBe('');
   });
 
-  it('folds the bundled checkpoint and describes the result', async (ctx) => {
+  it('folds the bundled checkpoint, describes the result and serves it with the playground', async (ctx) => {
     const checkpoint = join('node_modules', 'foldgate', 'checkpoints', 'tales-5m');
     const weights = existsSync(join(user, checkpoint)) ? readdirSync(join(user, checkpoint)) : [];
     const there = weights.some((name) => name.endsWith('.safetensors'));
@@ -69,6 +69,25 @@ describe('the published package', () => {
     const { layers, distinctBlocks, parameters, originalParameters } = JSON.parse(inspect.stdout);
     expect(distinctBlocks).toBe(Math.ceil(layers.length / 2));
     expect(parameters).toBeLessThan(originalParameters);
+
+    const args = [
+      '--no-install',
+      'foldgate',
+      'serve',
+      '--store',
+      './models',
+      '--port',
+      '0',
+      '--threads',
+      '1',
+    ];
+    const server = start('npx', args, { cwd: user, env: environment, detached: true });
+    onTestFinished(() => void process.kill(-server.child.pid!, 'SIGKILL'));
+    const [, url] = await server.says(/Listening on (http:[\d.:/]+)/);
+    const page = await (await fetch(`${url}/`)).text();
+    for (const [, part] of page.matchAll(/"playground\/([^"]+)"/g)) {
+      expect((await fetch(`${url}/playground/${part}`)).status, part).toBe(200);
+    }
   });
 });
 

@@ -102,6 +102,16 @@ describe.skipIf(!hasS3)('the bundled function', () => {
     for (const name of named.packages) expect(require.resolve(name)).toContain(await realpath(code));
   });
 
+  it('has the playground beside its code', async () => {
+    await using api = await RuntimeApi.start();
+    await using _ = new FunctionProcess(options(api));
+    for (const path of ['/', '/playground/main.js', '/playground/theme.css']) {
+      const invocation = api.invoke(get(path));
+      expect(await invocation.head, path).toMatchObject({ statusCode: 200 });
+      expect((await invocation.text()).length).toBeGreaterThan(1000);
+    }
+  });
+
   it('loads the model from S3 once and tells how long each part took', async () => {
     await using api = await RuntimeApi.start();
     await using lambda = new FunctionProcess(options(api));

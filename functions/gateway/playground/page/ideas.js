@@ -21,7 +21,9 @@ const textIdeas = [
 export function welcomeOf(mode, model, details) {
   const ideas = mode === 'chat' ? chatIdeas : textIdeas;
   const note =
-    details?.chat === false ? 'It was never taught to chat: it goes on from any text.' : sizesOf(details);
+    details?.chat === false
+      ? 'This model was never taught to chat: it goes on from any text.'
+      : sizesOf(details);
   return { title: model, note, ideas };
 }
 

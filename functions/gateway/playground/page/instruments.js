@@ -47,12 +47,10 @@ export class Instruments {
     this.show(measurement);
     const { timings, usage, loadMs, firstTokenMs } = measurement;
     if (timings && firstTokenMs !== undefined) {
-      const load = loadMs >= leastLoadMs ? [`load ${durationText(loadMs)}`] : [];
-      const parts = [
-        ...load,
-        `queue ${durationText(timings.queue_ms)}`,
-        `prompt ${durationText(timings.prefill_ms)}`,
-      ];
+      const { queue_ms: queue, prefill_ms: prompt } = timings;
+      // Beside a load nothing else counts.
+      const phases = loadMs >= leastLoadMs ? { load: loadMs } : { queue, prompt };
+      const parts = Object.entries(phases).map(([phase, ms]) => `${phase} ${durationText(ms)}`);
       this.#note('first', parts.join(', '));
     }
     const cached = usage?.prompt_tokens_details?.cached_tokens;
