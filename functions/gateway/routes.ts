@@ -113,8 +113,8 @@ export function routesOf(gateway: Gateway): Route[] {
       method: 'GET',
       path: '/v1/models/:id',
       tag: 'Models',
-      summary: 'Describes a model',
-      answer: answers.modelAnswer,
+      summary: 'Describes a model, and what it consists of',
+      answer: answers.describedModelAnswer,
       handler: getModel(models),
     },
     {

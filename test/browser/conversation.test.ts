@@ -149,3 +149,23 @@ it('shows the request as a command', async (ctx) => {
   await page.keyboard.press('Escape');
   expect(await page.getByRole('dialog').count()).toBe(0);
 });
+
+it.for(['as browsers do now', 'as they do where a page came without TLS'])(
+  'copies an answer, %s',
+  async (how, ctx) => {
+    const gateway = await startGateway(() => () => undefined);
+    const { page } = await openPlayground(ctx, gateway.server.url, {
+      permissions: ['clipboard-read', 'clipboard-write'],
+    });
+    await page.getByLabel('Message').fill('Go');
+    await page.keyboard.press('Enter');
+    const call = await gateway.engine.nextCall();
+    call.emit(...gateway.tokens('One\n\n  two'));
+    call.finish('stop');
+    await answered(page);
+    if (how.endsWith('TLS')) await page.evaluate('navigator.clipboard.writeText = undefined');
+    await button(page, 'Copy the answer').click();
+    await page.locator('.message use[href="#icon-done"]').waitFor({ state: 'attached' });
+    expect(await page.evaluate('navigator.clipboard.readText()')).toBe('One\n\n  two');
+  },
+);

@@ -58,6 +58,12 @@ it('lets a real model go on from a text, and shows what it consists of', async (
   expect(colours[2]).toBe(colours[3]);
   expect(colours[2]).not.toBe(colours[4]);
 
+  await page.getByRole('listbox', { name: '12 layers, sharing 6 blocks' }).focus();
+  await page.getByText('Layer 0 runs block 0, as does layer 1').waitFor();
+  for (const key of ['ArrowRight', 'ArrowRight', 'ArrowDown']) await page.keyboard.press(key);
+  await page.getByText('Layer 3 runs block 1, as does layer 2').waitFor();
+  expect(await layers.nth(3).getAttribute('aria-selected')).toBe('true');
+
   // A second time the prompt is known, and the server tells what it takes.
   await button(page, 'Regenerate').click();
   await answered(page);

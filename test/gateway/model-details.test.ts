@@ -2,15 +2,11 @@ import { rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
 import { FileStore } from '../../artifact/store/file.ts';
+import { describedModelAnswer } from '../../functions/gateway/openapi/answers.ts';
 import { serve } from '../../functions/gateway/serve.ts';
 import { StoredModels } from '../../functions/gateway/stored-models.ts';
 import { startGateway } from '../fixtures/gateway.ts';
 import { storedPico } from '../fixtures/served-pico.ts';
-
-interface Details {
-  // biome-ignore lint/suspicious/noExplicitAny: what it is, the tests say.
-  foldgate: any;
-}
 
 async function served(tokens: { chatTemplate?: undefined } = {}) {
   const { storeUrl } = await storedPico('llama', tokens);
@@ -22,8 +18,8 @@ async function served(tokens: { chatTemplate?: undefined } = {}) {
   });
   const server = await serve(models, { port: 0, host: '127.0.0.1' });
   onTestFinished(() => server.close(0));
-  const describe = async (): Promise<Details> =>
-    (await (await fetch(`${server.url}/v1/models/org%2Fpico`)).json()) as Details;
+  const describe = async () =>
+    describedModelAnswer.parse(await (await fetch(`${server.url}/v1/models/org%2Fpico`)).json());
   return { models, describe, folder };
 }
 
@@ -32,12 +28,12 @@ it('tells what a model consists of before it is loaded, and what the server allo
   const before = await describe();
   expect(before).toMatchObject({ id: 'org/pico', object: 'model', root: 'pico' });
   expect(models.first!.loaded).toBeUndefined();
-  const { layers, distinct_blocks, parameters, bytes, quantization, ...others } = before.foldgate;
-  expect(layers[1]).toEqual({ index: 1, source: 1, block: 1 });
-  expect(distinct_blocks).toBe(layers.length);
-  expect(parameters.folded).toBe(parameters.original);
+  const { layers, distinct_blocks, parameters, bytes, quantization, ...others } = before.foldgate!;
+  expect(layers![1]).toEqual({ index: 1, source: 1, block: 1 });
+  expect(distinct_blocks).toBe(layers!.length);
+  expect(parameters!.folded).toBe(parameters!.original);
   expect(bytes).toBeGreaterThan(10_000);
-  expect(quantization.qkv).toEqual({ bits: 32 });
+  expect(quantization!.qkv).toEqual({ bits: 32 });
   expect(others).toEqual({ state: 'unloaded', chat: true, context_length: 128, architecture: 'llama' });
 
   await models.first!.load();
@@ -47,9 +43,9 @@ it('tells what a model consists of before it is loaded, and what the server allo
 
 it('tells of a model without a chat template that it cannot chat', async () => {
   const { models, describe } = await served({ chatTemplate: undefined });
-  expect((await describe()).foldgate.chat).toBe(false);
+  expect((await describe()).foldgate?.chat).toBe(false);
   await models.first!.load();
-  expect((await describe()).foldgate.chat).toBe(false);
+  expect((await describe()).foldgate?.chat).toBe(false);
 });
 
 it('describes a model as OpenAI does where its store is gone', async () => {

@@ -94,11 +94,30 @@ export const tokenizeAnswer = z.looseObject({
 
 export const detokenizeAnswer = z.looseObject({ content: z.string(), prompt: z.string() });
 
-export const modelAnswer = z.looseObject({
+const modelAnswer = z.looseObject({
   id: z.string(),
   object: z.literal('model'),
   created: z.int(),
   owned_by: z.string(),
+});
+
+const precision = z.looseObject({ bits: z.int(), block_size: z.int().optional() });
+
+/** `foldgate` is absent where nothing is known of the model, its composition where it comes from no store. */
+export const describedModelAnswer = modelAnswer.extend({
+  foldgate: z
+    .looseObject({
+      state: z.enum(['unloaded', 'loading', 'ready', 'evicted', 'failed', 'closed']),
+      chat: z.boolean(),
+      context_length: count,
+      architecture: z.string().optional(),
+      layers: z.array(z.looseObject({ index: count, source: count, block: count })).optional(),
+      distinct_blocks: count.optional(),
+      parameters: z.looseObject({ original: count, folded: count }).optional(),
+      bytes: count.optional(),
+      quantization: z.record(z.string(), precision).optional(),
+    })
+    .optional(),
 });
 
 export const modelsAnswer = z.looseObject({ object: z.literal('list'), data: z.array(modelAnswer) });

@@ -67,10 +67,25 @@ export function iconButton(picture, label, onClick) {
  */
 export async function copy(text, button) {
   const use = button.querySelector('use');
-  const done = await navigator.clipboard.writeText(text).then(
-    () => true,
-    () => false,
-  );
+  const done = await toClipboard(text);
   use?.setAttribute('href', done ? '#icon-done' : '#icon-problem');
   setTimeout(() => use?.setAttribute('href', '#icon-copy'), 1500);
+}
+
+/** @param {string} text @returns {Promise<boolean>} whether it is there */
+async function toClipboard(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // Browsers have it only for pages that came by TLS or from this machine; what is older works everywhere.
+    const field = element('textarea', { value: text, className: 'hidden' });
+    (document.querySelector('dialog[open]') ?? document.body).append(field);
+    const focused = document.activeElement;
+    field.select();
+    const done = document.execCommand('copy');
+    field.remove();
+    if (focused instanceof HTMLElement) focused.focus();
+    return done;
+  }
 }

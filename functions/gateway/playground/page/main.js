@@ -48,6 +48,8 @@ let wantedMode = 'chat';
 /** The answer that is coming. @type {AbortController | undefined} */
 let running;
 
+/** As far as a browser tells: where the pointer is fine, it is no finger on a screen. */
+const hasKeyboard = matchMedia('(pointer: fine)');
 const view = () => (mode === 'chat' ? chat : text);
 
 /** @param {readonly import('./request.js').Message[]} messages */
@@ -179,8 +181,8 @@ async function begin() {
   try {
     await picker.list();
     await chooseModel();
-    // Where there is a keyboard already, and none that would come up.
-    if (matchMedia('(pointer: fine)').matches) view().focus();
+    // On a screen, keys would come up and cover half of it.
+    if (hasKeyboard.matches) view().focus();
   } catch (error) {
     setMode(mode);
     showFailure(error);
@@ -203,7 +205,8 @@ function onKey(event) {
   if (event.isComposing || document.querySelector('dialog[open], :popover-open')) return;
   if (event.key === 'Escape' && running) running.abort();
   const isField = event.target instanceof HTMLElement && ['prompt', 'text'].includes(event.target.id);
-  const sends = mode === 'chat' ? !event.shiftKey : event.ctrlKey || event.metaKey;
+  // Keys on a screen have no Shift+Enter: there Enter breaks the line.
+  const sends = event.ctrlKey || event.metaKey || (mode === 'chat' && !event.shiftKey && hasKeyboard.matches);
   if (event.key !== 'Enter' || !isField || !sends) return;
   event.preventDefault();
   if (!running) press();
