@@ -96,8 +96,11 @@ export class MemoryBudget {
   async #changed(ms: number, signal: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, ms);
-    signal.addEventListener('abort', () => resolve(), { once: true });
+    const stop = () => resolve();
+    if (signal.aborted) stop();
+    signal.addEventListener('abort', stop);
     await Promise.race([this.#change.promise, promise]);
+    signal.removeEventListener('abort', stop);
     clearTimeout(timer);
   }
 }

@@ -41,6 +41,7 @@ describe('wrong requests', () => {
     [{ ...valid, ignore_eos: 1 }, 'ignore_eos'],
     [{ ...valid, typical_p: 1.1 }, 'typical_p'],
     [{ ...valid, repetition_penalty: 0 }, 'repetition_penalty'],
+    [{ ...valid, repetition_penalty: 5e-324 }, 'repetition_penalty'],
     [{ ...valid, frequency_penalty: 2.1 }, 'frequency_penalty'],
     [{ ...valid, presence_penalty: '1' }, 'presence_penalty'],
     [{ ...valid, logit_bias: { 5: 101 } }, 'logit_bias.5'],

@@ -120,7 +120,7 @@ function bodySchema(body: z.ZodType): JsonSchema {
 
 function answerContent({ answer }: Route, body: JsonSchema | undefined): Record<string, Media> {
   if (typeof answer === 'string') return { [answer]: { schema: { type: 'string' } } };
-  const streamed = body?.properties?.stream && { 'text/event-stream': { schema: { type: 'string' } } };
+  const streamed = body?.properties?.stream && { 'text/event-stream': { schema: {} } };
   return { 'application/json': { schema: answer ? schemaOf(answer) : {} }, ...streamed };
 }
 

@@ -40,6 +40,8 @@ const stop = z.union([stopString.transform((text) => [text]), z.array(stopString
 const maxTopLogprobs = 20;
 /** Far beyond what leaves a text legible; a limit keeps logits finite. */
 const maxRepetitionPenalty = 100;
+/** Dividing by less would leave the numbers that logits are. */
+const minRepetitionPenalty = 0.01;
 
 const penalty = orDefault(z.number().min(-2).max(2), 0);
 
@@ -60,7 +62,7 @@ export const sharedFields = {
   top_k: orDefault(z.int().min(-1), 0),
   min_p: orDefault(z.number().min(0).max(1), 0),
   typical_p: orDefault(z.number().min(0).max(1), 1),
-  repetition_penalty: orDefault(z.number().gt(0).max(maxRepetitionPenalty), 1),
+  repetition_penalty: orDefault(z.number().min(minRepetitionPenalty).max(maxRepetitionPenalty), 1),
   frequency_penalty: penalty,
   presence_penalty: penalty,
   logit_bias: orDefault(logitBias, {}),
