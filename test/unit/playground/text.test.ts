@@ -15,6 +15,10 @@ describe('blocksOf', () => {
     ]);
   });
 
+  it('makes nothing of a fence that nothing follows', () => {
+    expect(blocksOf('Done.\n```js')).toEqual(blocksOf('Done.'));
+  });
+
   it('loses nothing of a text without fences', () => {
     expect(blocksOf('a `b` ``` c\n\n  d')).toEqual([
       { kind: 'text', language: '', text: 'a `b` ``` c\n\n  d\n' },

@@ -22,7 +22,8 @@ export function blocksOf(text) {
       block = { kind, language: kind === 'code' ? (fence[1] ?? '').trim() : '', text: '' };
     } else block.text += `${line}\n`;
   }
-  if (block.text.trim() !== '' || block.kind === 'code') blocks.push(block);
+  // A fence that nothing follows, or nothing yet, is no box.
+  if (block.text.trim() !== '') blocks.push(block);
   return blocks;
 }
 
