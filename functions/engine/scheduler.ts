@@ -17,6 +17,12 @@ const prefillChunk = 128;
 /** Milliseconds that the thread waits for a mask, deaf, where all sequences need one that is not there yet. */
 const maskWaitMs = 5;
 
+/**
+ * The runtime's kernels take two rows at a time and a single one by another way, which rounds otherwise. Prompts
+ * are read, and reused, two tokens at a time: so an answer does not depend on where an earlier prompt ended.
+ */
+const even = (tokens: number) => tokens - (tokens % 2);
+
 export interface SchedulerOptions {
   vocabularySize: number;
   /** Bytes that keys and values of past sequences may take. @default 0 */
@@ -131,7 +137,9 @@ export class Scheduler {
     this.#guard(sequence, () => {
       const { row, prompt, promptLogprobs: report } = sequence;
       const read = this.#model.length(row);
-      const end = Math.min(read + Math.min(prefillChunk, report?.chunk ?? prefillChunk), prompt.length);
+      let end = Math.min(read + Math.min(prefillChunk, report?.chunk ?? prefillChunk), prompt.length);
+      // A last one left over is for the step of single tokens: see `even`.
+      if (end === prompt.length && !report) end = read + even(end - read);
       const tokens = sequence.tokens(read, end);
       const logits = report ? report.read(this.#model.runAll(row, tokens)) : this.#model.run(row, tokens);
       if (end === prompt.length) this.#take(sequence, logits);
@@ -173,19 +181,19 @@ export class Scheduler {
     }
     const wanted = sequence.tokens(0, prompt.length - 1); // the last one's logits have to be computed
     const found = this.#prefixes.find(salt, wanted, leastReuse);
-    let most = found?.tokens ?? leastReuse - 1;
+    let most = even(found?.tokens ?? leastReuse - 1);
     let source: Sequence | undefined;
     for (const other of this.#running) {
       if (other.salt !== salt || other.reused === undefined) continue;
       const known = Math.min(commonLength(other.prompt, wanted), this.#model.length(other.row));
-      if (known > most) [source, most] = [other, known];
+      if (even(known) > most && known >= leastReuse) [source, most] = [other, even(known)];
     }
     const better = (other: Sequence) =>
       other.salt === salt && commonLength(other.prompt, wanted) >= most + leastReuse;
     if (reading.some(better)) return false;
     return this.#guard(sequence, () => {
       if (source) this.#model.copy(source.row, row, most);
-      else if (found) this.#model.restore(row, found.snapshot, found.tokens);
+      else if (found) this.#model.restore(row, found.snapshot, most);
       const reused = this.#model.length(row);
       sequence.begin(reused);
       this.#prefixQueries += prompt.length;

@@ -10,8 +10,15 @@ import greedyGoldens from './greedy/smollm2.json' with { type: 'json' };
 const greedy = { temperature: 0, topP: 1, topK: 0, minP: 0 };
 const made = 40;
 
-async function texts(folded: FoldedPico, prompts: number[][], slots: number): Promise<number[][]> {
-  const engine = await createEngine({ ...folded, slots, contextLength: 256, speculation: false });
+/** @param prefixCacheBytes 0 unless prompts may reuse each other's */
+async function texts(
+  folded: FoldedPico,
+  prompts: number[][],
+  slots: number,
+  prefixCacheBytes = 0,
+): Promise<number[][]> {
+  const options = { slots, prefixCacheBytes, contextLength: 256, speculation: false };
+  const engine = await createEngine({ ...folded, ...options });
   return withResource(engine, () =>
     Promise.all(
       prompts.map(async (prompt) => {
@@ -56,4 +63,19 @@ describe('texts of sequences that ran together', () => {
     if (quantize === 'none') expect(turns).toEqual([]);
     else for (const lead of turns) expect(lead).toBeLessThan(closeLogits);
   });
+});
+
+it('an answer is the same, whether or not its prompt was read before (int4)', async (ctx) => {
+  const checkpoint = await openCheckpoint(realModel(ctx, 'smollm2'));
+  const quantize = 'int4';
+  const folded = await foldInto(await temporaryFolder(), checkpoint, { name: 'smol', quantize });
+  await checkpoint.close();
+  // Each twice, and beginnings of each: odd and even, shorter and longer than what came before.
+  // What comes after a prompt is not what the model would say: tokens it made itself are reused as they are.
+  const longest = greedyGoldens.map(({ prompt }, i) => {
+    const { prompt: other } = greedyGoldens[(i + 1) % greedyGoldens.length]!;
+    return [...prompt, ...prompt.slice(1), ...other.slice(1, 6)];
+  });
+  const prompts = longest.flatMap((prompt) => [prompt.slice(0, -3), prompt, prompt, prompt.slice(0, -2)]);
+  expect(await texts(folded, prompts, 1, 1e9)).toEqual(await texts(folded, prompts, 1));
 });

@@ -11,6 +11,9 @@ const assumedCost = (rows: number) => 1 + 0.27 * (rows - 1);
 const costWeight = 0.1;
 const acceptanceWeight = 0.1;
 
+/** Of a step over so many rows. */
+const enoughMeasurements = 50;
+
 /** A guess is worth making only where it saves clearly: measurements waver. */
 const leastGain = 1.05;
 
@@ -21,8 +24,13 @@ const retryEvery = 24;
 export class StepCosts {
   /** Milliseconds by rows. */
   readonly #times = new Map<number, number>();
+  readonly #measurements = new Map<number, number>();
 
+  /** The first ones count: afterwards the same text is guessed at in the same way, whatever else the machine does. */
   measured(rows: number, milliseconds: number): void {
+    const measurements = this.#measurements.get(rows) ?? 0;
+    if (measurements >= enoughMeasurements) return;
+    this.#measurements.set(rows, measurements + 1);
     const known = this.#times.get(rows);
     this.#times.set(rows, known === undefined ? milliseconds : known + costWeight * (milliseconds - known));
   }

@@ -22,10 +22,10 @@ describe('a prompt that begins like a past sequence', () => {
     scheduler.add(1, request(range(0, 100)));
     await ended(1);
     model.calls.length = 0;
-    scheduler.add(2, request([...range(0, 103), 700, 701]));
+    scheduler.add(2, request([...range(0, 103), 700, 701, 702]));
     await ended(2);
     // The last token made was never read.
-    expect(model.calls[0]).toEqual({ rows: [0], lengths: [102], tokens: [[102, 700, 701]] });
+    expect(model.calls[0]).toEqual({ rows: [0], lengths: [102], tokens: [[102, 700, 701, 702]] });
     expect(of(2).chunks.at(-1)!.cachedTokens).toBe(102);
     // What the longer one keeps serves all that the shorter one did.
     expect(model.snapshots).toBe(1);
@@ -37,8 +37,33 @@ describe('a prompt that begins like a past sequence', () => {
       scheduler.add(id, request(range(0, 100)));
       await ended(id);
     }
-    expect(model.calls.at(-3)).toEqual({ rows: [0], lengths: [99], tokens: [[99]] });
+    expect(model.calls.at(-3)).toEqual({ rows: [0], lengths: [98], tokens: [[98, 99]] });
     expect(tokens(2)).toEqual(tokens(1));
+  });
+
+  it('is read two tokens at a time, as it would be alone: single rows round otherwise', async () => {
+    const reads = async (known: number, prompt: number) => {
+      const { scheduler, model, ended } = startScheduler(1, room(1000));
+      if (known > 0) {
+        scheduler.add(1, request([...range(0, known), 900, 901, 902, 903], { maxTokens: 1 }));
+        await ended(1);
+      }
+      model.calls.length = 0;
+      scheduler.add(2, request(range(0, prompt), { maxTokens: 1 }));
+      await ended(2);
+      return model.calls.map(({ lengths, tokens }) => [lengths[0], tokens[0]!.length]);
+    };
+    expect(await reads(0, 101)).toEqual([
+      [0, 100],
+      [100, 1],
+    ]);
+    expect(await reads(101, 101)).toEqual([[100, 1]]);
+    expect(await reads(51, 101)).toEqual([
+      [50, 50],
+      [100, 1],
+    ]);
+    expect(await reads(0, 100)).toEqual([[0, 100]]);
+    expect(await reads(100, 100)).toEqual([[98, 2]]);
   });
 
   it('is not worth looking at where they have a few tokens in common', async () => {
@@ -61,7 +86,7 @@ describe('a prompt that begins like a past sequence', () => {
     expect([...model.restored, ...model.copies]).toEqual([]);
     scheduler.add(4, request(range(0, 100), { cacheSalt: 'one' }));
     await ended(4);
-    expect(model.restored).toEqual([99]);
+    expect(model.restored).toEqual([98]);
   });
 
   it('is read whole where the cache has no room', async () => {
@@ -109,10 +134,11 @@ describe('sequences of the same prompt at once', () => {
     const prompt = range(0, 300);
     for (const id of [1, 2, 3]) scheduler.add(id, request(prompt));
     await ended(1, 2, 3);
-    expect(model.calls.flatMap((call) => call.tokens).filter((tokens) => tokens.length > 1)).toHaveLength(3);
+    const read = model.calls.flatMap((call) => call.tokens).filter((tokens) => tokens.length > 1);
+    expect(read.map((tokens) => tokens.length)).toEqual([128, 128, 44, 2, 2]);
     expect(of(1).chunks.at(-1)!.cachedTokens).toBeUndefined();
     for (const id of [2, 3]) {
-      expect(of(id).chunks.at(-1)!.cachedTokens).toBe(299);
+      expect(of(id).chunks.at(-1)!.cachedTokens).toBe(298);
       expect(of(id).chunks.flatMap((chunk) => chunk.tokens)).toEqual([300, 301, 302]);
     }
   });

@@ -7,12 +7,12 @@ import { ScriptedRows } from '../../fixtures/scripted-rows.ts';
 describe('one sequence', () => {
   it('is prefilled, then decoded token by token, each fed back', async () => {
     const { scheduler, model, ended, of } = startScheduler();
-    scheduler.add(1, request([5, 10, 20]));
+    scheduler.add(1, request([5, 10, 15, 20]));
     await ended(1);
     expect(model.calls).toEqual([
-      { rows: [0], lengths: [0], tokens: [[5, 10, 20]] },
-      { rows: [0], lengths: [3], tokens: [[21]] },
-      { rows: [0], lengths: [4], tokens: [[22]] },
+      { rows: [0], lengths: [0], tokens: [[5, 10, 15, 20]] },
+      { rows: [0], lengths: [4], tokens: [[21]] },
+      { rows: [0], lengths: [5], tokens: [[22]] },
     ]);
     expect(of(1).chunks.map((chunk) => chunk.tokens)).toEqual([[21], [22], [23]]);
     expect(of(1).chunks.map((chunk) => chunk.finish)).toEqual([undefined, undefined, 'length']);
@@ -94,7 +94,8 @@ describe('one sequence', () => {
   });
 
   it.each([
-    [127, [127]],
+    [126, [126]],
+    [127, [126, 1]],
     [128, [128]],
     [129, [128, 1]],
     [350, [128, 128, 94]],
