@@ -10,7 +10,8 @@ import { requirement } from '../fixtures/requirement.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 
 /**
- * The client sees streams arrive, k6 takes the server's word: both must tell the same. A model whose prompt
+ * The client sees streams arrive, k6 takes the server's word: each must tell what the server tells of the very same
+ * requests, and so they agree. (Beside each other they would be two runs, and the machine's mood between them.) A model whose prompt
  * takes a good part of a second, so that the milliseconds of HTTP between client and server are no part of it.
  */
 const scenario: Scenario = {
@@ -98,8 +99,6 @@ it('client, k6 and server tell the same times within 5%', { retry: 3, timeout: 3
     'first token, client / server': ratio('client', 'ofClient', 'ttft'),
     'first token, k6 / server': ratio('k6', 'ofK6', 'ttft'),
     'between tokens, client / server': ratio('client', 'ofClient', 'interToken'),
-    'first token, client / k6': ratio('client', 'k6', 'ttft'),
-    'between tokens, client / k6': ratio('client', 'k6', 'interToken'),
   };
   console.log(ratios);
   for (const [what, value] of Object.entries(ratios)) expect(Math.abs(value - 1), what).toBeLessThan(0.05);
