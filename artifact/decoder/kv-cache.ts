@@ -96,8 +96,10 @@ export class KvCache implements Disposable {
     const { kvHeads, headSize } = this.shape;
     const tokens = this.lengths[row]!;
     const size = tokens * headSize;
-    const data = this.#buffers.map((buffer) => {
-      const copy = new Float32Array(kvHeads * size);
+    // One piece of memory: the allocator gives a large one back to the system, sixty small ones not always.
+    const all = new Float32Array(this.#buffers.length * kvHeads * size);
+    const data = this.#buffers.map((buffer, i) => {
+      const copy = all.subarray(i * kvHeads * size, (i + 1) * kvHeads * size);
       for (let head = 0; head < kvHeads; head++) {
         const start = this.#start(row, head);
         copy.set(buffer.subarray(start, start + size), head * size);
@@ -108,7 +110,7 @@ export class KvCache implements Disposable {
       tokens,
       data,
       bytes: tokens * bytesPerToken(this.shape),
-      [Symbol.dispose]: () => data.forEach(giveBack),
+      [Symbol.dispose]: () => giveBack(all),
     };
   }
 

@@ -34,6 +34,8 @@ export interface SchedulerOptions {
 export interface SchedulerCallbacks {
   onChunk(id: number, chunk: GenerationChunk): void;
   onError(id: number, error: Error): void;
+  /** Nothing is left to do. */
+  onIdle?(): void;
 }
 
 /**
@@ -110,6 +112,7 @@ export class Scheduler {
       if (!hasRead && !hasMade) this.#running[0]?.constraint?.wait(maskWaitMs);
       if (hasMade || !hasRead) await nextEvents();
     }
+    this.#callbacks.onIdle?.();
     this.#busy = false; // in the same breath as the last look for work: whoever adds next starts anew
   }
 

@@ -44,6 +44,8 @@ try {
     {
       onChunk: (id, chunk) => sendSoon({ id, chunk }),
       onError: (id, error) => sendSoon({ id, failure: error.message }),
+      // The allocator keeps what dropped prefixes leave, for the next ones.
+      onIdle: returnFreedMemory,
     },
   );
   const rows = slots * options.decoder.cache.capacity * bytesPerToken(options.decoder.cache);
