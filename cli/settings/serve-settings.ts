@@ -176,7 +176,7 @@ export const serveSettings = {
     flag: '--prefix-cache <bytes>',
     help: 'memory for prompts read before, for those that begin alike; 0 for none',
     schema: bytes,
-    default: '256MB',
+    default: '128MB',
   }),
   context: setting({
     flag: '--context <tokens>',

@@ -25,7 +25,7 @@ export interface EngineOptions {
   onEnd?: (() => void) | undefined;
   /** Sequences that run at once; others wait. @default 8 */
   slots?: number;
-  /** Bytes that keys and values of past sequences may take, for prompts that begin alike. @default 256 MB */
+  /** Bytes that keys and values of past sequences may take, for prompts that begin alike. @default 128 MB */
   prefixCacheBytes?: number;
   /** @default the cores this process may use */
   threads?: number;
@@ -41,7 +41,7 @@ export interface EngineOptions {
 
 /** Rows of the cache take memory only as tokens fill them. */
 const defaultSlots = 8;
-const defaultPrefixCacheBytes = 256e6;
+const defaultPrefixCacheBytes = 128e6;
 
 /**
  * Starts a worker thread with the model and waits until it can answer.
