@@ -19,8 +19,8 @@ const scenario: Scenario = {
   seed: 11,
   endpoint: 'completions',
   stream: true,
-  arrivals: { process: 'constant', stages: [{ seconds: 10, perSecond: 0.8 }] },
-  prompts: [{ name: 'usual', share: 1, words: [200, 200], sharedWords: 0, maxTokens: 24 }],
+  arrivals: { process: 'constant', stages: [{ seconds: 16, perSecond: 0.5 }] },
+  prompts: [{ name: 'usual', share: 1, words: [500, 500], sharedWords: 0, maxTokens: 160 }],
   limits: { errorRate: 0 },
 };
 
