@@ -1,3 +1,4 @@
+import { bytesPerToken, promptChunk } from './decoder/decoder-options.ts';
 import type { Manifest, Precision } from './manifest.ts';
 
 /** What of a model decides how much memory serving it takes. */
@@ -22,14 +23,6 @@ const fixedBytes = { program: 75e6, heaps: 55e6 };
 /** A piece of the vocabulary in the tokenizer's tables and in those that turn tokens into text. */
 const bytesPerPiece = 300;
 
-/** Scratch of the widest layer for one chunk of a prompt, in numbers a token; the runtime keeps it. */
-const chunkTokens = 128;
-
-/** Bytes of the cached keys and values of one token. */
-function cacheBytesPerToken(shape: Pick<ServedShape, 'layers' | 'kvHeads' | 'headSize'>): number {
-  return shape.layers * 2 * shape.kvHeads * shape.headSize * 4;
-}
-
 /** Resident bytes of a process that serves the model, with so many tokens in its cache. */
 export function servedMemory(shape: ServedShape, tokens: number): number {
   return fixedBytes.program + leastMemory(shape, tokens);
@@ -38,13 +31,10 @@ export function servedMemory(shape: ServedShape, tokens: number): number {
 /** Of these, the bytes that the system cannot take back: with less the process cannot live. */
 export function leastMemory(shape: ServedShape, tokens: number): number {
   const { vocabularySize, width, heads, intermediateSize, weightBytes } = shape;
-  const scratch = chunkTokens * 4 * (4 * intermediateSize + 6 * width + heads * tokens);
+  // Of the widest layer for one chunk of a prompt, in numbers a token; the runtime keeps it.
+  const scratch = promptChunk * 4 * (4 * intermediateSize + 6 * width + heads * tokens);
   return (
-    fixedBytes.heaps +
-    vocabularySize * bytesPerPiece +
-    weightBytes +
-    cacheBytesPerToken(shape) * tokens +
-    scratch
+    fixedBytes.heaps + vocabularySize * bytesPerPiece + weightBytes + bytesPerToken(shape) * tokens + scratch
   );
 }
 

@@ -1,24 +1,9 @@
-import type { Manifest } from '../manifest.ts';
-import { Session, type SessionOptions } from '../onnxruntime/session.ts';
+import { Session } from '../onnxruntime/session.ts';
 import { Tensor } from '../onnxruntime/tensor.ts';
+import type { DecoderOptions } from './decoder-options.ts';
 import { DecodingSteps } from './decoding-steps.ts';
-import { type CacheShape, KvCache } from './kv-cache.ts';
-
-export interface DecoderOptions extends SessionOptions {
-  graphPath: string;
-  cache: CacheShape;
-  vocabularySize: number;
-}
-
-/** What the decoder needs to know of a model. */
-export function decoderOptions(manifest: Manifest, graphPath: string, capacity: number): DecoderOptions {
-  const { vocabularySize, kvHeads, headSize } = manifest.dimensions;
-  return {
-    graphPath,
-    vocabularySize,
-    cache: { layers: manifest.layers.length, kvHeads, headSize, capacity },
-  };
-}
+import { graphTensors } from './graph-tensors.ts';
+import { KvCache } from './kv-cache.ts';
 
 /** The model: runs tokens of sequences on top of their caches and gives their logits. */
 export class Decoder implements Disposable {
@@ -94,15 +79,13 @@ export class Decoder implements Disposable {
     const { vocabularySize } = this.#options;
     const before = cache.lengths[row]!;
     const logits = new Float32Array(wanted.length * vocabularySize);
-    const { past, present } = cache.binding(row, 1);
-    const inputs = {
-      input_ids: new Tensor(Int32Array.from(tokens), [1, count]),
-      logits_rows: new Tensor(BigInt64Array.from(wanted, BigInt), [wanted.length]),
-      seqlens_k: new Tensor(Int32Array.of(before + count - 1), [1]),
-      total_sequence_length: new Tensor(Int32Array.of(before + count), []),
-      ...past,
-    };
-    const outputs = { logits: new Tensor(logits, [wanted.length, vocabularySize]), ...present };
+    const { inputs, outputs } = graphTensors(cache.binding(row, 1), {
+      tokens: new Tensor(Int32Array.from(tokens), [1, count]),
+      wanted: new Tensor(BigInt64Array.from(wanted, BigInt), [wanted.length]),
+      lastToken: new Tensor(Int32Array.of(before + count - 1), [1]),
+      totalLength: new Tensor(Int32Array.of(before + count), []),
+      logits: new Tensor(logits, [wanted.length, vocabularySize]),
+    });
     this.#session.run(inputs, outputs);
     cache.lengths[row] = before + count;
     return logits;

@@ -1,20 +1,21 @@
 import type { Binding, Session } from '../onnxruntime/session.ts';
 import { Tensor } from '../onnxruntime/tensor.ts';
+import { graphTensors } from './graph-tensors.ts';
 import type { KvCache } from './kv-cache.ts';
 
 /** Tokens of one sequence that a step may have for each of which logits are wanted. */
 export const maxVerified = 8;
 
 /**
- * Steps of one token a sequence over a cache's rows, and of a few tokens of one sequence. Memory whose place stays and whose values change:
- * rows that were together once are bound already, so a step allocates next to nothing.
+ * Steps of one token a sequence over a cache's rows, and of a few tokens of one sequence. Memory whose place stays
+ * and whose values change: rows that were together once are bound already, so a step allocates next to nothing.
  */
 export class DecodingSteps implements Disposable {
   readonly #session: Session;
   readonly #cache: KvCache;
   readonly #spans = new Map<string, Span>();
   /** [wanted rows, vocabulary]; overwritten by each step. Its pages are taken only as rows are wanted. */
-  readonly #logits: Float32Array[];
+  readonly #logits: Float32Array[] = [];
   readonly #logitsTensors: Tensor[] = [];
   readonly #wanted: Tensor<BigInt64Array>[] = [];
 
@@ -23,7 +24,6 @@ export class DecodingSteps implements Disposable {
     this.#cache = cache;
     const most = Math.max(cache.rows, maxVerified);
     const all = new Float32Array(most * vocabularySize);
-    this.#logits = [];
     for (let i = 0; i < most; i++) {
       this.#logits.push(all.subarray(i * vocabularySize, (i + 1) * vocabularySize));
       this.#logitsTensors.push(
@@ -92,15 +92,13 @@ export class DecodingSteps implements Disposable {
     const tokens = new Tensor(new Int32Array(size), [count, tokensEach]);
     const lastToken = new Tensor(new Int32Array(count), [count]);
     const totalLength = new Tensor(new Int32Array(1), []);
-    const { past, present } = this.#cache.binding(first, count);
-    const inputs = {
-      input_ids: tokens,
-      logits_rows: this.#wanted[size - 1]!,
-      seqlens_k: lastToken,
-      total_sequence_length: totalLength,
-      ...past,
-    };
-    const outputs = { logits: this.#logitsTensors[size - 1]!, ...present };
+    const { inputs, outputs } = graphTensors(this.#cache.binding(first, count), {
+      tokens,
+      wanted: this.#wanted[size - 1]!,
+      lastToken,
+      totalLength,
+      logits: this.#logitsTensors[size - 1]!,
+    });
     return {
       count,
       tokens,

@@ -1,23 +1,7 @@
 import { addressOf, adviseMemory } from '../onnxruntime/library.ts';
 import { Tensor } from '../onnxruntime/tensor.ts';
+import { bytesPerToken, type CacheShape, cacheParts } from './decoder-options.ts';
 
-export interface CacheShape {
-  layers: number;
-  kvHeads: number;
-  headSize: number;
-  /** Tokens a sequence may hold. */
-  capacity: number;
-}
-
-/** Bytes that one token's keys and values take over all layers. */
-export function bytesPerToken({ layers, kvHeads, headSize }: CacheShape): number {
-  return layers * parts.length * kvHeads * headSize * Float32Array.BYTES_PER_ELEMENT;
-}
-
-const parts = ['key', 'value'] as const;
-
-/** Linux's MADV_DONTNEED: the pages go back to the system, and are zeros when they are touched again. */
-const dontNeed = 4;
 /** Some systems on other processors have pages of 64 kB. */
 const pageBytes = process.arch === 'x64' ? 4096 : 65_536;
 
@@ -54,7 +38,7 @@ export class KvCache implements Disposable {
     this.shape = shape;
     this.rows = rows;
     this.lengths = new Int32Array(rows);
-    const count = shape.layers * parts.length;
+    const count = shape.layers * cacheParts.length;
     for (let i = 0; i < count; i++) this.#buffers.push(new Float32Array(rows * this.#rowSize));
   }
 
@@ -158,7 +142,7 @@ export class KvCache implements Disposable {
     const { kvHeads, capacity, headSize } = this.shape;
     const binding: CacheBinding = { past: {}, present: {} };
     for (const [i, buffer] of this.#buffers.entries()) {
-      const [layer, part] = [i >> 1, parts[i % parts.length]];
+      const [layer, part] = [i >> 1, cacheParts[i % cacheParts.length]];
       const data = buffer.subarray(first * this.#rowSize, (first + count) * this.#rowSize);
       const tensor = new Tensor(data, [count, kvHeads, capacity, headSize]);
       binding.past[`past_key_values.${layer}.${part}`] = tensor;
@@ -184,5 +168,5 @@ function releasePages(from: bigint, to: bigint): void {
   const mask = BigInt(pageBytes - 1);
   const first = (from + mask) & ~mask;
   const last = to & ~mask;
-  if (last > first) adviseMemory(first, Number(last - first), dontNeed);
+  if (last > first) adviseMemory(first, Number(last - first), 'dontNeed');
 }

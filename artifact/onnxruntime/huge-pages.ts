@@ -2,8 +2,6 @@ import { setImmediate as nextEvents } from 'node:timers/promises';
 import { adviseMemory } from './library.ts';
 import { type Mapping, mappings } from './mappings.ts';
 
-/** MADV_COLLAPSE of Linux 6.1 and later: make huge pages of what lies there, now. */
-const collapse = 25;
 const hugePage = 2 * 2 ** 20;
 
 /** Smaller allocations gain nothing. */
@@ -28,7 +26,7 @@ export async function useHugePages(turn: () => Promise<unknown> = nextEvents): P
     const first = (start + BigInt(hugePage - 1)) & ~BigInt(hugePage - 1);
     for (let page = first; page + BigInt(hugePage) <= end; page += BigInt(hugePage)) {
       await turn();
-      if (adviseMemory(page, hugePage, collapse)) moved += hugePage;
+      if (adviseMemory(page, hugePage, 'collapse')) moved += hugePage;
     }
   }
   return moved;

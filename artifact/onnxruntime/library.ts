@@ -114,13 +114,21 @@ export function returnFreedMemory(): void {
   systemFunction('int malloc_trim(size_t pad)')?.(0);
 }
 
+/** Linux's names for them begin with MADV_. */
+const memoryAdvice = {
+  /** The pages leave the process: a file's are mapped again when they are touched, others are zeros then. */
+  dontNeed: 4,
+  /** Of Linux 6.1 and later: make huge pages of what lies there, now. */
+  collapse: 25,
+} as const;
+
 /**
  * Linux's madvise(2) on a part of this process's memory.
  * @returns whether the system took the advice; false everywhere else
  */
-export function adviseMemory(address: bigint, bytes: number, advice: number): boolean {
+export function adviseMemory(address: bigint, bytes: number, advice: keyof typeof memoryAdvice): boolean {
   const madvise = systemFunction('int madvise(uintptr_t address, size_t bytes, int advice)');
-  return madvise?.(address, bytes, advice) === 0;
+  return madvise?.(address, bytes, memoryAdvice[advice]) === 0;
 }
 
 type SystemFunction = (...args: unknown[]) => unknown;

@@ -1,9 +1,6 @@
 import { adviseMemory } from './library.ts';
 import { mappings } from './mappings.ts';
 
-/** Linux's MADV_DONTNEED: pages leave the process; those of a file are mapped again when they are touched. */
-const dontNeed = 4;
-
 /**
  * Takes pages of programs and libraries out of this process that only its start needed, 50 MB of Node's and
  * 20 MB of ONNX Runtime's. They stay in the system's cache of files, and what is still needed comes back
@@ -15,7 +12,7 @@ export async function forgetProgramText(): Promise<number> {
   for (const { start, end, rights, name, anonymous } of await mappings()) {
     // Only what is exactly as in the file: relocated pages have no other place than this memory.
     const isText = rights.startsWith('r-') && name.startsWith('/') && anonymous === 0;
-    if (isText && adviseMemory(start, Number(end - start), dontNeed)) bytes += Number(end - start);
+    if (isText && adviseMemory(start, Number(end - start), 'dontNeed')) bytes += Number(end - start);
   }
   return bytes;
 }

@@ -1,4 +1,5 @@
-import { Decoder, decoderOptions } from '../../artifact/decoder/decoder.ts';
+import { Decoder } from '../../artifact/decoder/decoder.ts';
+import { decoderOptions } from '../../artifact/decoder/decoder-options.ts';
 import { withResource } from '../../artifact/dispose.ts';
 import type { Manifest } from '../../artifact/manifest.ts';
 import type { LocalFoldedModel } from '../../artifact/models/open-local.ts';

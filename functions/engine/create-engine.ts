@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { decoderOptions } from '../../artifact/decoder/decoder.ts';
+import { decoderOptions } from '../../artifact/decoder/decoder-options.ts';
 import type { Manifest } from '../../artifact/manifest.ts';
 import {
   type Engine,

@@ -1,4 +1,4 @@
-import type { DecoderOptions } from '../../artifact/decoder/decoder.ts';
+import type { DecoderOptions } from '../../artifact/decoder/decoder-options.ts';
 import type { EngineStats, GenerationChunk, GenerationRequest } from './engine.ts';
 import type { ConstraintHandle } from './grammar/constraint.ts';
 
@@ -13,9 +13,9 @@ export interface WorkerOptions {
   speculation: boolean;
 }
 
-/** A request whose prompt may lie in memory that both threads see. */
+/** A request whose prompt lies in memory that both threads see. */
 export interface SharedRequest extends Omit<GenerationRequest, 'prompt' | 'grammar'> {
-  prompt: number[] | Int32Array;
+  prompt: Int32Array;
   /** Its grammar, compiled. */
   constraint?: ConstraintHandle;
 }

@@ -1,5 +1,6 @@
 import type { Decoder } from '../../artifact/decoder/decoder.ts';
-import { bytesPerToken, type KvCache, type KvSnapshot } from '../../artifact/decoder/kv-cache.ts';
+import { bytesPerToken } from '../../artifact/decoder/decoder-options.ts';
+import type { KvCache, KvSnapshot } from '../../artifact/decoder/kv-cache.ts';
 
 /** What the scheduler needs of the model: rows that each hold a sequence. */
 export interface SequenceRows {

@@ -20,10 +20,10 @@ export interface Found {
  * Keys and values of past sequences, for prompts that begin like them: the next turn of a chat, a system
  * prompt that many have in common. Within a budget of bytes; the least recently used go first.
  */
-export class PrefixCache implements Disposable {
+export class PrefixCache {
   readonly #budget: number;
   /** Least recently used first. */
-  #entries: Entry[] = [];
+  readonly #entries: Entry[] = [];
   #bytes = 0;
 
   constructor(budgetBytes: number) {
@@ -79,10 +79,6 @@ export class PrefixCache implements Disposable {
     this.#entries.splice(this.#entries.indexOf(entry), 1);
     this.#bytes -= entry.snapshot.bytes;
     entry.snapshot[Symbol.dispose]();
-  }
-
-  [Symbol.dispose](): void {
-    for (const entry of [...this.#entries]) this.#drop(entry);
   }
 }
 

@@ -1,4 +1,5 @@
 import { setImmediate as nextEvents } from 'node:timers/promises';
+import { promptChunk } from '../../artifact/decoder/decoder-options.ts';
 import type { EngineStats, GenerationChunk } from './engine.ts';
 import { Constraint } from './grammar/constraint.ts';
 import type { SharedRequest } from './messages.ts';
@@ -7,12 +8,6 @@ import { commonLength, leastReuse, PrefixCache } from './prefix-cache.ts';
 import { Sampler } from './sampling/sampler.ts';
 import { Sequence, type WaitingRequest } from './sequence.ts';
 import { StepCosts } from './speculation/draft-length.ts';
-
-/**
- * Prompt tokens between two steps of the running sequences: bounds how long a long prompt stalls them, and the
- * runtime's scratch memory, which it keeps (a 0.5B model: 32 MB less than with 256).
- */
-const prefillChunk = 128;
 
 /** Milliseconds that the thread waits for a mask, deaf, where all sequences need one that is not there yet. */
 const maskWaitMs = 5;
@@ -140,10 +135,10 @@ export class Scheduler {
     this.#guard(sequence, () => {
       const { row, prompt, promptLogprobs: report } = sequence;
       const read = this.#model.length(row);
-      let end = Math.min(read + Math.min(prefillChunk, report?.chunk ?? prefillChunk), prompt.length);
+      let end = Math.min(read + Math.min(promptChunk, report?.chunk ?? promptChunk), prompt.length);
       // A last one left over is for the step of single tokens: see `even`.
       if (end === prompt.length && !report) end = read + even(end - read);
-      const tokens = sequence.tokens(read, end);
+      const tokens = prompt.subarray(read, end);
       const logits = report ? report.read(this.#model.runAll(row, tokens)) : this.#model.run(row, tokens);
       if (end === prompt.length) this.#take(sequence, logits);
     });
@@ -182,7 +177,7 @@ export class Scheduler {
       sequence.begin(0); // needs the logits of every token
       return true;
     }
-    const wanted = sequence.tokens(0, prompt.length - 1); // the last one's logits have to be computed
+    const wanted = prompt.subarray(0, -1); // the last one's logits have to be computed
     const found = this.#prefixes.find(salt, wanted, leastReuse);
     let most = even(found?.tokens ?? leastReuse - 1);
     let source: Sequence | undefined;

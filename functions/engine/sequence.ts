@@ -30,7 +30,7 @@ export class Sequence {
   reused: number | undefined;
   readonly constraint: Constraint | undefined;
   readonly salt: string;
-  readonly prompt: ArrayLike<number>;
+  readonly prompt: Int32Array;
   /** Where the prompt is to be reported on. */
   readonly promptLogprobs: PromptLogprobs | undefined;
   readonly #request: SharedRequest;

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { setImmediate as nextEvents, setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Decoder } from '../../artifact/decoder/decoder.ts';
-import { bytesPerToken } from '../../artifact/decoder/kv-cache.ts';
+import { bytesPerToken } from '../../artifact/decoder/decoder-options.ts';
 import { useHugePages } from '../../artifact/onnxruntime/huge-pages.ts';
 import { library, returnFreedMemory } from '../../artifact/onnxruntime/library.ts';
 import { forgetProgramText } from '../../artifact/onnxruntime/program-text.ts';

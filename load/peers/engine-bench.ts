@@ -1,4 +1,5 @@
-import { Decoder, decoderOptions } from '../../artifact/decoder/decoder.ts';
+import { Decoder } from '../../artifact/decoder/decoder.ts';
+import { decoderOptions } from '../../artifact/decoder/decoder-options.ts';
 import { openLocalModel } from '../../artifact/models/open-local.ts';
 import { useHugePages } from '../../artifact/onnxruntime/huge-pages.ts';
 

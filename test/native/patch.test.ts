@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { Decoder, decoderOptions } from '../../artifact/decoder/decoder.ts';
+import { Decoder } from '../../artifact/decoder/decoder.ts';
+import { decoderOptions } from '../../artifact/decoder/decoder-options.ts';
 import { runStudent } from '../../compressor/evaluate/student.ts';
 import { exportModel } from '../../compressor/export/export.ts';
 import { WorkFolder } from '../../compressor/export/work-folder.ts';

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { Decoder, decoderOptions } from '../../artifact/decoder/decoder.ts';
+import { Decoder } from '../../artifact/decoder/decoder.ts';
+import { decoderOptions } from '../../artifact/decoder/decoder-options.ts';
 import type { LayerRole, TensorRole } from '../../compressor/checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
 import { readGraph } from '../fixtures/exported-graph.ts';

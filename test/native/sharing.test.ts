@@ -1,7 +1,8 @@
 import { readdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { Decoder, decoderOptions } from '../../artifact/decoder/decoder.ts';
+import { Decoder } from '../../artifact/decoder/decoder.ts';
+import { decoderOptions } from '../../artifact/decoder/decoder-options.ts';
 import type { Checkpoint } from '../../compressor/checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
 import { runStudent } from '../../compressor/evaluate/student.ts';
