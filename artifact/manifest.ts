@@ -50,10 +50,20 @@ const manifestSchema = z.object({
   }),
   /**
    * One entry per layer, in depth order. `source` is the layer of the checkpoint, `block` counts from 0,
-   * `patch` says that a linear map follows in the place of removed layers.
+   * `refill` says that the layer was removed and its place filled again with another's block, `adapter` that it
+   * has gains or low-rank matrices of its own, `patch` that a linear map follows in the place of removed layers.
    */
   layers: z
-    .array(z.object({ index: count, source: count, block: count, patch: z.literal(true).optional() }))
+    .array(
+      z.object({
+        index: count,
+        source: count,
+        block: count,
+        refill: z.literal(true).optional(),
+        adapter: z.literal(true).optional(),
+        patch: z.literal(true).optional(),
+      }),
+    )
     .min(1)
     .max(4096),
   tokens: z.object({
@@ -70,7 +80,7 @@ const manifestSchema = z.object({
   /** The weights: one blob per distinct block, in order, and the others. */
   weights: z.array(
     blobSchema.extend({
-      kind: z.enum(['block', 'embedding', 'norms', 'patches', 'rotary']),
+      kind: z.enum(['block', 'embedding', 'norms', 'adapters', 'patches', 'rotary']),
       block: count.optional(),
       /** Of a block: the matrices that are stored otherwise than `quantization` says of their kind. */
       quantization: z.partialRecord(z.enum(matrixKinds), precisionSchema).optional(),

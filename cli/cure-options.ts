@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import { UsageError } from '../artifact/errors.ts';
 import { methods } from '../compressor/methods/index.ts';
 import type { MakeStudentOptions } from '../compressor/student/make-student.ts';
-import { heldOutShare } from '../compressor/train/cure-options.ts';
+import { type CuredPart, curedParts, heldOutShare } from '../compressor/train/cure-options.ts';
 import { parseCount, parseInteger, parseNumber } from './parse.ts';
 import { formatBytes, type Progress } from './progress.ts';
 
@@ -12,7 +12,7 @@ export interface CureFlags {
   method?: string;
   data?: string[];
   cureTokens?: number;
-  cureTrain: 'all' | 'norms';
+  cureTrain: CuredPart;
   learningRate?: number;
   tail: number;
   seed: number;
@@ -30,9 +30,18 @@ export function addCureOptions(command: Command): Command {
       parseInteger,
     )
     .addOption(
-      new Option('--cure-train <part>', 'what the cure trains').choices(['all', 'norms']).default('all'),
+      new Option(
+        '--cure-train <part>',
+        'what the cure trains: everything, the norms, or the norms and --adapter',
+      )
+        .choices([...curedParts])
+        .default('all'),
     )
-    .option('--learning-rate <rate>', 'highest of the cure (default: 3e-4, for norms 1e-3)', parseNumber)
+    .option(
+      '--learning-rate <rate>',
+      'highest of the cure (default: 3e-4, for norms and adapters 1e-3)',
+      parseNumber,
+    )
     .option(
       '--tail <layers>',
       "last layers that are drawn to the checkpoint's states as well",

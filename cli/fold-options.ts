@@ -1,7 +1,9 @@
 import { basename } from 'node:path';
 import { type Command, Option } from 'commander';
 import { UsageError } from '../artifact/errors.ts';
+import { type AdapterForm, noAdapter, parseAdapter } from '../compressor/adapter/adapter.ts';
 import { methods } from '../compressor/methods/index.ts';
+import { type Refill, refills } from '../compressor/plan/make-plan.ts';
 import { type SharedWeights, sharedWeights } from '../compressor/plan/plan.ts';
 import { parseBytes } from './bytes.ts';
 import { parseCount, parseInteger, parseIntegers, parseNumber } from './parse.ts';
@@ -14,6 +16,8 @@ export interface FoldFlags {
   share: number;
   rank: string;
   patch: 'none' | 'linear';
+  refill: Refill;
+  adapter: AdapterForm;
   weights: SharedWeights;
   keep: number[];
   /** Bytes stored, at most: decides --remove, and --quantize where that is not given. */
@@ -65,6 +69,22 @@ export function addFoldOptions(command: Command): Command {
       )
         .choices(['none', 'linear'])
         .default('none'),
+    )
+    .addOption(
+      new Option(
+        '--refill <how>',
+        'what runs again in the places of removed layers, behind gains that start at 0: it is for a cure',
+      )
+        .choices([...refills])
+        .default('none'),
+    )
+    .addOption(
+      new Option(
+        '--adapter <form>',
+        "what layers that run another layer's block have of their own: gain, lora:RANK or gain+lora:RANK",
+      )
+        .argParser(parseAdapter)
+        .default(noAdapter, 'none'),
     )
     .addOption(
       new Option('--weights <choice>', 'the weights a group shares')
@@ -124,14 +144,27 @@ function applyMethod(command: Command): void {
     command.setOptionValueWithSource('quantize', anyQuantization, 'implied');
   const method = methods[command.getOptionValue('method') ?? ''];
   if (!method) return;
-  for (const option of ['rank', 'patch', 'calibrationTokens'] as const) {
-    if (method[option] !== undefined && command.getOptionValueSource(option) === 'default')
-      command.setOptionValueWithSource(option, method[option], 'implied');
+  const { rank, patch, refill, calibrationTokens } = method;
+  const adapter = method.adapter && parseAdapter(method.adapter);
+  for (const [option, value] of Object.entries({ rank, patch, refill, adapter, calibrationTokens })) {
+    if (value !== undefined && command.getOptionValueSource(option) === 'default')
+      command.setOptionValueWithSource(option, value, 'implied');
   }
 }
 
 /** What a plan decides; with a plan of one's own, these have no say. */
-const planned = ['method', 'remove', 'share', 'rank', 'patch', 'weights', 'keep', 'quantize'] as const;
+const planned = [
+  'method',
+  'remove',
+  'share',
+  'rank',
+  'patch',
+  'refill',
+  'adapter',
+  'weights',
+  'keep',
+  'quantize',
+] as const;
 
 /** @throws UsageError where options were given that the plan of --plan decides */
 export function refuseBesidePlan(command: Command): void {

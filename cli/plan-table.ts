@@ -1,5 +1,6 @@
+import { adaptedLayers } from '../compressor/adapter/adapted-layers.ts';
 import type { Checkpoint } from '../compressor/checkpoint/checkpoint.ts';
-import { type FoldPlan, groupsOf } from '../compressor/plan/plan.ts';
+import { type FoldPlan, groupsOf, type PlannedLayer } from '../compressor/plan/plan.ts';
 import { foldedSizes } from '../compressor/plan/sizes.ts';
 import {
   bitsBudget,
@@ -14,14 +15,10 @@ export function planTable(checkpoint: Checkpoint, plan: FoldPlan): string {
   const precision = resolvePrecision(checkpoint, plan, parsePrecision(plan.quantize));
   const budget = bitsBudget(plan.quantize);
   const sizes = foldedSizes(checkpoint.architecture, plan, precision, budget);
-  const kept = new Map(plan.layers.map((layer) => [layer.source, layer.block]));
+  const planned = new Map(plan.layers.map((layer) => [layer.source, layer]));
   const groups = groupsOf(plan);
   const rows = checkpoint.architecture.layers.map((_, layer) => {
-    const block = kept.get(layer);
-    const fate =
-      block === undefined
-        ? 'removed'
-        : `block ${block}${groups[block]!.length > 1 ? `, shared by layers ${groups[block]!.join(', ')}` : ''}`;
+    const fate = fateOf(planned.get(layer), groups);
     const score = plan.scores ? plan.scores[layer]!.toFixed(4).padStart(10) : '';
     return `${String(layer).padStart(5)}${score}  ${fate}`;
   });
@@ -33,10 +30,24 @@ export function planTable(checkpoint: Checkpoint, plan: FoldPlan): string {
     ...rows,
     '',
     `Layers       ${checkpoint.architecture.layers.length} -> ${plan.layers.length}, running ${groups.length} distinct blocks`,
+    ...(plan.adapter ? [`Adapters     ${describeAdapters(plan)}`] : []),
     `Parameters   ${sizes.original.toLocaleString('en')} -> ${sizes.folded.toLocaleString('en')} (${percent(sizes.folded, sizes.original)})`,
     `Bytes        ${formatBytes(sizes.originalBytes)} in bfloat16 -> ${formatBytes(sizes.bytes)} (${percent(sizes.bytes, sizes.originalBytes)})`,
     `Quantization ${Object.entries(precision)
       .map(([kind, form]) => `${kind} ${formatPrecision(form)}`)
       .join(', ')}${budget === undefined ? '' : `, some in int8: up to ${budget} bits a block weight`}`,
   ].join('\n');
+}
+
+function fateOf(layer: PlannedLayer | undefined, groups: number[][]): string {
+  if (!layer) return 'removed';
+  const { block, refill } = layer;
+  if (refill) return `removed, its place filled again with block ${block}`;
+  return `block ${block}${groups[block]!.length > 1 ? `, shared by layers ${groups[block]!.join(', ')}` : ''}`;
+}
+
+function describeAdapters(plan: FoldPlan): string {
+  const { gains, rank } = plan.adapter!;
+  const kinds = [...(gains ? ['gains'] : []), ...(rank > 0 ? [`low-rank matrices of rank ${rank}`] : [])];
+  return `${kinds.join(' and ')} of ${adaptedLayers(plan).length} layers that run another layer's block`;
 }

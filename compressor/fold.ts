@@ -16,10 +16,10 @@ import {
   quantizationOf,
 } from './export/make-quantizer.ts';
 import { WorkFolder } from './export/work-folder.ts';
-import { type FoldPlan, groupsOf } from './plan/plan.ts';
+import type { FoldPlan } from './plan/plan.ts';
 import { bitsBudget, parsePrecision, resolvePrecision } from './quantize/precision.ts';
 import { type MakeStudentOptions, makeStudent, type Stage, studentIdentity } from './student/make-student.ts';
-import { mixtureOf } from './weights/mixture.ts';
+import { mixturesOf } from './weights/mixture.ts';
 
 /** The step whose progress is told in bytes. */
 export const publishingStep = 'Publishing';
@@ -62,13 +62,14 @@ export async function fold(options: FoldOptions): Promise<FoldResult> {
   const { checkpoint, plan, signal } = options;
   const precision = resolvePrecision(checkpoint, plan, parsePrecision(plan.quantize));
   // What the written blobs depend on; how the layers were ranked, say, is not among it.
-  const mixtures = groupsOf(plan).map((group) => mixtureOf(group, plan.weights, plan.scores));
+  const mixtures = mixturesOf(plan);
   const { version, workFolder } = options;
   const quantization = quantizationOf(precision, bitsBudget(plan.quantize), options.calibrate);
   const identity = [
     version,
     await fingerprint(checkpoint),
     plan.layers,
+    plan.adapter,
     mixtures,
     quantizationIdentity(quantization),
     await studentIdentity(options),

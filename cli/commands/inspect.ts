@@ -54,6 +54,7 @@ function describeModel(summary: ModelSummary): string {
       `${perplexity.toFixed(3)} ${stage}, on ${tokens} tokens of ${text}`,
     ]),
   ];
+  const labels = Math.max(...facts.map(([label = '']) => label.length)) + 2;
   const layerRows = layers.map(({ index, source, block }) => [
     index,
     source,
@@ -62,7 +63,7 @@ function describeModel(summary: ModelSummary): string {
   ]);
   const blobRows = summary.blobs.map(({ role, sha256, bytes }) => [role, formatBytes(bytes), sha256]);
   return [
-    facts.map(([label = '', value]) => `${label.padEnd(14)}${value}`).join('\n'),
+    facts.map(([label = '', value]) => `${label.padEnd(labels)}${value}`).join('\n'),
     formatTable(['LAYER', 'SOURCE', 'BLOCK', 'SHARED WITH LAYERS'], layerRows),
     formatTable(['BLOB', 'SIZE', 'SHA256'], blobRows),
     '',

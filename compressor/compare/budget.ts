@@ -1,18 +1,23 @@
 import { UsageError } from '../../artifact/errors.ts';
+import { type AdaptedPlan, adaptersParameters } from '../adapter/adapted-layers.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import { patchedLayers } from '../patch/cuts.ts';
 import { type FoldPlan, groupsOf } from '../plan/plan.ts';
 import { blockParameters, patchParameters } from '../weights/block.ts';
 
-/** Parameters of distinct blocks, and of patches, which are stored in the place of others. */
-export function distinctBlockParameters(a: Architecture, plan: Pick<FoldPlan, 'layers' | 'patch'>): number {
+/** What decides how much of a model's blocks a plan stores. */
+export type SavingPlan = AdaptedPlan & Pick<FoldPlan, 'patch'>;
+
+/** Parameters of distinct blocks, and of patches and adapters, which are stored in the place of others. */
+export function distinctBlockParameters(a: Architecture, plan: SavingPlan): number {
   const stored = { ...a, headSize: a.storedHeadSize ?? a.headSize };
   const patches = patchedLayers(plan, a.layers.length).length;
-  return groupsOf(plan).length * blockParameters(stored) + patches * patchParameters(a);
+  const added = patches * patchParameters(a) + adaptersParameters(a, plan);
+  return groupsOf(plan).length * blockParameters(stored) + added;
 }
 
 /** Share of the checkpoint's block parameters that a plan saves. */
-export function savedShare(a: Architecture, plan: Pick<FoldPlan, 'layers' | 'patch'>): number {
+export function savedShare(a: Architecture, plan: SavingPlan): number {
   const stored = { ...a, headSize: a.storedHeadSize ?? a.headSize };
   return 1 - distinctBlockParameters(a, plan) / (a.layers.length * blockParameters(stored));
 }
@@ -41,7 +46,7 @@ export function layersOf(a: Architecture, budget: number, removable: number): nu
  * @param planFor makes a plan without so many layers
  * @throws UsageError as `layersOf`
  */
-export async function nearestPlan<P extends { plan: Pick<FoldPlan, 'layers' | 'patch'> }>(
+export async function nearestPlan<P extends { plan: SavingPlan }>(
   a: Architecture,
   budget: number,
   removable: number,

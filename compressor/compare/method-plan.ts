@@ -1,3 +1,4 @@
+import { parseAdapter } from '../adapter/adapter.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { EvaluateOptions } from '../evaluate/student.ts';
 import type { TextWindows } from '../evaluate/windows.ts';
@@ -43,7 +44,16 @@ export async function methodPlan(
     const plan = makePlan(
       { name, layers },
       { method: method.rank, scores },
-      { remove: removed / layers, share: 1, weights: 'first', quantize, patch: method.patch, keep },
+      {
+        remove: removed / layers,
+        share: 1,
+        weights: 'first',
+        quantize,
+        patch: method.patch,
+        refill: method.refill ?? 'none',
+        adapter: parseAdapter(method.adapter ?? 'none'),
+        keep,
+      },
     );
     return { plan, ...(gates && { gates }) };
   });

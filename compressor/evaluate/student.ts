@@ -74,11 +74,11 @@ async function runLayers(
       loaded = undefined; // one block at a time
       loaded = { block, weights: await student.block(block) };
     }
-    const norms = await student.norms(index);
+    const own = await student.own(index);
     const patch = await student.patch(index);
     const { weights } = loaded;
     const run = (state: Float32Array) => {
-      const out = runner.run(source, weights, norms, state);
+      const out = runner.run(source, weights, own, state);
       return patch ? patches.run(patch, out) : out;
     };
     states = await inSteps(states, run, options.signal);

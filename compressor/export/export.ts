@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { type Manifest, type MatrixKind, type Precision, schemaVersion } from '../../artifact/manifest.ts';
+import { hasAdapter } from '../adapter/adapter.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { blockMatrices } from '../graph/layer.ts';
@@ -42,11 +43,18 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   const { checkpoint, student, plan, precision, work, signal } = options;
   const { architecture: a } = checkpoint;
   const writer = new WeightWriter({ student, precision, folder: work.path });
+  const layersWith = async (has: (index: number) => Promise<boolean>) => {
+    const found: number[] = [];
+    for (const index of student.layers.keys()) if (await has(index)) found.push(index);
+    return found;
+  };
   const quantizer =
     options.quantizer ?? new NearestQuantizer(checkpoint, student, (_, matrix) => precision[matrix]);
   const order = blocksInOrder(student);
-  const patched = await patchedLayers(student);
-  const total = order.length + 3 + (a.tiedHead ? 0 : 1) + (patched.length > 0 ? 1 : 0);
+  const patched = await layersWith(async (index) => (await student.patch(index)) !== undefined);
+  const adapted = await layersWith(async (index) => hasAdapter(a, await student.own(index)));
+  const optional = [!a.tiedHead, patched.length > 0, adapted.length > 0];
+  const total = order.length + 3 + optional.filter(Boolean).length;
   let done = 0;
   const step = async (name: string, write: () => Promise<WrittenBlob>) => {
     signal?.throwIfAborted();
@@ -64,6 +72,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   }
   const positions = storedPositions(a.contextLength);
   const norms = await step('norms', () => writer.norms());
+  const adapters = adapted.length > 0 ? await step('adapters', () => writer.adapters()) : undefined;
   const patches = patched.length > 0 ? await step('patches', () => writer.patches()) : undefined;
   const rotary = await step('rotary', () => writer.rotary(positions));
   const embedding = await step('embedding', () => writer.vocabulary('embedding', onRows));
@@ -73,6 +82,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
     layers: plan.layers,
     blocks,
     norms,
+    adapters,
     patches,
     rotary,
     embedding,
@@ -95,6 +105,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
     if (Object.keys(exceptions).length > 0) weights.at(-1)!.quantization = exceptions;
   }
   addWeights('norms', norms);
+  if (adapters) addWeights('adapters', adapters);
   if (patches) addWeights('patches', patches);
   addWeights('rotary', rotary);
   addWeights('embedding', embedding);
@@ -123,6 +134,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
     layers: plan.layers.map((layer, index) => ({
       index,
       ...layer,
+      ...(adapted.includes(index) && { adapter: true as const }),
       ...(patched.includes(index) && { patch: true as const }),
     })),
     tokens: {
@@ -159,12 +171,6 @@ function exceptionsOf(
 /** The name of the step that writes a block. */
 export function blockStep(block: number): string {
   return `block-${block}`;
-}
-
-async function patchedLayers(student: Student): Promise<number[]> {
-  const patched: number[] = [];
-  for (const index of student.layers.keys()) if (await student.patch(index)) patched.push(index);
-  return patched;
 }
 
 async function writeBlob(folder: string, bytes: Uint8Array): Promise<WrittenBlob> {

@@ -1,15 +1,20 @@
+import type { AdapterTensor } from '../adapter/adapter.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import { emitFinalNorm, emitLayer, emitSum, type LayerWeights, type Residual } from '../graph/layer.ts';
+import { emitLowRank } from '../graph/low-rank.ts';
 import { GraphBuilder } from '../onnx/graph.ts';
+import type { PlannedLayer } from '../plan/plan.ts';
 import type { StoredTensor, WrittenBlob } from './blob-writer.ts';
 
 export interface GraphParts {
   architecture: Architecture;
   /** Kept layers in depth order. */
-  layers: { source: number; block: number }[];
+  layers: readonly PlannedLayer[];
   /** One per distinct block. */
   blocks: WrittenBlob[];
   norms: WrittenBlob;
+  /** Absent where no layer has an adapter. */
+  adapters: WrittenBlob | undefined;
   /** Absent where no layer is followed by a patch. */
   patches: WrittenBlob | undefined;
   rotary: WrittenBlob;
@@ -83,15 +88,29 @@ class Initializers {
   }
 
   layer(index: number, block: number, rotary: number): LayerWeights {
+    const own = (name: AdapterTensor) => this.#adapter(`layers.${index}.${name}`);
     return {
-      linear: (matrix, x) => this.#linear(x, `block.${block}.${matrix}`, this.#parts.blocks[block]!, matrix),
+      linear: (matrix, x) => {
+        const product = this.#linear(x, `block.${block}.${matrix}`, this.#parts.blocks[block]!, matrix);
+        const [down, up] = [own(`${matrix}.down`), own(`${matrix}.up`)];
+        return down && up ? emitLowRank(this.#g, x, product, { down, up }) : product;
+      },
       norm: (norm) => this.norm(`layers.${index}.${norm}`),
+      gain: (half) => own(`${half}.gain`),
       rotary: { cos: this.#rotary(rotary, 'cos'), sin: this.#rotary(rotary, 'sin') },
     };
   }
 
   norm(name: string): string {
     return this.#tensor(name, this.#parts.norms, name);
+  }
+
+  /** Undefined where the layer has no such thing. */
+  #adapter(name: string): string | undefined {
+    const { adapters } = this.#parts;
+    return adapters?.tensors.some((stored) => stored.name === name)
+      ? this.#tensor(name, adapters, name)
+      : undefined;
   }
 
   /** h + weight h + bias after a layer that has a patch. */

@@ -1,5 +1,6 @@
 import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
-import { blockMatrices, matrixShape } from '../graph/layer.ts';
+import { type AdapterTensor, adapterFormOf, adapterShapes } from '../adapter/adapter.ts';
+import { blockMatrices, matrixShape, normsOf } from '../graph/layer.ts';
 import type { BlockCodes } from '../quantize/block-quantizer.ts';
 import { type QuantizedMatrix, repack, roundToNearest } from '../quantize/blocks.ts';
 import { ownForm } from '../quantize/own-form.ts';
@@ -54,12 +55,24 @@ export class WeightWriter {
   norms(): Promise<WrittenBlob> {
     return this.#blob('norms', async (blob) => {
       for (const index of this.#student.layers.keys()) {
-        for (const [norm, vector] of Object.entries(await this.#student.norms(index))) {
-          await blob.add(`layers.${index}.${norm}`, 'float32', [vector.length], vector);
-        }
+        const own = await this.#student.own(index);
+        for (const norm of normsOf(this.#student.architecture))
+          await blob.add(`layers.${index}.${norm}`, 'float32', [own[norm]!.length], own[norm]!);
       }
       const norm = await this.#student.tensor('norm').read();
       await blob.add('norm', 'float32', [norm.length], norm);
+    });
+  }
+
+  /** What layers with another's block have of their own. Names: `layers.INDEX.ADAPTER_TENSOR`. */
+  adapters(): Promise<WrittenBlob> {
+    const { architecture: a, layers } = this.#student;
+    return this.#blob('adapters', async (blob) => {
+      for (const index of layers.keys()) {
+        const own = await this.#student.own(index);
+        for (const [name, shape] of Object.entries(adapterShapes(a, adapterFormOf(a, own))))
+          await blob.add(`layers.${index}.${name}`, 'float32', shape, own[name as AdapterTensor]!);
+      }
     });
   }
 

@@ -1,9 +1,12 @@
 import { Session, type SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
+import { type AdapterForm, adapterFormOf, adapterKey, adapterShapes } from '../adapter/adapter.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import { type BlockMatrix, blockMatrices, emitLayer, emitSum, matrixShape, normsOf } from '../graph/layer.ts';
+import { emitLowRank } from '../graph/low-rank.ts';
 import { GraphBuilder } from '../onnx/graph.ts';
-import type { BlockWeights, NormWeights } from '../weights/block.ts';
+import type { BlockWeights } from '../weights/block.ts';
+import type { OwnWeights } from '../weights/own.ts';
 import { rotaryTables } from '../weights/rotary.ts';
 
 /** The matrices whose inputs differ; `up` has the input of `gate`. */
@@ -17,7 +20,7 @@ export type MatrixInputs = Record<(typeof distinctInputs)[number], Float32Array>
  */
 export class LayerRunner implements Disposable {
   readonly #architecture: Architecture;
-  /** One per kind of attention (window, rotary base): one for most families, two for Gemma 3; tapped or not. */
+  /** One per kind of attention (window, rotary base), two for Gemma 3, and per form of adapter; tapped or not. */
   readonly #sessions = new Map<string, Session>();
   readonly #rotaries: ReturnType<typeof rotaryTables>[];
   readonly #maxTokens: number;
@@ -32,15 +35,15 @@ export class LayerRunner implements Disposable {
   }
 
   /** @param hidden [tokens, width], one sequence from its first token on. @returns the same shape, new memory. */
-  run(layer: number, block: BlockWeights, norms: NormWeights, hidden: Float32Array): Float32Array {
-    return this.#run(layer, block, norms, hidden, {});
+  run(layer: number, block: BlockWeights, own: OwnWeights, hidden: Float32Array): Float32Array {
+    return this.#run(layer, block, own, hidden, {});
   }
 
   /** `run`, and what each matrix was multiplied with on the way. */
   runTapped(
     layer: number,
     block: BlockWeights,
-    norms: NormWeights,
+    own: OwnWeights,
     hidden: Float32Array,
   ): { out: Float32Array; inputs: MatrixInputs } {
     const tokens = hidden.length / this.#architecture.width;
@@ -53,18 +56,19 @@ export class LayerRunner implements Disposable {
     const taps = Object.fromEntries(
       sizes.map(([matrix, size]) => [tapOf(matrix), new Tensor(inputs[matrix], [1, tokens, size])]),
     );
-    return { out: this.#run(layer, block, norms, hidden, taps), inputs };
+    return { out: this.#run(layer, block, own, hidden, taps), inputs };
   }
 
   #run(
     layer: number,
     block: BlockWeights,
-    norms: NormWeights,
+    own: OwnWeights,
     hidden: Float32Array,
     taps: Record<string, Tensor>,
   ): Float32Array {
     const a = this.#architecture;
-    const session = this.#session(layer, Object.keys(taps).length > 0);
+    const form = adapterFormOf(a, own);
+    const session = this.#session(layer, Object.keys(taps).length > 0, form);
     const tokens = hidden.length / a.width;
     const rotary = this.#rotaries[a.layers[layer]!.rotary]!;
     const table = [this.#maxTokens, a.headSize / 2];
@@ -78,18 +82,20 @@ export class LayerRunner implements Disposable {
     for (const matrix of blockMatrices)
       feeds[matrix] = new Tensor(block.matrices[matrix], matrixShape(a, matrix));
     if (block.qkvBias) feeds['qkv.bias'] = new Tensor(block.qkvBias, [block.qkvBias.length]);
-    for (const [name, vector] of Object.entries(norms)) feeds[name] = new Tensor(vector, [vector.length]);
+    const shapes: Record<string, number[]> = adapterShapes(a, form);
+    for (const [name, values] of Object.entries(own))
+      feeds[name] = new Tensor(values, shapes[name] ?? [values.length]);
     const out = new Tensor(new Float32Array(hidden.length), [1, tokens, a.width]);
     session.run(feeds, { out, ...taps });
     return out.data;
   }
 
-  #session(layer: number, tapped: boolean): Session {
+  #session(layer: number, tapped: boolean, form: AdapterForm): Session {
     const { window, rotary } = this.#architecture.layers[layer]!;
-    const key = `${window}/${rotary}/${tapped}`;
+    const key = `${window}/${rotary}/${tapped}/${adapterKey(form)}`;
     let session = this.#sessions.get(key);
     if (!session) {
-      session = new Session(layerGraph(this.#architecture, layer, tapped), this.#options);
+      session = new Session(layerGraph(this.#architecture, layer, tapped, form), this.#options);
       this.#sessions.set(key, session);
     }
     return session;
@@ -109,7 +115,7 @@ function tapOf(matrix: BlockMatrix): string {
  * One layer over a whole sequence, without a cache; weights are inputs.
  * @param tapped what the matrices are multiplied with is an output too
  */
-function layerGraph(a: Architecture, layer: number, tapped: boolean): Uint8Array {
+function layerGraph(a: Architecture, layer: number, tapped: boolean, form: AdapterForm): Uint8Array {
   const g = new GraphBuilder();
   const hidden = g.input('hidden', 'float32', [1, 'tokens', a.width]);
   const lastToken = g.input('lastToken', 'int32', [1]);
@@ -119,6 +125,7 @@ function layerGraph(a: Architecture, layer: number, tapped: boolean): Uint8Array
   for (const matrix of blockMatrices) g.input(matrix, 'float32', matrixShape(a, matrix));
   if (a.qkvBias) g.input('qkv.bias', 'float32', [matrixShape(a, 'qkv')[0]]);
   for (const norm of normsOf(a)) g.input(norm, 'float32', [/[qk]\.norm$/.test(norm) ? a.headSize : a.width]);
+  for (const [name, shape] of Object.entries(adapterShapes(a, form))) g.input(name, 'float32', shape);
   const residual = emitLayer(
     g,
     a,
@@ -134,9 +141,12 @@ function layerGraph(a: Architecture, layer: number, tapped: boolean): Uint8Array
           domain: 'com.microsoft',
           attributes: { transB: 1 },
         });
-        return a.qkvBias && matrix === 'qkv' ? g.node('Add', [product, 'qkv.bias']) : product;
+        const biased = a.qkvBias && matrix === 'qkv' ? g.node('Add', [product, 'qkv.bias']) : product;
+        const lowRank = { down: `${matrix}.down`, up: `${matrix}.up` };
+        return form.rank > 0 ? emitLowRank(g, x, biased, lowRank) : biased;
       },
       norm: (norm) => norm,
+      gain: (half) => (form.gains ? `${half}.gain` : undefined),
       rotary: { cos, sin },
     },
     { lastToken, totalLength },

@@ -1,3 +1,4 @@
+import type { Half } from '../adapter/adapter.ts';
 import type { Architecture, LayerAttention } from '../checkpoint/architecture.ts';
 import type { GraphBuilder } from '../onnx/graph.ts';
 
@@ -43,6 +44,8 @@ export interface LayerWeights {
   /** [batch, tokens, inputs] -> [batch, tokens, outputs], bias included. */
   linear(matrix: BlockMatrix, x: string): string;
   norm(norm: LayerNorm): string;
+  /** What the half's result is multiplied by, [width]; undefined where by nothing. */
+  gain(half: Half): string | undefined;
   rotary: { cos: string; sin: string };
 }
 
@@ -87,6 +90,7 @@ export function emitLayer(
   const sum = pick(whole, a.width);
   let mixed = weights.linear('output', pick(attended, a.heads * a.headSize));
   if (a.postNorms) mixed = norm.of(mixed, weights.norm('attention.postNorm'));
+  mixed = scaled(g, mixed, weights.gain('attention'));
 
   const [mlpIn, sum2] = norm.ofResidual({ sum, pending: mixed }, weights.norm('mlp.norm'));
   const activation = a.activation === 'silu' ? 'QuickGelu' : 'FastGelu';
@@ -95,7 +99,11 @@ export function emitLayer(
   const gate = g.node(activation, [weights.linear('gate', mlpIn)], { domain: 'com.microsoft', attributes });
   let out = weights.linear('down', g.node('Mul', [gate, weights.linear('up', mlpIn)]));
   if (a.postNorms) out = norm.of(out, weights.norm('mlp.postNorm'));
-  return { sum: sum2, pending: out };
+  return { sum: sum2, pending: scaled(g, out, weights.gain('mlp')) };
+}
+
+function scaled(g: GraphBuilder, x: string, gain: string | undefined): string {
+  return gain === undefined ? x : g.node('Mul', [x, gain]);
 }
 
 /** The hidden state itself, for a graph that ends between layers. */

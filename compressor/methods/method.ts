@@ -1,3 +1,5 @@
+import type { Refill } from '../plan/make-plan.ts';
+
 /**
  * A way to fold, by name: which layers go, what stands in for them, and how the result is repaired.
  * Options given beside a method's name win over the method's own.
@@ -11,6 +13,10 @@ export interface FoldMethod {
   rank: string;
   /** As for `--patch`. */
   patch: 'none' | 'linear';
+  /** As for `--refill`. @default none */
+  refill?: Refill;
+  /** As for `--adapter`. @default none */
+  adapter?: string;
   /** As for `--calibration-tokens`, where the ranking fits as well as measures. @default the option's own */
   calibrationTokens?: number;
   /** Tokens of distillation after the fold, where there is text to train on. */

@@ -8,7 +8,7 @@ import { LayerRunner } from '../forward/layer-runner.ts';
 import { PatchRunner } from '../forward/patch-runner.ts';
 import type { LinearPatch, Student } from '../student/student.ts';
 import { readLayer } from '../weights/block.ts';
-import { cutsOf } from './cuts.ts';
+import { cutsOf, nextKept } from './cuts.ts';
 import { fitPatch } from './fit.ts';
 
 /**
@@ -57,23 +57,23 @@ async function fitAll(
     return next;
   };
 
-  let own = await embed(student, windows);
-  let teacher = own;
+  let states = await embed(student, windows);
+  let teacher = states;
   let reached = 0; // layers of the checkpoint that `teacher` has been through
   for (const [index, { source, block }] of student.layers.entries()) {
     if (cuts.every((cut) => cut < index)) break; // nothing is fitted any more
-    const [weights, norms] = [await student.block(block), await student.norms(index)];
-    own = await forward(own, (state) => layers.run(source, weights, norms, state));
+    const weights = { block: await student.block(block), own: await student.own(index) };
+    states = await forward(states, (state) => layers.run(source, weights.block, weights.own, state));
     if (!cuts.includes(index)) continue;
-    const end = student.layers[index + 1]?.source ?? depth;
+    const end = nextKept(student.layers, index)?.source ?? depth;
     for (; reached < end; reached++) {
       const layer = reached;
       const { block, norms } = await readLayer(checkpoint, layer);
       teacher = await forward(teacher, (state) => layers.run(layer, block, norms, state));
     }
-    const patch = fitPatch(a.width, own, teacher);
+    const patch = fitPatch(a.width, states, teacher);
     patches.set(index, patch);
-    own = own.map((state) => patchRunner.run(patch, state));
+    states = states.map((state) => patchRunner.run(patch, state));
   }
   options.onProgress?.(total, total);
   return patches;

@@ -1,6 +1,11 @@
 import { InvalidDataError, UsageError } from '../../artifact/errors.ts';
+import { type AdapterForm, noAdapter } from '../adapter/adapter.ts';
 import type { Ranking } from '../rank/ranker.ts';
-import type { FoldPlan, SharedWeights } from './plan.ts';
+import type { FoldPlan, PlannedLayer, SharedWeights } from './plan.ts';
+
+/** What runs in the places of removed layers: nothing, or the kept block before them, behind gains. */
+export const refills = ['none', 'previous'] as const;
+export type Refill = (typeof refills)[number];
 
 export interface PlanOptions {
   /** Share of the layers to remove, 0 to 1. @default 0 */
@@ -11,6 +16,10 @@ export interface PlanOptions {
   quantize: string;
   /** @default none */
   patch?: 'none' | 'linear';
+  /** Whether a removed layer's place runs the kept block before it again. @default none */
+  refill?: Refill;
+  /** What layers with another layer's block have of their own. @default nothing */
+  adapter?: AdapterForm;
   /** Layers that are never removed, negative ones counted from the end. @default [0, -1] */
   keep: number[];
 }
@@ -49,19 +58,35 @@ export function makePlan(
     );
   }
   const removed = leastImportant(layers, ranking.scores, Math.round(remove * layers), options.keep);
-  const kept = Array.from({ length: layers }, (_, layer) => layer).filter((layer) => !removed.has(layer));
+  const planned = layersOf(layers, removed, share, options.refill ?? 'none');
+  const refilled = planned.some(({ refill }) => refill);
+  const { gains, rank } = options.adapter ?? noAdapter;
+  const adapter = { gains: gains || refilled, rank };
   return {
     version: 1,
     checkpoint: checkpoint.name,
     checkpointLayers: layers,
     method: ranking.method,
-    layers: kept.map((source, i) => ({ source, block: Math.floor(i / share) })),
+    layers: planned,
+    ...((adapter.gains || rank > 0) && { adapter }),
     ...(options.patch && options.patch !== 'none' && { patch: options.patch }),
     weights: options.weights,
     quantize: options.quantize,
     ...(ranking.scores && { scores: ranking.scores }),
     ...(ranking.gates && { gates: ranking.gates }),
   };
+}
+
+function layersOf(count: number, removed: Set<number>, share: number, refill: Refill): PlannedLayer[] {
+  const layers: PlannedLayer[] = [];
+  let kept = 0;
+  for (let source = 0; source < count; source++) {
+    // Those that were removed before the first kept layer run that one's block.
+    if (!removed.has(source)) layers.push({ source, block: Math.floor(kept++ / share) });
+    else if (refill === 'previous')
+      layers.push({ source, block: Math.floor(Math.max(kept - 1, 0) / share), refill: true });
+  }
+  return layers;
 }
 
 function leastImportant(

@@ -15,8 +15,14 @@ const planSchema = z.strictObject({
   checkpointLayers: z.int().min(1).max(4096),
   /** How the layers were ranked; `manual` where a person wrote the plan. */
   method: z.string(),
-  /** Kept layers in depth order: each runs `block` (counted from 0) with the norms of layer `source`. */
-  layers: z.array(z.strictObject({ source: index, block: index })).min(1),
+  /**
+   * Layers in depth order: each runs `block` (counted from 0) with the norms of layer `source`. One with
+   * `refill` was removed, and its place is filled again by the block of a kept layer, behind gains that start
+   * at zero: it changes nothing until it is trained.
+   */
+  layers: z.array(z.strictObject({ source: index, block: index, refill: z.literal(true).optional() })).min(1),
+  /** What layers that run another layer's block have of their own besides norms. @default nothing */
+  adapter: z.strictObject({ gains: z.boolean(), rank: z.int().min(0).max(1024) }).optional(),
   /** What stands in for each run of removed layers. @default none */
   patch: z.enum(['none', 'linear']).optional(),
   /** Whose weights a group runs. */
@@ -41,9 +47,10 @@ const planSchema = z.strictObject({
 
 /** A fold, written down before it is carried out: printable, editable, replayable. */
 export type FoldPlan = z.infer<typeof planSchema>;
+export type PlannedLayer = FoldPlan['layers'][number];
 
 /** The sources of every block's layers, in block order. */
-export function groupsOf(plan: Pick<FoldPlan, 'layers'>): number[][] {
+export function groupsOf(plan: { layers: readonly PlannedLayer[] }): number[][] {
   const groups: number[][] = [];
   for (const { source, block } of plan.layers) {
     groups[block] ??= [];
@@ -82,6 +89,17 @@ export function checkPlan(
   for (let block = 0; block < blocks.size; block++) {
     if (!blocks.has(block))
       throw wrong(`block ${block} of ${blocks.size} has no layer: count blocks from 0.`);
+  }
+  const refilled = plan.layers.findIndex(
+    ({ refill, block }) => refill && !plan.layers.some((layer) => !layer.refill && layer.block === block),
+  );
+  if (refilled >= 0) {
+    throw wrong(
+      `layers[${refilled}] is filled again with block ${plan.layers[refilled]!.block}, which no kept layer has.`,
+    );
+  }
+  if (plan.layers.some(({ refill }) => refill) && !plan.adapter?.gains) {
+    throw wrong('layers with "refill" come in through gains: set "adapter": {"gains": true, "rank": 0}.');
   }
   if (plan.scores && plan.scores.length !== checkpoint.layers) {
     throw wrong(`scores has ${plan.scores.length} entries for ${checkpoint.layers} layers.`);

@@ -1,5 +1,6 @@
 import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
 import { servedMemory } from '../../artifact/served-memory.ts';
+import type { AdaptedPlan } from '../adapter/adapted-layers.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import { storedPositions } from '../weights/rotary.ts';
 import type { FoldPlan } from './plan.ts';
@@ -10,7 +11,7 @@ export type TokenizerBytes = number;
 
 export interface SizedModel {
   architecture: Architecture;
-  plan: Pick<FoldPlan, 'layers' | 'patch'>;
+  plan: AdaptedPlan & Pick<FoldPlan, 'patch'>;
   precision: Record<MatrixKind, Precision>;
   /** As `bitsBudget` gives it. */
   budget: number | undefined;

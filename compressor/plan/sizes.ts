@@ -1,4 +1,5 @@
 import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
+import { type AdaptedPlan, adaptersParameters } from '../adapter/adapted-layers.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import { blockMatrices, matrixShape } from '../graph/layer.ts';
 import { patchedLayers } from '../patch/cuts.ts';
@@ -23,7 +24,7 @@ export interface FoldedSizes {
  */
 export function foldedSizes(
   a: Architecture,
-  plan: Pick<FoldPlan, 'layers' | 'patch'>,
+  plan: AdaptedPlan & Pick<FoldPlan, 'patch'>,
   precision: Record<MatrixKind, Precision>,
   budget = 0,
 ): FoldedSizes {
@@ -32,6 +33,7 @@ export function foldedSizes(
   const shared = sharedParameters(stored);
   const norms = plan.layers.length * normParameters(stored);
   const patches = patchedLayers(plan, a.layers.length).length;
+  const adapters = adaptersParameters(a, plan);
   const original = shared + a.layers.length * (blockParameters(stored) + normParameters(stored));
   const blockBytes = blockMatrices.reduce(
     (sum, kind) => sum + matrixBytes(matrixShape(a, kind), precision[kind]),
@@ -46,13 +48,13 @@ export function foldedSizes(
   const vocabulary = matrixBytes([a.vocabularySize, a.width], precision.embedding) * (a.tiedHead ? 1 : 2);
   return {
     original,
-    folded: shared + blocks * blockParameters(stored) + norms + patches * patchParameters(a),
+    folded: shared + blocks * blockParameters(stored) + norms + patches * patchParameters(a) + adapters,
     originalBytes: 2 * original,
     bytes:
       blocks * (Math.max(blockBytes, Math.floor((blockWeights * budget) / 8)) + bias) +
       patches * patchBytes +
       vocabulary +
-      4 * (norms + a.width),
+      4 * (norms + adapters + a.width),
   };
 }
 

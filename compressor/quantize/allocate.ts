@@ -87,9 +87,9 @@ async function noises(options: AllocateOptions): Promise<Omit<Candidate, 'bytes'
       let states = await embed(student, windows);
       for (const [index, { source, block }] of layers.entries()) {
         const weights = await student.block(block);
-        const norms = await student.norms(index);
+        const own = await student.own(index);
         const patch = await student.patch(index);
-        const outs = await inSteps(states, (state) => runner.run(source, weights, norms, state), signal);
+        const outs = await inSteps(states, (state) => runner.run(source, weights, own, state), signal);
         for (const matrix of matrices) {
           const key = `${block} ${matrix}`;
           const sum = sums.get(key) ?? { block, matrix, noise: 0 };
@@ -102,7 +102,7 @@ async function noises(options: AllocateOptions): Promise<Omit<Candidate, 'bytes'
           };
           for (const [i, state] of states.entries()) {
             await betweenSteps(signal);
-            sum.noise += change(outs[i]!, runner.run(source, rounded, norms, state), a.width);
+            sum.noise += change(outs[i]!, runner.run(source, rounded, own, state), a.width);
           }
         }
         states = outs.map((out) => (patch ? patches.run(patch, out) : out));

@@ -135,18 +135,18 @@ export class CalibratedQuantizer implements BlockQuantizer {
   async #run(index: number, states: Float32Array[], hessians?: Map<Input, Hessian>): Promise<Float32Array[]> {
     const { source, block } = this.#student.layers[index]!;
     const weights = await this.#weights(block);
-    const norms = await this.#student.norms(index);
+    const own = await this.#student.own(index);
     const patch = await this.#student.patch(index);
     const next: Float32Array[] = [];
     for (const state of states) {
       await betweenSteps(this.#options.signal);
       let out: Float32Array;
       if (hessians) {
-        const tapped = this.#runner.runTapped(source, weights, norms, state);
+        const tapped = this.#runner.runTapped(source, weights, own, state);
         for (const [input, hessian] of hessians) hessian.add(tapped.inputs[input]);
         out = tapped.out;
       } else {
-        out = this.#runner.run(source, weights, norms, state);
+        out = this.#runner.run(source, weights, own, state);
       }
       next.push(patch ? this.#patches.run(patch, out) : out);
     }

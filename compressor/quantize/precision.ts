@@ -2,9 +2,9 @@ import { UsageError } from '../../artifact/errors.ts';
 import { type MatrixKind, matrixKinds, type Precision } from '../../artifact/manifest.ts';
 import type { Checkpoint, CheckpointTensor } from '../checkpoint/checkpoint.ts';
 import { blockMatrices, matrixShape } from '../graph/layer.ts';
-import { type FoldPlan, groupsOf } from '../plan/plan.ts';
+import type { FoldPlan } from '../plan/plan.ts';
 import { partsOf } from '../weights/block.ts';
-import { mixtureOf } from '../weights/mixture.ts';
+import { mixturesOf } from '../weights/mixture.ts';
 import { ownForm } from './own-form.ts';
 
 /** The errors of int8 are too small for it to matter which inputs they meet. */
@@ -97,7 +97,7 @@ export function resolvePrecision(
   request: PrecisionRequest,
 ): Record<MatrixKind, Precision> {
   const { architecture: a } = checkpoint;
-  const mixtures = groupsOf(plan).map((group) => mixtureOf(group, plan.weights, plan.scores));
+  const mixtures = mixturesOf(plan);
   const tensorsOf = (kind: MatrixKind): CheckpointTensor[] => {
     if (kind === 'embedding') {
       return (a.tiedHead ? ['embedding' as const] : ['embedding' as const, 'head' as const]).map((role) =>

@@ -36,6 +36,7 @@ export function layerMap({ results, checkpointLayers }: Comparison): Markup {
 
 function row({ row: about, plan }: CompareResult, columns: number[], cell: number, y: number): Markup {
   const blockOf = new Map(plan.layers.map(({ source, block }) => [source, block]));
+  const refilled = new Set(plan.layers.filter(({ refill }) => refill).map(({ source }) => source));
   const users = Map.groupBy(plan.layers, ({ block }) => block);
   const height = rowHeight - 8;
   const cells = columns.map((layer): Content => {
@@ -47,11 +48,12 @@ function row({ row: about, plan }: CompareResult, columns: number[], cell: numbe
     const name =
       cell >= 18 &&
       html`<text class="on" x="${x + cell / 2}" y="${y + height / 2 + 4}" text-anchor="middle">${block}</text>`;
-    return html`<rect class="kept ${shared ? `c${block % 8}` : ''}" x="${x + 1}" y="${y}" width="${cell - 2}" height="${height}" rx="3"><title>layer ${layer}: block ${block}</title></rect>${name}`;
+    return html`<rect class="kept ${shared ? `c${block % 8}` : ''}" x="${x + 1}" y="${y}" width="${cell - 2}" height="${height}" rx="3"><title>layer ${layer}: block ${block}${refilled.has(layer) && ' again, behind gains'}</title></rect>${name}`;
   });
+  const kept = new Map([...blockOf].filter(([layer]) => !refilled.has(layer)));
   const patches =
     plan.patch === 'linear' &&
-    runsOf(columns, blockOf).map(
+    runsOf(columns, kept).map(
       ([from, to]) =>
         html`<rect class="patch" x="${left + from * cell + 3}" y="${y + height / 2 - 3}" width="${(to - from) * cell - 6}" height="6" rx="3"><title>a linear patch in the place of layers ${from} to ${to - 1}</title></rect>`,
     );

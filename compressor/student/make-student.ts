@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UsageError } from '../../artifact/errors.ts';
+import { adaptStudent } from '../adapter/adapt-student.ts';
+import { adaptedLayers } from '../adapter/adapted-layers.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { TextWindows } from '../evaluate/windows.ts';
 import { patchedLayers } from '../patch/cuts.ts';
@@ -28,7 +30,7 @@ export interface MakeStudentOptions {
 
 /** The model after one step of the fold. */
 export interface Stage {
-  name: 'checkpoint' | 'layers removed' | 'blocks shared' | 'patched' | 'cured';
+  name: 'checkpoint' | 'layers removed' | 'blocks shared' | 'adapted' | 'patched' | 'cured';
   student: Student;
 }
 
@@ -36,11 +38,22 @@ export interface Stage {
 export async function makeStudent(options: MakeStudentOptions): Promise<[Stage, ...Stage[]]> {
   const { checkpoint, plan } = options;
   const stages: [Stage, ...Stage[]] = [{ name: 'checkpoint', student: unfolded(checkpoint) }];
-  const kept = plan.layers.map(({ source }, block) => ({ source, block }));
-  if (kept.length < checkpoint.architecture.layers.length)
-    stages.push({ name: 'layers removed', student: plannedStudent(checkpoint, { ...plan, layers: kept }) });
+  const kept = plan.layers.filter(({ refill }) => !refill);
+  if (kept.length < checkpoint.architecture.layers.length) {
+    const layers = kept.map(({ source }, block) => ({ source, block }));
+    stages.push({ name: 'layers removed', student: plannedStudent(checkpoint, { ...plan, layers }) });
+  }
+  if (blocksOf(plan) < kept.length)
+    stages.push({ name: 'blocks shared', student: plannedStudent(checkpoint, { ...plan, layers: kept }) });
   let student = plannedStudent(checkpoint, plan);
-  if (blocksOf(plan) < plan.layers.length) stages.push({ name: 'blocks shared', student });
+  if (adaptedLayers(plan).length > 0) {
+    const { onProgress, signal } = options;
+    student = await adaptStudent(checkpoint, student, plan, {
+      onProgress: (done, total) => onProgress?.('Fitting adapters', done, total),
+      ...(signal && { signal }),
+    });
+    stages.push({ name: 'adapted', student });
+  }
   if (hasPatches(options)) {
     student = await patched(student, options);
     stages.push({ name: 'patched', student });

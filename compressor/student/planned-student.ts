@@ -1,7 +1,7 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import { type FoldPlan, groupsOf } from '../plan/plan.ts';
+import type { FoldPlan } from '../plan/plan.ts';
 import { readBlock, readMatrix, readNorms, readQkvBias } from '../weights/block.ts';
-import { mixtureOf } from '../weights/mixture.ts';
+import { mixturesOf } from '../weights/mixture.ts';
 import type { Student } from './student.ts';
 
 /** What a student needs of a plan. */
@@ -14,7 +14,7 @@ export function identityPlan(layers: number): LayerPlan {
 
 /** A checkpoint folded by a plan, untrained: blocks are the checkpoint's own or mixed of several. */
 export function plannedStudent(checkpoint: Checkpoint, plan: LayerPlan): Student {
-  const mixtures = groupsOf(plan).map((group) => mixtureOf(group, plan.weights, plan.scores));
+  const mixtures = mixturesOf(plan);
   return {
     architecture: checkpoint.architecture,
     layers: plan.layers,
@@ -22,7 +22,7 @@ export function plannedStudent(checkpoint: Checkpoint, plan: LayerPlan): Student
     block: (block) => readBlock(checkpoint, mixtures[block]!),
     matrix: (block, matrix) => readMatrix(checkpoint, mixtures[block]!, matrix),
     qkvBias: (block) => readQkvBias(checkpoint, mixtures[block]!),
-    norms: (index) => readNorms(checkpoint, plan.layers[index]!.source),
+    own: (index) => readNorms(checkpoint, plan.layers[index]!.source),
     patch: async () => undefined,
     unchanged(block) {
       const [only, ...others] = mixtures[block]!;

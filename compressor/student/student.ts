@@ -1,7 +1,9 @@
 import type { Architecture } from '../checkpoint/architecture.ts';
 import type { CheckpointTensor } from '../checkpoint/checkpoint.ts';
 import type { BlockMatrix } from '../graph/layer.ts';
-import type { BlockWeights, NormWeights } from '../weights/block.ts';
+import type { PlannedLayer } from '../plan/plan.ts';
+import type { BlockWeights } from '../weights/block.ts';
+import type { OwnWeights } from '../weights/own.ts';
 
 /**
  * The model that a fold makes, in float32: what is evaluated before it is stored, trained by the cure and
@@ -9,10 +11,10 @@ import type { BlockWeights, NormWeights } from '../weights/block.ts';
  */
 export interface Student extends Vocabulary {
   /**
-   * Kept layers in depth order: each runs `block` (counted from 0) with norms of its own. `source` is the
+   * Layers in depth order: each runs `block` (counted from 0) with norms of its own. `source` is the
    * checkpoint's layer in whose place it stands, which decides window and rotary base.
    */
-  readonly layers: readonly { source: number; block: number }[];
+  readonly layers: readonly PlannedLayer[];
   /** The weights that all layers of one group run. */
   block(block: number): Promise<BlockWeights>;
   /** One of the block's matrices alone, row-major [outputs, inputs]. */
@@ -20,7 +22,7 @@ export interface Student extends Vocabulary {
   /** [outputs of qkv], where the architecture has one. */
   qkvBias(block: number): Promise<Float32Array | undefined>;
   /** @param index in `layers` */
-  norms(index: number): Promise<NormWeights>;
+  own(index: number): Promise<OwnWeights>;
   /** What stands in for the layers removed after this one, if anything does. */
   patch(index: number): Promise<LinearPatch | undefined>;
   /** The checkpoint's layer whose weights the block still is, bit for bit. */

@@ -10,8 +10,8 @@ export interface Parameter {
   name: string;
   values: Float32Array;
   gradient: Float32Array;
-  /** Matrices decay. Vectors (norms, biases, gains) do not, and have a learning rate of their own. */
-  kind: 'matrix' | 'vector';
+  /** Matrices decay. Vectors (norms, biases) and gains do not, and have learning rates of their own. */
+  kind: 'matrix' | 'vector' | 'gain';
 }
 
 export interface AdamWOptions extends SessionOptions {
@@ -23,6 +23,8 @@ export interface AdamWOptions extends SessionOptions {
   weightDecay?: number;
   /** Factor on the learning rate of vectors. @default 1 */
   vectorRate?: number;
+  /** Factor on the learning rate of gains. @default 1 */
+  gainRate?: number;
   /** Largest norm of all gradients together; longer ones are scaled down to it. @default 1 */
   clipNorm?: number;
 }
@@ -52,6 +54,7 @@ export class AdamW implements Disposable {
       epsilon = 1e-8,
       weightDecay = 0.01,
       vectorRate = 1,
+      gainRate = 1,
       clipNorm = 1,
       ...session
     } = options;
@@ -60,7 +63,7 @@ export class AdamW implements Disposable {
       mean: new Float32Array(values.length),
       square: new Float32Array(values.length),
     }));
-    this.#options = { betas, epsilon, weightDecay, vectorRate, clipNorm };
+    this.#options = { betas, epsilon, weightDecay, vectorRate, gainRate, clipNorm };
     this.#session = trainingSession(adamwGraph(betas, epsilon), session);
   }
 
@@ -70,7 +73,8 @@ export class AdamW implements Disposable {
    * @throws FoldgateError where it is not finite: nothing is changed then
    */
   step(learningRate: number): number {
-    const { betas, weightDecay, vectorRate, clipNorm } = this.#options;
+    const { betas, weightDecay, vectorRate, gainRate, clipNorm } = this.#options;
+    const factors = { matrix: 1, vector: vectorRate, gain: gainRate };
     const norm = gradientNorm(this.parameters);
     if (!Number.isFinite(norm)) {
       throw new FoldgateError(
@@ -82,7 +86,7 @@ export class AdamW implements Disposable {
     const corrections = betas.map((beta) => 1 - beta ** this.steps);
     const squareCorrection = scalar(1 / Math.sqrt(corrections[1]!));
     for (const [i, parameter] of this.parameters.entries()) {
-      const rate = learningRate * (parameter.kind === 'vector' ? vectorRate : 1);
+      const rate = learningRate * factors[parameter.kind];
       const scalars = {
         scale,
         squareCorrection,

@@ -2,10 +2,16 @@ import { UsageError } from '../../artifact/errors.ts';
 import type { SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import type { HeldOut, StepReport } from './cure-report.ts';
 import type { MemoryPlan } from './memory.ts';
-import type { CuredPart } from './trained-weights.ts';
 
 /** Share of the documents that is never trained on, where nothing says otherwise. */
 export const heldOutShare = 0.01;
+
+/**
+ * `norms`: the layers' norms and the final one; `adapters`: those and what layers with another's block have of
+ * their own. Every block and patch stays as it is.
+ */
+export const curedParts = ['all', 'adapters', 'norms'] as const;
+export type CuredPart = (typeof curedParts)[number];
 
 /** How a student is trained. Everything here decides the result, bit for bit. */
 export interface CureSettings {
@@ -13,7 +19,7 @@ export interface CureSettings {
   tokens: number;
   /** @default 'all' */
   part: CuredPart;
-  /** Learning rate at its highest. @default 3e-4, for norms alone 1e-3 */
+  /** Learning rate at its highest. @default 3e-4, for norms and adapters alone 1e-3 */
   learningRate: number;
   /** Weight of the cross-entropy with the data's own tokens. @default 0 */
   crossEntropy: number;
@@ -37,6 +43,8 @@ export interface CureSettings {
   weightDecay: number;
   /** Factor on the learning rate of norms and biases, where matrices are trained too. @default 1 */
   vectorRate: number;
+  /** Factor on the learning rate of gains, which have a long way to go. @default 10 */
+  gainRate: number;
   /** Longest gradient. @default 1 */
   clipNorm: number;
   /** Order of the data. @default 1 */
@@ -95,6 +103,7 @@ export function settle(options: CureOptions, contextLength: number): CureSetting
     floor: options.floor ?? 0.1,
     weightDecay: options.weightDecay ?? 0.01,
     vectorRate: options.vectorRate ?? 1,
+    gainRate: options.gainRate ?? 10,
     clipNorm: options.clipNorm ?? 1,
     seed: options.seed ?? 1,
     heldOutShare: options.heldOutShare ?? heldOutShare,
@@ -113,7 +122,15 @@ export function stepsOf({ tokens, tokensPerStep }: CureSettings): number {
 function check(s: CureSettings, contextLength: number): void {
   const positive = ['tokens', 'learningRate', 'clipNorm', 'heldOutTokens', 'evaluateEvery', 'batch'] as const;
   for (const name of positive) if (!(s[name] > 0)) throw wrong(name, 'more than 0', s[name]);
-  const weights = ['crossEntropy', 'divergence', 'tailWeight', 'weightDecay', 'vectorRate', 'floor'] as const;
+  const weights = [
+    'crossEntropy',
+    'divergence',
+    'tailWeight',
+    'weightDecay',
+    'vectorRate',
+    'gainRate',
+    'floor',
+  ] as const;
   for (const name of weights) if (!(s[name] >= 0)) throw wrong(name, '0 or more', s[name]);
   if (!Number.isInteger(s.tailLayers) || s.tailLayers < 0)
     throw wrong('tailLayers', 'a whole number', s.tailLayers);

@@ -70,7 +70,8 @@ export class CureRun implements Disposable {
     this.#pass = new StudentPass(weights, shape, part, keep.keepActivations, session);
     this.#loss = new TiledLoss({ width, normEpsilon, ...session });
     const vectorRate = part === 'all' ? settings.vectorRate : 1;
-    this.optimizer = new AdamW(weights.parameters, { weightDecay, clipNorm, vectorRate, ...session });
+    const rates = { vectorRate, gainRate: settings.gainRate };
+    this.optimizer = new AdamW(weights.parameters, { weightDecay, clipNorm, ...rates, ...session });
     this.#tail = [...weights.layers.entries()]
       .slice(Math.max(0, weights.layers.length - tailLayers))
       .map(([index, { source }]) => ({ index, source }));

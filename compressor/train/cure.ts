@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { withResource } from '../../artifact/dispose.ts';
+import { adapterFormOf, adapterParameters } from '../adapter/adapter.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { Student } from '../student/student.ts';
 import { CureCycle } from './cure-cycle.ts';
@@ -12,7 +13,7 @@ import { readDocuments } from './data/documents.ts';
 import { DocumentEncoder } from './data/encoder.ts';
 import { digestOfAll, splitDocuments } from './data/order.ts';
 import { type Batch, PackedSequences } from './data/packed.ts';
-import { checkMemory, planMemory } from './memory.ts';
+import { type AddedParts, checkMemory, planMemory } from './memory.ts';
 import { Metrics } from './metrics.ts';
 import { TrainedWeights } from './trained-weights.ts';
 
@@ -40,7 +41,7 @@ export async function cure(checkpoint: Checkpoint, student: Student, options: Cu
   const settings = settle(options, checkpoint.architecture.contextLength);
   const documents = await readDocuments(options.data);
   const split = splitDocuments(documents, settings.heldOutShare);
-  const memory = planMemory(student, await countPatches(student), settings);
+  const memory = planMemory(student, await addedParts(student), settings);
   options.onMemory?.(memory);
   checkMemory(memory, settings);
 
@@ -74,9 +75,14 @@ export async function cure(checkpoint: Checkpoint, student: Student, options: Cu
   });
 }
 
-async function countPatches(student: Student): Promise<number> {
-  const patches = await Promise.all(student.layers.map((_, index) => student.patch(index)));
-  return patches.filter((patch) => patch !== undefined).length;
+async function addedParts(student: Student): Promise<AddedParts> {
+  const { architecture: a } = student;
+  const added = { patches: 0, adapters: 0 };
+  for (const index of student.layers.keys()) {
+    if (await student.patch(index)) added.patches++;
+    added.adapters += adapterParameters(a, adapterFormOf(a, await student.own(index)));
+  }
+  return added;
 }
 
 /** As much of the documents as is measured on, once through them at most. */

@@ -1,7 +1,9 @@
+import { type AdapterForm, adapterShapes, type Half, noAdapter } from '../adapter/adapter.ts';
 import { type Expression, input } from '../autodiff/expression.ts';
 import { geluTanh, silu } from '../autodiff/ops/activation.ts';
 import { attention } from '../autodiff/ops/attention.ts';
 import { add, multiply } from '../autodiff/ops/elementwise.ts';
+import { lowRankLinear } from '../autodiff/ops/low-rank.ts';
 import { matmul } from '../autodiff/ops/matmul.ts';
 import { rmsNorm } from '../autodiff/ops/rms-norm.ts';
 import { rotary } from '../autodiff/ops/rotary.ts';
@@ -31,6 +33,8 @@ export interface LayerExpression {
   matrices: Record<LayerMatrix, Expression>;
   biases: Partial<Record<QkvPart, Expression>>;
   norms: Partial<Record<LayerNorm, Expression>>;
+  /** By the names of `layerAdapterShapes`. */
+  adapter: Record<string, Expression>;
   /** [batch * tokens, width] */
   out: Expression;
   /** What is dear to compute again: every product with a matrix, but for the last, and what attention saw. */
@@ -45,6 +49,17 @@ export function layerMatrixShape(a: Architecture, matrix: LayerMatrix): [number,
 }
 
 /**
+ * The arrays of an adapter as the graph takes them: `qkv.up` as three, like the matrix it is added to.
+ * By the names of `AdapterTensor` but for those.
+ */
+export function layerAdapterShapes(a: Architecture, form: AdapterForm): Record<string, number[]> {
+  const { 'qkv.up': stacked, ...shapes } = adapterShapes(a, form);
+  if (!stacked) return shapes;
+  const parts = qkvParts.map((part) => [`${part}.up`, [layerMatrixShape(a, part)[0], form.rank]]);
+  return { ...shapes, ...Object.fromEntries(parts) };
+}
+
+/**
  * out = h + gate (layer(h) - h) of one layer: the same computation as `graph/layer.ts` emits, of operators
  * that have gradients.
  */
@@ -52,6 +67,7 @@ export function layerExpression(
   a: Architecture,
   { window }: LayerAttention,
   { batch, tokens }: BatchShape,
+  form: AdapterForm = noAdapter,
 ): LayerExpression {
   const hidden = input('hidden', [batch * tokens, a.width]);
   const gate = input('layer.gate', [1]);
@@ -69,13 +85,28 @@ export function layerExpression(
   const norms: LayerExpression['norms'] = {};
   for (const norm of normsOf(a)) norms[norm] = input(norm, [/[qk]\.norm$/.test(norm) ? a.headSize : a.width]);
 
+  const adapter = Object.fromEntries(
+    Object.entries(layerAdapterShapes(a, form)).map(([name, shape]) => [name, input(name, shape)]),
+  );
+
   const activations: LayerExpression['activations'] = {};
   const kept = (name: string, e: Expression) => {
     activations[`${name}.activation`] = e;
     return e;
   };
+  /** x Wᵀ + plus, and what the adapter adds. */
+  const product = (matrix: LayerMatrix, x: Expression, plus?: Expression) => {
+    const stacked = qkvParts.some((part) => part === matrix) ? 'qkv' : matrix;
+    const [down, up] = [adapter[`${stacked}.down`], adapter[`${matrix}.up`]];
+    if (down && up) return lowRankLinear(x, matrices[matrix], down, up, plus);
+    return matmul(x, matrices[matrix], { transposeB: true, ...(plus && { plus }) });
+  };
   const linear = (matrix: LayerMatrix, x: Expression, plus?: Expression) =>
-    kept(matrix, matmul(x, matrices[matrix], { transposeB: true, ...(plus && { plus }) }));
+    kept(matrix, product(matrix, x, plus));
+  const scaled = (half: Half, x: Expression) => {
+    const gain = adapter[`${half}.gain`];
+    return gain ? multiply(x, gain) : x;
+  };
   const normalize = (norm: LayerNorm, x: Expression) => rmsNorm(x, norms[norm]!, a.normEpsilon);
 
   const attentionIn = normalize('attention.norm', hidden);
@@ -91,6 +122,7 @@ export function layerExpression(
   const joined = reshape(transpose(seen, [0, 2, 1, 3]), [batch * tokens, a.heads * a.headSize]);
   let mixed = linear('output', joined);
   if (a.postNorms) mixed = normalize('attention.postNorm', mixed);
+  mixed = scaled('attention', mixed);
 
   const middle = add(hidden, mixed);
   const mlpIn = normalize('mlp.norm', middle);
@@ -98,8 +130,15 @@ export function layerExpression(
   const inner = multiply(activation(linear('gate', mlpIn)), linear('up', mlpIn));
   const base = add(hidden, multiply(mixed, gate));
   // The gate acts before the last product where it may: its gradient then needs no product but that of `inner`.
-  const out = a.postNorms
-    ? add(base, multiply(normalize('mlp.postNorm', linear('down', inner)), gate))
-    : matmul(multiply(inner, gate), matrices.down, { transposeB: true, plus: base });
-  return { hidden, gate, matrices, biases, norms, out, activations };
+  if (!a.postNorms && !form.gains) {
+    const out = product('down', multiply(inner, gate), base);
+    return { hidden, gate, matrices, biases, norms, adapter, out, activations };
+  }
+  // Without a norm after it, it is computed again on the way back, so that all layers keep the same.
+  const down = a.postNorms ? normalize('mlp.postNorm', linear('down', inner)) : product('down', inner);
+  return {
+    ...{ hidden, gate, matrices, biases, norms, adapter },
+    out: add(base, multiply(scaled('mlp', down), gate)),
+    activations,
+  };
 }

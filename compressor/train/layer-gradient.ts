@@ -1,15 +1,18 @@
 import { Session, type SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
+import { type AdapterTensor, adapterFormOf, adapterKey } from '../adapter/adapter.ts';
 import { emitModel } from '../autodiff/emit.ts';
 import { type Expression, input, type Shape, sizeOf } from '../autodiff/expression.ts';
 import { gradients } from '../autodiff/gradients.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
-import { type BlockMatrix, blockMatrices, type LayerNorm } from '../graph/layer.ts';
-import type { BlockWeights, NormWeights } from '../weights/block.ts';
+import { type BlockMatrix, blockMatrices, normsOf } from '../graph/layer.ts';
+import type { BlockWeights } from '../weights/block.ts';
+import type { OwnWeights } from '../weights/own.ts';
 import { rotaryTables } from '../weights/rotary.ts';
 import {
   type BatchShape,
   type LayerExpression,
+  layerAdapterShapes,
   layerExpression,
   layerMatrixShape,
   qkvParts,
@@ -19,11 +22,12 @@ import {
 export interface LayerGradients {
   matrices: Record<BlockMatrix, Float32Array>;
   qkvBias?: Float32Array;
-  norms: Partial<Record<LayerNorm, Float32Array>>;
+  own: OwnWeights;
 }
 
-/** What is trained besides the gate, whose gradient is always there. */
-export type Trainable = 'all' | 'norms' | 'gate';
+/** What is trained besides the gate, whose gradient is always there: each holds what those after it hold. */
+export const trainables = ['all', 'adapters', 'norms', 'gate'] as const;
+export type Trainable = (typeof trainables)[number];
 
 export interface LayerTrainerOptions extends SessionOptions {
   /** The gradients of what is not trained are not computed. @default 'all' */
@@ -49,7 +53,7 @@ export class LayerTrainer implements Disposable {
   readonly #shape: BatchShape;
   readonly #trainable: Trainable;
   readonly #options: SessionOptions;
-  /** By attention (window, rotary base) and by direction. */
+  /** By attention (window, rotary base), by form of adapter, and by direction. */
   readonly #sessions = new Map<string, Session>();
   readonly #rotaries: { cos: Tensor; sin: Tensor }[];
   readonly #activations: [name: string, shape: Shape][];
@@ -83,16 +87,16 @@ export class LayerTrainer implements Disposable {
   forward(
     layer: number,
     block: BlockWeights,
-    norms: NormWeights,
+    own: OwnWeights,
     hidden: Float32Array,
     gate = 1,
     activations?: Float32Array,
   ): Float32Array {
     const out = this.#hidden(new Float32Array(hidden.length));
-    const session = this.#session(layer, activations ? 'forward, keeping' : 'forward', (e) =>
+    const session = this.#session(layer, own, activations ? 'forward, keeping' : 'forward', (e) =>
       emitModel('layer forward', { out: e.out, ...(activations && e.activations) }),
     );
-    session.run(this.#feeds(layer, block, norms, hidden, gate), {
+    session.run(this.#feeds(layer, block, own, hidden, gate), {
       out,
       ...(activations && this.#activationTensors(activations)),
     });
@@ -114,7 +118,7 @@ export class LayerTrainer implements Disposable {
   backward(
     layer: number,
     block: BlockWeights,
-    norms: NormWeights,
+    own: OwnWeights,
     hidden: Float32Array,
     gradOut: Float32Array,
     into: LayerGradients | undefined,
@@ -122,7 +126,8 @@ export class LayerTrainer implements Disposable {
     activations?: Float32Array,
   ): { hidden: Float32Array; gate: number } {
     const trainable = into ? this.#trainable : 'gate';
-    const session = this.#session(layer, `${trainable}${activations ? ', from activations' : ''}`, (e) =>
+    const kind = `${trainable}${activations ? ', from activations' : ''}`;
+    const session = this.#session(layer, own, kind, (e) =>
       emitModel('layer backward', backwardOutputs(e, trainable), activations ? e.activations : {}),
     );
     const sums = into ? this.#sums(into, trainable) : {};
@@ -131,7 +136,7 @@ export class LayerTrainer implements Disposable {
     session.run(
       {
         // Biases are part of the activations.
-        ...this.#feeds(layer, activations ? { matrices: block.matrices } : block, norms, hidden, gate),
+        ...this.#feeds(layer, activations ? { matrices: block.matrices } : block, own, hidden, gate),
         ...(activations && this.#activationTensors(activations)),
         'out.gradient': this.#hidden(gradOut),
         ...renamed(sums, 'sum'),
@@ -146,7 +151,7 @@ export class LayerTrainer implements Disposable {
   #feeds(
     layer: number,
     block: BlockWeights,
-    norms: NormWeights,
+    own: OwnWeights,
     hidden: Float32Array,
     gate: number,
   ): Record<string, Tensor> {
@@ -155,7 +160,7 @@ export class LayerTrainer implements Disposable {
       'layer.gate': new Tensor(Float32Array.of(gate), [1]),
       ...this.#rotaries[this.#architecture.layers[layer]!.rotary]!,
       ...this.#blockTensors(block),
-      ...vectorTensors(norms),
+      ...this.#ownTensors(own),
     };
   }
 
@@ -163,8 +168,26 @@ export class LayerTrainer implements Disposable {
   #sums(into: LayerGradients, trainable: Trainable): Record<string, Tensor> {
     return {
       ...(trainable === 'all' && this.#blockTensors(into)),
-      ...(trainable !== 'gate' && vectorTensors(into.norms)),
+      ...(trainable !== 'gate' && this.#ownTensors(into.own, trainable !== 'norms')),
     };
+  }
+
+  /**
+   * A layer's own weights, or their gradients, by the names of the graph.
+   * @param adapters with those of its adapter. @default true
+   */
+  #ownTensors(own: OwnWeights, adapters = true): Record<string, Tensor> {
+    const a = this.#architecture;
+    const tensors: Record<string, Tensor> = {};
+    for (const norm of normsOf(a)) tensors[norm] = new Tensor(own[norm]!, [own[norm]!.length]);
+    if (!adapters) return tensors;
+    let row = 0;
+    for (const [name, shape] of Object.entries(layerAdapterShapes(a, adapterFormOf(a, own)))) {
+      const values = own[name as AdapterTensor];
+      tensors[name] = new Tensor(values ?? own['qkv.up']!.subarray(row, row + sizeOf(shape)), shape);
+      if (!values) row += sizeOf(shape);
+    }
+    return tensors;
   }
 
   /** Matrices and biases, or their gradients, by the names of the graph. */
@@ -201,14 +224,16 @@ export class LayerTrainer implements Disposable {
     return Object.fromEntries(tensors);
   }
 
-  #session(layer: number, kind: string, emit: (e: LayerExpression) => Uint8Array): Session {
+  #session(layer: number, own: OwnWeights, kind: string, emit: (e: LayerExpression) => Uint8Array): Session {
     const attention = this.#architecture.layers[layer]!;
     // The rotary tables are inputs: only a window that hides something makes another graph.
     const hides = (attention.window ?? Infinity) < this.#shape.tokens;
-    const key = `${kind}, ${hides ? `window ${attention.window}` : 'all tokens'}`;
+    const form = adapterFormOf(this.#architecture, own);
+    const key = `${kind}, ${hides ? `window ${attention.window}` : 'all tokens'}, ${adapterKey(form)}`;
     let session = this.#sessions.get(key);
     if (!session) {
-      session = new Session(emit(layerExpression(this.#architecture, attention, this.#shape)), this.#options);
+      const expression = layerExpression(this.#architecture, attention, this.#shape, form);
+      session = new Session(emit(expression), this.#options);
       this.#sessions.set(key, session);
     }
     return session;
@@ -226,18 +251,13 @@ function backwardOutputs(e: LayerExpression, trainable: Trainable): Record<strin
     ...(trainable === 'all' && e.matrices),
     ...(trainable === 'all' && renamed(e.biases, 'bias')),
     ...(trainable !== 'gate' && e.norms),
+    ...((trainable === 'all' || trainable === 'adapters') && e.adapter),
   };
   const sums = new Map(Object.entries(weights).map(([name, w]) => [w, input(`${name}.sum`, w.shape)]));
   const seed = input('out.gradient', e.out.shape);
   const wanted = { hidden: e.hidden, 'layer.gate': e.gate, ...weights };
   const found = gradients(e.out, seed, Object.values(wanted), sums);
   return Object.fromEntries(Object.keys(wanted).map((name, i) => [`${name}.gradient`, found[i]!]));
-}
-
-function vectorTensors(vectors: Record<string, Float32Array>): Record<string, Tensor> {
-  return Object.fromEntries(
-    Object.entries(vectors).map(([name, values]) => [name, new Tensor(values, [values.length])]),
-  );
 }
 
 function renamed<T>(entries: Record<string, T>, suffix: string): Record<string, T> {

@@ -27,10 +27,17 @@ const usableShare = 0.9;
 
 const float = 4;
 
-/** @param patches number of layers that a linear patch follows */
+/** What a student has besides blocks and norms. */
+export interface AddedParts {
+  /** Number of layers that a linear patch follows. */
+  patches: number;
+  /** Parameters of all adapters. */
+  adapters: number;
+}
+
 export function planMemory(
   student: Pick<Student, 'architecture' | 'layers'>,
-  patches: number,
+  { patches, adapters }: AddedParts,
   settings: CureSettings,
   available = process.availableMemory(),
 ): MemoryPlan {
@@ -38,11 +45,11 @@ export function planMemory(
   const { part, length, batch, tokensPerStep, tailLayers } = settings;
   const vectors = student.layers.length * normParameters(a) + a.width;
   const matrices = blocksOf(student) * blockParameters(a) + patches * (a.width + 1) * a.width;
-  const trained = part === 'all' ? matrices + vectors : vectors;
+  const trained = vectors + (part === 'norms' ? 0 : adapters) + (part === 'all' ? matrices : 0);
   const teacherLayer = blockParameters(a) + normParameters(a);
   const tokens = batch * length;
   const parts = [
-    { what: 'weights', bytes: (matrices + vectors) * float },
+    { what: 'weights', bytes: (matrices + vectors + adapters) * float },
     { what: 'gradients', bytes: trained * float },
     { what: 'moments', bytes: 2 * trained * float },
     { what: 'head', bytes: a.vocabularySize * a.width * float },

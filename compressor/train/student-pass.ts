@@ -1,10 +1,11 @@
 import type { SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { PatchRunner } from '../forward/patch-runner.ts';
+import type { CuredPart } from './cure-options.ts';
 import type { BatchShape } from './layer-expression.ts';
 import { LayerTrainer } from './layer-gradient.ts';
 import { PatchGradient } from './patch-gradient.ts';
-import type { CuredPart, TrainedWeights } from './trained-weights.ts';
+import type { TrainedWeights } from './trained-weights.ts';
 
 /** What a forward pass leaves for the way back: one state a layer. Good until the next pass. */
 export interface Trace {
@@ -45,13 +46,13 @@ export class StudentPass implements Disposable {
 
   /** @param hidden embedded tokens, [batch * tokens, width] */
   async forward(hidden: Float32Array, signal?: AbortSignal): Promise<Trace> {
-    const { layers, blocks, norms, patches } = this.#weights;
+    const { layers, blocks, own, patches } = this.#weights;
     const trace: Trace = { inputs: [], outputs: [], final: hidden };
     for (const [i, { source, block }] of layers.entries()) {
       await betweenSteps(signal);
       trace.inputs.push(trace.final);
       const kept = this.#activations[i];
-      const out = this.#layers.forward(source, blocks[block]!, norms[i]!, trace.final, 1, kept);
+      const out = this.#layers.forward(source, blocks[block]!, own[i]!, trace.final, 1, kept);
       trace.outputs.push(out);
       const patch = patches[i];
       trace.final = patch ? this.#patches.run(patch, out) : out;
@@ -70,7 +71,7 @@ export class StudentPass implements Disposable {
     atOutputs: ReadonlyMap<number, Float32Array>,
     signal?: AbortSignal,
   ): Promise<void> {
-    const { layers, blocks, norms, patches, gradients } = this.#weights;
+    const { layers, blocks, own, patches, gradients } = this.#weights;
     let current = gradient;
     for (let i = layers.length - 1; i >= 0; i--) {
       await betweenSteps(signal);
@@ -83,7 +84,7 @@ export class StudentPass implements Disposable {
       current = this.#layers.backward(
         source,
         blocks[block]!,
-        norms[i]!,
+        own[i]!,
         trace.inputs[i]!,
         current,
         into,

@@ -1,18 +1,17 @@
 import type { Architecture } from '../checkpoint/architecture.ts';
 import { blockMatrices } from '../graph/layer.ts';
 import { blocksOf, type LinearPatch, type Student } from '../student/student.ts';
-import type { BlockWeights, NormWeights } from '../weights/block.ts';
+import type { BlockWeights } from '../weights/block.ts';
+import type { OwnWeights } from '../weights/own.ts';
 import type { Parameter } from './adamw.ts';
+import type { CuredPart } from './cure-options.ts';
 import type { LayerGradients } from './layer-gradient.ts';
-
-/** `norms`: the layers' norms and the final one, every matrix stays as it is. */
-export type CuredPart = 'all' | 'norms';
 
 /** Everything of a student that is trained, or one array of gradients for each of it. */
 interface Arrays {
   blocks: BlockWeights[];
   /** By layer. */
-  norms: NormWeights[];
+  own: OwnWeights[];
   patches: (LinearPatch | undefined)[];
   finalNorm: Float32Array;
 }
@@ -23,7 +22,7 @@ interface Arrays {
  */
 export class TrainedWeights implements Arrays {
   readonly blocks: BlockWeights[];
-  readonly norms: NormWeights[];
+  readonly own: OwnWeights[];
   readonly patches: (LinearPatch | undefined)[];
   readonly finalNorm: Float32Array;
   readonly gradients: Arrays;
@@ -37,30 +36,30 @@ export class TrainedWeights implements Arrays {
     const blocks: BlockWeights[] = [];
     for (let block = 0; block < blocksOf(student); block++)
       blocks.push(mapBlock(await student.block(block), copy));
-    const norms: NormWeights[] = [];
+    const own: OwnWeights[] = [];
     const patches: (LinearPatch | undefined)[] = [];
     for (const index of student.layers.keys()) {
-      norms.push(mapVectors(await student.norms(index), copy));
+      own.push(mapArrays(await student.own(index), copy));
       const patch = await student.patch(index);
-      patches.push(patch && mapVectors(patch, copy));
+      patches.push(patch && mapArrays(patch, copy));
     }
     const finalNorm = copy(await student.tensor('norm').read());
-    return new TrainedWeights(student, part, { blocks, norms, patches, finalNorm });
+    return new TrainedWeights(student, part, { blocks, own, patches, finalNorm });
   }
 
   private constructor(student: Student, part: CuredPart, arrays: Arrays) {
     this.#student = student;
     this.#part = part;
     this.blocks = arrays.blocks;
-    this.norms = arrays.norms;
+    this.own = arrays.own;
     this.patches = arrays.patches;
     this.finalNorm = arrays.finalNorm;
     // Nothing is computed for what is not trained, so it needs no memory.
     const zeros = part === 'all' ? zerosLike : () => new Float32Array();
     this.gradients = {
       blocks: this.blocks.map((block) => mapBlock(block, zeros)),
-      norms: this.norms.map((norms) => mapVectors(norms, zerosLike)),
-      patches: this.patches.map((patch) => patch && mapVectors(patch, zeros)),
+      own: this.own.map((own) => mapArrays(own, zerosLike)),
+      patches: this.patches.map((patch) => patch && mapArrays(patch, zeros)),
       finalNorm: zerosLike(this.finalNorm),
     };
     this.parameters = [...parametersOf(this, this.gradients, part)];
@@ -76,7 +75,7 @@ export class TrainedWeights implements Arrays {
 
   /** Where a layer's gradients go: layers of one group share its block's. */
   layerGradients(index: number): LayerGradients {
-    return { ...this.gradients.blocks[this.layers[index]!.block]!, norms: this.gradients.norms[index]! };
+    return { ...this.gradients.blocks[this.layers[index]!.block]!, own: this.gradients.own[index]! };
   }
 
   zeroGradients(): void {
@@ -96,7 +95,7 @@ export class TrainedWeights implements Arrays {
       block: async (block) => this.blocks[block]!,
       matrix: async (block, matrix) => this.blocks[block]!.matrices[matrix],
       qkvBias: async (block) => this.blocks[block]!.qkvBias,
-      norms: async (index) => this.norms[index]!,
+      own: async (index) => this.own[index]!,
       patch: async (index) => this.patches[index],
       unchanged: (block) => (this.#part === 'all' ? undefined : base.unchanged(block)),
     };
@@ -124,12 +123,20 @@ function* parametersOf(weights: Arrays, gradients: Arrays, part: CuredPart): Gen
       yield parameter(`patches.${i}.bias`, patch.bias, bias);
     }
   }
-  for (const [i, norms] of weights.norms.entries()) {
-    const own = gradients.norms[i]! as Record<string, Float32Array>;
-    for (const [norm, values] of Object.entries(norms))
-      yield parameter(`layers.${i}.${norm}`, values, own[norm]!);
+  for (const [i, own] of weights.own.entries()) {
+    const ofOwn = gradients.own[i]! as Record<string, Float32Array>;
+    for (const [name, values] of Object.entries(own)) {
+      const kind = kindOf(name);
+      if (kind === 'vector' || part !== 'norms')
+        yield parameter(`layers.${i}.${name}`, values, ofOwn[name]!, kind);
+    }
   }
   yield parameter('norm', weights.finalNorm, gradients.finalNorm);
+}
+
+function kindOf(name: string): Parameter['kind'] {
+  if (name.endsWith('.gain')) return 'gain';
+  return /\.(down|up)$/.test(name) ? 'matrix' : 'vector';
 }
 
 type Change = (array: Float32Array) => Float32Array;
@@ -138,10 +145,10 @@ const copy: Change = (array) => array.slice();
 const zerosLike: Change = (array) => new Float32Array(array.length);
 
 function mapBlock({ matrices, qkvBias }: BlockWeights, change: Change): BlockWeights {
-  return { matrices: mapVectors(matrices, change), ...(qkvBias && { qkvBias: change(qkvBias) }) };
+  return { matrices: mapArrays(matrices, change), ...(qkvBias && { qkvBias: change(qkvBias) }) };
 }
 
-function mapVectors<T extends { [name: string]: Float32Array } | LinearPatch | NormWeights>(
+function mapArrays<T extends { [name: string]: Float32Array } | LinearPatch | OwnWeights>(
   all: T,
   change: Change,
 ): T {

@@ -1,4 +1,4 @@
-import type { SharedWeights } from '../plan/plan.ts';
+import { type FoldPlan, groupsOf, type SharedWeights } from '../plan/plan.ts';
 
 /** A group's weights: the layers they are taken from, each with its share of the sum. */
 export type Mixture = { layer: number; factor: number }[];
@@ -27,6 +27,16 @@ export function mixtureOf(group: number[], weights: SharedWeights, scores?: numb
       return group.map((layer, i) => ({ layer, factor: importance[i]! / total }));
     }
   }
+}
+
+/** By block. Layers that come back with another's block have no say in its weights. */
+export function mixturesOf({
+  layers,
+  weights,
+  scores,
+}: Pick<FoldPlan, 'layers' | 'weights' | 'scores'>): Mixture[] {
+  const owners = layers.filter(({ refill }) => !refill);
+  return groupsOf({ layers: owners }).map((group) => mixtureOf(group, weights, scores));
 }
 
 /** Sums the layers' weights by their factors, holding two layers' at a time. */

@@ -55,7 +55,7 @@ async function runByHand(student: Student, weightsOf: (block: number) => Promise
   let states = await embed(student, windows);
   for (const [index, { source, block }] of student.layers.entries()) {
     const weights = await weightsOf(block);
-    const norms = await student.norms(index);
+    const norms = await student.own(index);
     const tapped = states.map((state) => runner.runTapped(source, weights, norms, state));
     inputs.push(tapped.map((one) => one.inputs));
     states = tapped.map((one) => one.out);
@@ -95,7 +95,7 @@ describe('a tapped layer', () => {
     const tokens = 3;
     const hidden = randomArray(tokens * width, seeded(1));
     const block = await student.block(0);
-    const norms = await student.norms(0);
+    const norms = await student.own(0);
     using runner = new LayerRunner(picoArchitecture, tokens);
     const { out, inputs } = runner.runTapped(0, block, norms, hidden);
     expect([...runner.run(0, block, norms, hidden)]).toEqual([...out]);

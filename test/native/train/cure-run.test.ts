@@ -1,14 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { adaptStudent } from '../../../compressor/adapter/adapt-student.ts';
 import { openCheckpoint } from '../../../compressor/checkpoint/open.ts';
 import { padHeads } from '../../../compressor/checkpoint/pad-heads.ts';
+import { makePlan } from '../../../compressor/plan/make-plan.ts';
 import { plannedStudent, unfolded } from '../../../compressor/student/planned-student.ts';
 import type { Student } from '../../../compressor/student/student.ts';
 import { type CureOptions, settle } from '../../../compressor/train/cure-options.ts';
 import { CureRun } from '../../../compressor/train/cure-run.ts';
 import { TrainedWeights } from '../../../compressor/train/trained-weights.ts';
 import { golden, maxDifference, type PicoForm, picoFamilies, picoPath } from '../../fixtures/pico.ts';
-import { picoArchitecture, randomCheckpoint } from '../../fixtures/random-checkpoint.ts';
+import { picoArchitecture, randomCheckpoint, seeded } from '../../fixtures/random-checkpoint.ts';
 import { waves } from './waves.ts';
 
 interface Golden {
@@ -128,8 +130,44 @@ describe('a step of the cure', () => {
     );
     for (const block of [0, 1]) expect(weights.blocks[block]).toEqual(await student.block(block));
     expect(weights.patches[1]).toEqual(await student.patch(1));
-    for (const index of [0, 1, 2]) expect(weights.norms[index]).not.toEqual(await student.norms(index));
+    for (const index of [0, 1, 2]) expect(weights.own[index]).not.toEqual(await student.own(index));
     expect(weights.asStudent().unchanged(0)).toBe(0);
+  });
+
+  it('trains norms and adapters alone where these are asked for, and gains faster', async () => {
+    const checkpoint = randomCheckpoint();
+    const plan = makePlan(
+      { name: 'random', layers: 4 },
+      { method: 'given', scores: [9, 1, 9, 9] },
+      {
+        ...{ remove: 0.25, share: 2, weights: 'first', quantize: 'none', keep: [] },
+        ...{ refill: 'previous', adapter: { gains: true, rank: 2 } },
+      },
+    );
+    const student = await adaptStudent(checkpoint, plannedStudent(checkpoint, plan), plan);
+    const options = { data: [], folder: '', tokens: 1000, length: 24, tokensPerStep: 96, batch: 2 };
+    const settings = settle({ ...options, part: 'adapters' }, 128);
+    const weights = await TrainedWeights.read(student, settings.part);
+    const keep = { keepTeacher: true, keepActivations: true };
+    using run = await CureRun.open(checkpoint, weights, settings, keep);
+    const random = seeded(3);
+    const drawn = () => Int32Array.from({ length: 48 }, () => Math.floor(random() * 96));
+    const batches = [1, 2].map(() => ({ tokens: drawn(), targets: drawn() }));
+    const rate = 1e-3;
+    const before = await run.step(batches, rate);
+    for (const block of weights.blocks.keys())
+      expect(weights.blocks[block]).toEqual(await student.block(block));
+    for (const index of student.layers.keys()) {
+      const own = (await student.own(index)) as Record<string, Float32Array>;
+      for (const [name, values] of Object.entries(weights.own[index]!)) {
+        const moved = maxDifference(values, own[name]!);
+        // Where the gains are at zero, nothing behind them has a gradient yet. Adam's first step is the rate.
+        if (name.endsWith('.gain')) expect(moved / rate, name).toBeCloseTo(10, 2);
+        else if (student.layers[index]!.refill) expect(moved, name).toBeLessThan(2 * rate);
+        else expect(moved / rate, name).toBeCloseTo(1, 1);
+      }
+    }
+    expect((await run.step(batches, rate)).loss).toBeLessThan(before.loss);
   });
 
   it('does not touch the weights of the student it was given', async () => {

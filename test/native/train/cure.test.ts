@@ -81,7 +81,7 @@ describe('the cure', () => {
     // Once more: there is nothing left to do.
     const again = await curePico({ data: [data], folder: broken, onStep: () => expect.unreachable() });
     expect(again.after).toEqual(cured.after);
-    expect(await again.student.norms(1)).toEqual(await cured.student.norms(1));
+    expect(await again.student.own(1)).toEqual(await cured.student.own(1));
   });
 
   it('saves and goes on when it is interrupted', async () => {

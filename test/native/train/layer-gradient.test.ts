@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type AdapterTensor, adapterShapes } from '../../../compressor/adapter/adapter.ts';
+import { sizeOf } from '../../../compressor/autodiff/expression.ts';
 import type { Checkpoint } from '../../../compressor/checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../../../compressor/checkpoint/open.ts';
 import { LayerRunner } from '../../../compressor/forward/layer-runner.ts';
@@ -9,8 +11,10 @@ import {
   type BlockWeights,
   type NormWeights,
   readBlock,
+  readLayer,
   readNorms,
 } from '../../../compressor/weights/block.ts';
+import type { OwnWeights } from '../../../compressor/weights/own.ts';
 import { relativeDifference } from '../../fixtures/gradients/relative-difference.ts';
 import { maxDifference, type picoFamilies, picoPath } from '../../fixtures/pico.ts';
 import { randomArray, seeded } from '../../fixtures/random-checkpoint.ts';
@@ -30,6 +34,12 @@ const goldens: { batch: number; tokens: number; gate: number; cases: Golden[] } 
   await readFile(new URL('../../fixtures/gradients/layers.json', import.meta.url), 'utf8'),
 );
 const { batch, tokens, gate } = goldens;
+
+/** The same layers with an adapter, whose arrays are those of seeds from 10 on. */
+const adapted: {
+  rank: number;
+  cases: { family: Golden['family']; layer: number; hidden: number[]; adapter: Record<string, number[]> }[];
+} = JSON.parse(await readFile(new URL('../../fixtures/gradients/adapters.json', import.meta.url), 'utf8'));
 
 describe.each(goldens.cases)('layer $layer of $family', (golden) => {
   const { layer } = golden;
@@ -84,7 +94,7 @@ describe.each(goldens.cases)('layer $layer of $family', (golden) => {
     }
     expect(Object.keys(golden.norms).sort()).toEqual(Object.keys(norms).sort());
     for (const [norm, wanted] of Object.entries(golden.norms)) {
-      expect(relativeDifference(into.norms[norm as LayerNorm]!, wanted), norm).toBeLessThan(tolerance);
+      expect(relativeDifference(into.own[norm as LayerNorm]!, wanted), norm).toBeLessThan(tolerance);
     }
     expect(into.qkvBias === undefined).toBe(golden.qkvBias === null);
     if (golden.qkvBias) {
@@ -152,23 +162,68 @@ describe.each(goldens.cases)('layer $layer of $family', (golden) => {
   });
 });
 
+describe.each(adapted.cases)('layer $layer of $family with an adapter', (golden) => {
+  const { layer } = golden;
+
+  it("gives PyTorch's gradients, and adds nothing to what is not trained", async () => {
+    const checkpoint = await openCheckpoint(picoPath(golden.family));
+    const a = checkpoint.architecture;
+    const { block, norms } = await readLayer(checkpoint, layer);
+    await checkpoint.close();
+    const shapes = Object.entries(adapterShapes(a, { gains: true, rank: adapted.rank }));
+    const adapter = Object.fromEntries(
+      shapes.map(([name, shape], i) => [name, randomArray(sizeOf(shape), seeded(10 + i), 0.5)]),
+    );
+    const own: OwnWeights = { ...norms, ...adapter };
+    const hidden = randomArray(batch * tokens * a.width, seeded(1), 2);
+    const gradOut = randomArray(hidden.length, seeded(2));
+
+    using runner = new LayerRunner(a, tokens, { threads: 1 });
+    const length = tokens * a.width;
+    const wanted = Array.from({ length: batch }, (_, i) =>
+      runner.run(layer, block, own, hidden.subarray(i * length, (i + 1) * length)),
+    ).flatMap((out) => [...out]);
+
+    for (const trainable of ['all', 'adapters', 'norms'] as const) {
+      using trained = new LayerTrainer(a, { batch, tokens }, { threads: 1, trainable });
+      expect(maxDifference(trained.forward(layer, block, own, hidden), wanted)).toBeLessThan(1e-4);
+      const activations = new Float32Array(trained.activationLength);
+      trained.forward(layer, block, own, hidden, gate, activations);
+      for (const kept of [undefined, activations]) {
+        const into = zeros(block, own);
+        const back = trained.backward(layer, block, own, hidden, gradOut, into, gate, kept);
+        expect(relativeDifference(back.hidden, golden.hidden)).toBeLessThan(tolerance);
+        expect(Object.keys(golden.adapter)).toEqual(Object.keys(adapter));
+        for (const [name, gradient] of Object.entries(golden.adapter)) {
+          const found = into.own[name as AdapterTensor]!;
+          if (trainable !== 'norms')
+            expect(relativeDifference(found, gradient), name).toBeLessThan(tolerance);
+          else expect(found.every((value) => value === 0)).toBe(true);
+        }
+        expect(into.matrices.qkv.some((value) => value !== 0)).toBe(trainable === 'all');
+        expect(into.own['mlp.norm']!.some((value) => value !== 0)).toBe(true);
+      }
+    }
+  });
+});
+
 /** Of float32 against float64, relative to an array's largest number. */
 const tolerance = 1e-4;
 
-function zeros({ matrices, qkvBias }: BlockWeights, norms: NormWeights): LayerGradients {
+function zeros({ matrices, qkvBias }: BlockWeights, norms: OwnWeights): LayerGradients {
   const like = <T extends Record<string, Float32Array>>(arrays: T) =>
     Object.fromEntries(
       Object.entries(arrays).map(([name, { length }]) => [name, new Float32Array(length)]),
     ) as T;
   return {
     matrices: like(matrices),
-    norms: like(norms as Record<string, Float32Array>),
+    own: like(norms as Record<string, Float32Array>),
     ...(qkvBias && { qkvBias: new Float32Array(qkvBias.length) }),
   };
 }
 
-function named({ matrices, qkvBias, norms }: LayerGradients): Map<string, Float32Array> {
-  return new Map(Object.entries({ ...matrices, ...norms, ...(qkvBias && { qkvBias }) }));
+function named({ matrices, qkvBias, own }: LayerGradients): Map<string, Float32Array> {
+  return new Map(Object.entries({ ...matrices, ...own, ...(qkvBias && { qkvBias }) }));
 }
 
 /** The products of a matrix with the random vectors of make.py, in double precision. */

@@ -17,6 +17,8 @@ describe('the options of a fold', () => {
       share: 1,
       rank: 'loss',
       patch: 'none',
+      refill: 'none',
+      adapter: { gains: false, rank: 0 },
       weights: 'first',
       keep: [0, -1],
       quantize: 'int4',

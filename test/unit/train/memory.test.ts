@@ -24,9 +24,11 @@ const settings = (changed = {}) => settle({ data: [], folder: '', tokens: 1e5, .
 const bytesOf = (plan: ReturnType<typeof planMemory>, what: string) =>
   plan.parts.find((part) => part.what === what)?.bytes;
 
+const none = { patches: 0, adapters: 0 };
+
 describe('the memory of a cure', () => {
   it('is four times the trained weights and more', () => {
-    const plan = planMemory(student(24, 20), 2, settings(), 64e9);
+    const plan = planMemory(student(24, 20), { patches: 2, adapters: 0 }, settings(), 64e9);
     const trained = 4 * (20 * perBlock + 24 * 2 * 576 + 576 + 2 * 577 * 576);
     expect(bytesOf(plan, 'weights')).toBe(trained);
     expect(bytesOf(plan, 'gradients')).toBe(trained);
@@ -36,36 +38,46 @@ describe('the memory of a cure', () => {
   });
 
   it('holds gradients and moments of norms alone where these alone are trained', () => {
-    const plan = planMemory(student(24), 0, settings({ part: 'norms' }), 64e9);
+    const plan = planMemory(student(24), none, settings({ part: 'norms' }), 64e9);
     expect(bytesOf(plan, 'weights')).toBeGreaterThan(300e6);
     expect(bytesOf(plan, 'gradients')).toBe(4 * (24 * 2 * 576 + 576));
   });
 
+  it('holds gradients and moments of adapters beside them where those are trained', () => {
+    const adapted = { patches: 0, adapters: 1e6 };
+    const norms = 24 * 2 * 576 + 576;
+    const gradients = (part: 'norms' | 'adapters' | 'all') =>
+      bytesOf(planMemory(student(24), adapted, settings({ part }), 64e9), 'gradients');
+    expect(gradients('norms')).toBe(4 * norms);
+    expect(gradients('adapters')).toBe(4 * (norms + 1e6));
+    expect(gradients('all')).toBe(4 * (norms + 1e6 + 24 * perBlock));
+  });
+
   it('holds the teacher where it fits, else one layer of it', () => {
-    const plenty = planMemory(student(24), 0, settings(), 64e9);
+    const plenty = planMemory(student(24), none, settings(), 64e9);
     expect(plenty.keepTeacher).toBe(true);
     expect(bytesOf(plenty, 'teacher')).toBe(4 * 30 * (perBlock + 2 * 576));
     // Just too little for the whole teacher.
     const without = plenty.total - (bytesOf(plenty, 'activations') ?? 0);
-    const less = planMemory(student(24), 0, settings(), (without - 1e6) / 0.9);
+    const less = planMemory(student(24), none, settings(), (without - 1e6) / 0.9);
     expect(less.keepTeacher).toBe(false);
     expect(less.total).toBeLessThan(plenty.total - 28 * 4 * perBlock);
     expect(() => checkMemory(less, settings())).not.toThrow();
   });
 
   it('keeps activations where they fit beside the rest', () => {
-    const plenty = planMemory(student(24), 0, settings(), 64e9);
+    const plenty = planMemory(student(24), none, settings(), 64e9);
     expect(plenty.keepActivations).toBe(true);
     // 5,184 numbers a token and layer.
     expect(bytesOf(plenty, 'activations')).toBe(4 * 24 * 1024 * 5184);
-    const less = planMemory(student(24), 0, settings(), (plenty.total - 1e6) / 0.9);
+    const less = planMemory(student(24), none, settings(), (plenty.total - 1e6) / 0.9);
     expect(less.keepActivations).toBe(false);
     expect(less.total).toBe(plenty.total - (bytesOf(plenty, 'activations') ?? 0));
   });
 
   it('is refused where the machine has less, with advice that fits the settings', () => {
     const check = (changed = {}) =>
-      checkMemory(planMemory(student(24), 0, settings(changed), 500e6), settings(changed));
+      checkMemory(planMemory(student(24), none, settings(changed), 500e6), settings(changed));
     expect(() => check()).toThrow(
       /needs \d+ MB .*this machine has 500 MB.*norms alone, take fewer sequences/,
     );

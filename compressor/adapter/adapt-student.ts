@@ -1,0 +1,69 @@
+import { withResource } from '../../artifact/dispose.ts';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { EvaluateOptions } from '../evaluate/student.ts';
+import { betweenSteps } from '../forward/between-steps.ts';
+import { blockMatrices, matrixShape } from '../graph/layer.ts';
+import type { Student } from '../student/student.ts';
+import { readMatrix } from '../weights/block.ts';
+import { type AdaptedPlan, adaptedLayers } from './adapted-layers.ts';
+import { type AdapterForm, type AdapterWeights, halves } from './adapter.ts';
+import { TruncatedSvd } from './truncated-svd.ts';
+
+/**
+ * Gives the layers that run another layer's block what the plan says they have of their own. Low-rank matrices
+ * start as the best approximation of what the layer's own weights were beyond the block's (Relaxed Recursive
+ * Transformers, arXiv 2410.20672). Gains start at 1; at 0 where a removed layer comes back, which then adds
+ * nothing until it is trained.
+ */
+export async function adaptStudent(
+  checkpoint: Checkpoint,
+  student: Student,
+  plan: AdaptedPlan,
+  options: EvaluateOptions = {},
+): Promise<Student> {
+  const { adapter } = plan;
+  const layers = adaptedLayers(plan);
+  if (!adapter || layers.length === 0) return student;
+  const adapters = new Map<number, AdapterWeights>();
+  await withResource(new TruncatedSvd(), async (svd) => {
+    for (const [done, index] of layers.entries()) {
+      options.onProgress?.(done, layers.length);
+      const start = student.layers[index]!.refill ? 0 : 1;
+      adapters.set(index, {
+        ...gainsOf(checkpoint, start, adapter),
+        ...(adapter.rank > 0 &&
+          (await residuals(checkpoint, student, index, adapter.rank, svd, options.signal))),
+      });
+    }
+  });
+  options.onProgress?.(layers.length, layers.length);
+  return { ...student, own: async (index) => ({ ...(await student.own(index)), ...adapters.get(index) }) };
+}
+
+function gainsOf({ architecture }: Checkpoint, start: number, { gains }: AdapterForm): AdapterWeights {
+  if (!gains) return {};
+  const vector = () => new Float32Array(architecture.width).fill(start);
+  return Object.fromEntries(halves.map((half) => [`${half}.gain`, vector()]));
+}
+
+async function residuals(
+  checkpoint: Checkpoint,
+  student: Student,
+  index: number,
+  rank: number,
+  svd: TruncatedSvd,
+  signal: AbortSignal | undefined,
+): Promise<AdapterWeights> {
+  const { source, block } = student.layers[index]!;
+  const adapter: AdapterWeights = {};
+  for (const matrix of blockMatrices) {
+    await betweenSteps(signal);
+    const residual = await readMatrix(checkpoint, [{ layer: source, factor: 1 }], matrix);
+    const shared = await student.matrix(block, matrix);
+    for (let i = 0; i < residual.length; i++) residual[i]! -= shared[i]!;
+    const { down, up } = svd.run(residual, matrixShape(checkpoint.architecture, matrix), rank);
+    adapter[`${matrix}.down`] = down;
+    adapter[`${matrix}.up`] = up;
+  }
+  return adapter;
+}

@@ -1,0 +1,83 @@
+import { UsageError } from '../../artifact/errors.ts';
+import type { Architecture } from '../checkpoint/architecture.ts';
+import { type BlockMatrix, blockMatrices, matrixShape } from '../graph/layer.ts';
+
+/** What a layer that runs another layer's block has of its own, besides its norms. */
+export interface AdapterForm {
+  /** Whether what attention and MLP add to the hidden state is multiplied by vectors of the layer's own. */
+  gains: boolean;
+  /** Rank of what is added to each of the block's matrices; 0 where nothing is. */
+  rank: number;
+}
+
+export const noAdapter: AdapterForm = { gains: false, rank: 0 };
+
+/** The halves of a layer. */
+export const halves = ['attention', 'mlp'] as const;
+export type Half = (typeof halves)[number];
+
+/** In the names of low-rank matrices: a layer runs W + up down, down [rank, inputs], up [outputs, rank]. */
+export type LowRankPart = 'down' | 'up';
+
+/** Names of an adapter's arrays: `mlp.gain`, `qkv.down`, ... */
+export type AdapterTensor = `${Half}.gain` | `${BlockMatrix}.${LowRankPart}`;
+
+/** Row-major; shapes are those of `adapterShapes`. */
+export type AdapterWeights = Partial<Record<AdapterTensor, Float32Array>>;
+
+/** The arrays of an adapter. */
+export function adapterShapes(
+  a: Architecture,
+  { gains, rank }: AdapterForm,
+): Partial<Record<AdapterTensor, number[]>> {
+  const shapes: Partial<Record<AdapterTensor, number[]>> = {};
+  if (gains) for (const half of halves) shapes[`${half}.gain`] = [a.width];
+  if (rank === 0) return shapes;
+  for (const matrix of blockMatrices) {
+    const [outputs, inputs] = matrixShape(a, matrix);
+    shapes[`${matrix}.down`] = [rank, inputs];
+    shapes[`${matrix}.up`] = [outputs, rank];
+  }
+  return shapes;
+}
+
+/** The form of the adapter among a layer's own weights. */
+export function adapterFormOf(a: Architecture, own: AdapterWeights): AdapterForm {
+  return { gains: own['mlp.gain'] !== undefined, rank: (own['qkv.down']?.length ?? 0) / a.width };
+}
+
+export function hasAdapter(a: Architecture, own: AdapterWeights): boolean {
+  const { gains, rank } = adapterFormOf(a, own);
+  return gains || rank > 0;
+}
+
+/** Equal for adapters that run in the same graph. */
+export function adapterKey({ gains, rank }: AdapterForm): string {
+  return `${gains ? 'gains' : 'no gains'}, rank ${rank}`;
+}
+
+export function adapterParameters(a: Architecture, form: AdapterForm): number {
+  return Object.values(adapterShapes(a, form)).reduce(
+    (sum, shape) => sum + shape.reduce((size, n) => size * n, 1),
+    0,
+  );
+}
+
+/** Higher ranks cost more than a block that is quantized. */
+const maxRank = 1024;
+
+/**
+ * Reads `none`, `gain`, `lora:RANK` or `gain+lora:RANK`.
+ * @throws UsageError
+ */
+export function parseAdapter(text: string): AdapterForm {
+  if (text === 'none') return noAdapter;
+  const match = /^(?:(gain)|(gain\+)?lora:(\d+))$/.exec(text);
+  const rank = Number(match?.[3] ?? 0);
+  if (!match || (match[3] !== undefined && (rank < 1 || rank > maxRank))) {
+    throw new UsageError(
+      `--adapter takes none, gain, lora:RANK or gain+lora:RANK with a rank of 1 to ${maxRank}, not ${text}.`,
+    );
+  }
+  return { gains: match[1] !== undefined || match[2] !== undefined, rank };
+}
