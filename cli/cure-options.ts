@@ -32,7 +32,7 @@ export function addCureOptions(command: Command): Command {
     .addOption(
       new Option(
         '--cure-train <part>',
-        'what the cure trains: everything, the norms, or the norms and --adapter',
+        'what the cure trains: the whole model; all but embedding and head; norms and --adapter; norms alone',
       )
         .choices([...curedParts])
         .default('all'),
@@ -81,19 +81,29 @@ export function cureOf(flags: Partial<CureFlags>, show: Progress): Cure | undefi
     seed: flags.seed ?? 1,
     heldOutShare,
     ...(flags.learningRate !== undefined && { learningRate: flags.learningRate }),
+    ...trainingProgress('Curing', show),
+  };
+}
+
+/** Tells of memory, steps and measurements on stderr. */
+export function trainingProgress(
+  what: string,
+  show: Progress,
+): Pick<Cure, 'onMemory' | 'onStep' | 'onHeldOut'> {
+  return {
     onMemory({ total, available }) {
       process.stderr.write(
-        `The cure takes ${formatBytes(total)} of the ${formatBytes(available)} there are.\n`,
+        `${what} takes ${formatBytes(total)} of the ${formatBytes(available)} there are.\n`,
       );
     },
     onStep({ step, steps, loss, tokensPerSecond }) {
-      show.update('Curing', step, steps, `loss ${loss.toFixed(3)}, ${tokensPerSecond.toFixed(0)} tokens/s`);
+      show.update(what, step, steps, `loss ${loss.toFixed(3)}, ${tokensPerSecond.toFixed(0)} tokens/s`);
     },
     onHeldOut({ tokens, perplexity, teacherPerplexity }) {
       show.finish();
+      const ratio = teacherPerplexity && `, ${(perplexity / teacherPerplexity).toFixed(3)}x the checkpoint's`;
       process.stderr.write(
-        `  after ${tokens} tokens: held-out perplexity ${perplexity.toFixed(2)}, ` +
-          `${(perplexity / teacherPerplexity).toFixed(3)}x the checkpoint's\n`,
+        `  after ${tokens} tokens: held-out perplexity ${perplexity.toFixed(2)}${ratio ?? ''}\n`,
       );
     },
   };

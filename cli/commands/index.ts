@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 const all: Record<string, () => Promise<Command>> = {
   start: async () => (await import('./start.ts')).startCommand(),
   pull: async () => (await import('./pull.ts')).pullCommand(),
+  train: async () => (await import('./train.ts')).trainCommand(),
   plan: async () => (await import('./plan.ts')).planCommand(),
   fold: async () => (await import('./fold.ts')).foldCommand(),
   eval: async () => (await import('./eval.ts')).evalCommand(),

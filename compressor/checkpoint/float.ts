@@ -36,3 +36,17 @@ function halfToFloat(bits: number): number {
   if (exponent === 0) return sign * fraction * 2 ** -24;
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
+
+/** Little-endian bytes of float32 values, rounded to nearest even where the form is shorter. */
+export function encodeFloats(form: Exclude<FloatForm, 'F16'>, values: Float32Array): Uint8Array {
+  if (form === 'F32') return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const halves = new Uint16Array(values.length);
+  for (let i = 0; i < words.length; i++) {
+    const bits = words[i]!;
+    // A NaN whose payload lies in the lower half must not become an infinity.
+    const notNumber = (bits & 0x7fffffff) > 0x7f800000;
+    halves[i] = notNumber ? (bits >>> 16) | 0x40 : (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+  }
+  return new Uint8Array(halves.buffer);
+}

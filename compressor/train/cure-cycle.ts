@@ -93,7 +93,7 @@ export class CureCycle {
       step,
       tokens: step * settings.tokensPerStep,
       perplexity: Math.exp(crossEntropy),
-      teacherPerplexity: Math.exp(this.#exam.teacherLoss),
+      ...(this.#exam.teacher && { teacherPerplexity: Math.exp(this.#exam.teacher.loss) }),
       divergence,
       measured: heldOut.reduce((sum, { targets }) => sum + targets.length, 0),
     };

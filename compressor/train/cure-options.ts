@@ -7,10 +7,10 @@ import type { MemoryPlan } from './memory.ts';
 export const heldOutShare = 0.01;
 
 /**
- * `norms`: the layers' norms and the final one; `adapters`: those and what layers with another's block have of
- * their own. Every block and patch stays as it is.
+ * `model`: everything; `all`: everything but embedding and head; `adapters`: norms, the final one too, and what
+ * layers with another's block have of their own; `norms`: these alone.
  */
-export const curedParts = ['all', 'adapters', 'norms'] as const;
+export const curedParts = ['model', 'all', 'adapters', 'norms'] as const;
 export type CuredPart = (typeof curedParts)[number];
 
 /** How a student is trained. Everything here decides the result, bit for bit. */
@@ -91,7 +91,7 @@ export function settle(options: CureOptions, contextLength: number): CureSetting
   const settings: CureSettings = {
     tokens,
     part,
-    learningRate: options.learningRate ?? (part === 'all' ? 3e-4 : 1e-3),
+    learningRate: options.learningRate ?? (trainsBlocks(part) ? 3e-4 : 1e-3),
     crossEntropy: options.crossEntropy ?? 0,
     divergence: options.divergence ?? 1,
     tailLayers: options.tailLayers ?? 0,
@@ -112,6 +112,16 @@ export function settle(options: CureOptions, contextLength: number): CureSetting
   };
   check(settings, contextLength);
   return settings;
+}
+
+/** Whether the blocks' own matrices are trained. */
+export function trainsBlocks(part: CuredPart): boolean {
+  return part === 'model' || part === 'all';
+}
+
+/** Whether the loss asks a teacher. */
+export function asksTeacher({ divergence, tailLayers, tailWeight }: CureSettings): boolean {
+  return divergence > 0 || tailLayers * tailWeight > 0;
 }
 
 /** Steps of the whole cure. */

@@ -28,9 +28,9 @@ export interface HeldOut {
   tokens: number;
   /** Of the student. */
   perplexity: number;
-  /** Of the checkpoint on the same tokens. */
-  teacherPerplexity: number;
-  /** Mean KL(teacher || student) in nats a token. */
+  /** Of the checkpoint on the same tokens, where it is asked. */
+  teacherPerplexity?: number;
+  /** Mean KL(teacher || student) in nats a token; 0 without a teacher. */
   divergence: number;
   /** Tokens measured on. */
   measured: number;

@@ -1,8 +1,9 @@
 import type { SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { embed } from '../forward/embed.ts';
+import type { Student, Vocabulary } from '../student/student.ts';
 import { AdamW } from './adamw.ts';
-import type { CureSettings } from './cure-options.ts';
+import { asksTeacher, type CureSettings, trainsBlocks } from './cure-options.ts';
 import type { StepReport } from './cure-report.ts';
 import type { Batch } from './data/packed.ts';
 import { type Head, readHead } from './head.ts';
@@ -16,12 +17,11 @@ import type { TrainedWeights } from './trained-weights.ts';
 /** What one step measures. */
 export type StepLosses = Pick<StepReport, 'loss' | 'crossEntropy' | 'divergence' | 'tail' | 'gradientNorm'>;
 
-/** Batches to measure on, and the teacher's final states for them. */
+/** Batches to measure on, and what the teacher says to them, where there is one. */
 export interface Exam {
   batches: Batch[];
-  states: Float32Array[];
-  /** Mean cross-entropy of the teacher in nats a token. */
-  teacherLoss: number;
+  /** Final states, and the mean cross-entropy in nats a token. */
+  teacher: { states: Float32Array[]; loss: number } | undefined;
 }
 
 /** Teacher, student, loss and optimizer: one step after the other, and the measurement between them. */
@@ -29,7 +29,9 @@ export class CureRun implements Disposable {
   readonly #checkpoint: Checkpoint;
   readonly #weights: TrainedWeights;
   readonly #settings: CureSettings;
-  readonly #teacher: Teacher;
+  /** None where the loss does not ask it. */
+  readonly #teacher: Teacher | undefined;
+  readonly #student: Student;
   readonly #pass: StudentPass;
   readonly #loss: TiledLoss;
   readonly #teacherHead: Head;
@@ -64,12 +66,16 @@ export class CureRun implements Disposable {
     this.#weights = weights;
     this.#settings = settings;
     this.#teacherHead = head;
-    // Embedding and head are frozen: both models have the checkpoint's.
-    this.#head = { norm: weights.finalNorm, weight: head.weight };
-    this.#teacher = new Teacher(checkpoint, shape, keep.keepTeacher, session);
+    const { embedding, head: ownHead } = weights.vocabulary;
+    // Where embedding and head are not trained, both models have the checkpoint's.
+    this.#head = { norm: weights.finalNorm, weight: ownHead ?? embedding ?? head.weight };
+    this.#teacher = asksTeacher(settings)
+      ? new Teacher(checkpoint, shape, keep.keepTeacher, session)
+      : undefined;
+    this.#student = weights.asStudent();
     this.#pass = new StudentPass(weights, shape, part, keep.keepActivations, session);
     this.#loss = new TiledLoss({ width, normEpsilon, ...session });
-    const vectorRate = part === 'all' ? settings.vectorRate : 1;
+    const vectorRate = trainsBlocks(part) ? settings.vectorRate : 1;
     const rates = { vectorRate, gainRate: settings.gainRate };
     this.optimizer = new AdamW(weights.parameters, { weightDecay, clipNorm, ...rates, ...session });
     this.#tail = [...weights.layers.entries()]
@@ -82,17 +88,20 @@ export class CureRun implements Disposable {
     const { crossEntropy, divergence, tailWeight } = this.#settings;
     const wanted = new Set(this.#tail.map(({ source }) => source));
     const embedded = await this.#embed(batches);
-    const lesson = await this.#teacher.teach(embedded, wanted, signal);
+    const lesson = await this.#teach(batches, embedded, wanted, signal);
     this.#weights.zeroGradients();
+    const { embedding, head } = this.#weights.gradients.vocabulary;
+    const headGradient = head ?? embedding;
     const sums = { crossEntropy: 0, divergence: 0, tail: 0 };
-    for (const [i, { targets }] of batches.entries()) {
+    for (const [i, { tokens, targets }] of batches.entries()) {
       const trace = await this.#pass.forward(embedded[i]!, signal);
       const loss = this.#loss.run({
         hidden: trace.final,
         head: this.#head,
         targets,
         weights: { crossEntropy, divergence },
-        teacher: { hidden: lesson.final[i]!, head: this.#teacherHead },
+        ...(lesson && { teacher: { hidden: lesson.final[i]!, head: this.#teacherHead } }),
+        ...(headGradient && { headGradient }),
         denominator: targets.length * batches.length,
       });
       const norm = this.#weights.gradients.finalNorm;
@@ -101,21 +110,22 @@ export class CureRun implements Disposable {
       sums.crossEntropy += loss.crossEntropy;
       sums.divergence += loss.divergence;
       sums.tail += tail.mean;
-      await this.#pass.backward(trace, loss.hidden, tail.gradients, signal);
+      const gradient = await this.#pass.backward(trace, loss.hidden, tail.gradients, signal);
+      this.#addToEmbedding(tokens, gradient);
     }
     const loss = crossEntropy * sums.crossEntropy + divergence * sums.divergence + tailWeight * sums.tail;
     return { loss, ...sums, gradientNorm: this.optimizer.step(learningRate) };
   }
 
   /** One batch's part of the mean over layers and the step's tokens, and its gradients by layer. */
-  #tailLosses(trace: Trace, { outputs }: Lesson, batch: number, batches: number) {
+  #tailLosses(trace: Trace, lesson: Lesson | undefined, batch: number, batches: number) {
     const { width } = this.#checkpoint.architecture;
     const tokens = (trace.final.length / width) * batches;
     const share = 1 / (tokens * Math.max(this.#tail.length, 1));
     const gradients = new Map<number, Float32Array>();
     let mean = 0;
     for (const { index, source } of this.#tail) {
-      const teacher = outputs.get(source)![batch]!;
+      const teacher = lesson!.outputs.get(source)![batch]!;
       const { sum, gradient } = tailLoss(
         trace.outputs[index]!,
         teacher,
@@ -130,18 +140,20 @@ export class CureRun implements Disposable {
 
   /** What the teacher says to batches that are measured on again and again. */
   async prepare(batches: Batch[], signal?: AbortSignal): Promise<Exam> {
-    const { final } = await this.#teacher.teach(await this.#embed(batches), new Set(), signal);
-    const losses = final.map((hidden, i) => this.#measure(hidden, this.#teacherHead, batches[i]!));
-    return { batches, states: final, teacherLoss: mean(losses.map(({ crossEntropy }) => crossEntropy)) };
+    const lesson = await this.#teach(batches, undefined, new Set(), signal);
+    if (!lesson) return { batches, teacher: undefined };
+    const losses = lesson.final.map((hidden, i) => this.#measure(hidden, this.#teacherHead, batches[i]!));
+    const loss = mean(losses.map(({ crossEntropy }) => crossEntropy));
+    return { batches, teacher: { states: lesson.final, loss } };
   }
 
   /** Means over the batches in nats a token. */
-  async examine({ batches, states }: Exam, signal?: AbortSignal) {
+  async examine({ batches, teacher }: Exam, signal?: AbortSignal) {
     const embedded = await this.#embed(batches);
     const losses: Loss[] = [];
     for (const [i, batch] of batches.entries()) {
       const { final } = await this.#pass.forward(embedded[i]!, signal);
-      losses.push(this.#measure(final, this.#head, batch, states[i]));
+      losses.push(this.#measure(final, this.#head, batch, teacher?.states[i]));
     }
     return {
       crossEntropy: mean(losses.map(({ crossEntropy }) => crossEntropy)),
@@ -149,11 +161,35 @@ export class CureRun implements Disposable {
     };
   }
 
-  #embed(batches: Batch[]): Promise<Float32Array[]> {
+  #embed(batches: Batch[], model: Vocabulary = this.#student): Promise<Float32Array[]> {
     return embed(
-      this.#checkpoint,
+      model,
       batches.map(({ tokens }) => tokens),
     );
+  }
+
+  /** @param embedded by the student, which is the teacher's own where embeddings are not trained */
+  async #teach(
+    batches: Batch[],
+    embedded: Float32Array[] | undefined,
+    wanted: ReadonlySet<number>,
+    signal: AbortSignal | undefined,
+  ): Promise<Lesson | undefined> {
+    if (!this.#teacher) return undefined;
+    const own = this.#weights.vocabulary.embedding || !embedded;
+    const states = own ? await this.#embed(batches, this.#checkpoint) : embedded;
+    return this.#teacher.teach(states, wanted, signal);
+  }
+
+  /** @param gradient dLoss/dHidden of the embedded tokens, [tokens, width] */
+  #addToEmbedding(tokens: Int32Array, gradient: Float32Array): void {
+    const { embedding } = this.#weights.gradients.vocabulary;
+    if (!embedding) return;
+    const { width, embeddingScale } = this.#weights.architecture;
+    for (const [position, token] of tokens.entries()) {
+      const [from, to] = [position * width, token * width];
+      for (let i = 0; i < width; i++) embedding[to + i]! += embeddingScale * gradient[from + i]!;
+    }
   }
 
   /** Losses without gradients. */
@@ -164,7 +200,7 @@ export class CureRun implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const each of [this.#teacher, this.#pass, this.#loss, this.optimizer]) each[Symbol.dispose]();
+    for (const each of [this.#teacher, this.#pass, this.#loss, this.optimizer]) each?.[Symbol.dispose]();
   }
 }
 

@@ -3,7 +3,7 @@ import type { Architecture } from '../checkpoint/architecture.ts';
 import { matrixShape } from '../graph/layer.ts';
 import { blocksOf, type Student } from '../student/student.ts';
 import { blockParameters, normParameters } from '../weights/block.ts';
-import type { CureSettings } from './cure-options.ts';
+import { asksTeacher, type CureSettings, trainsBlocks } from './cure-options.ts';
 import { activationLength } from './layer-gradient.ts';
 import { tokensAtATime } from './logit-tiles.ts';
 
@@ -45,7 +45,12 @@ export function planMemory(
   const { part, length, batch, tokensPerStep, tailLayers } = settings;
   const vectors = student.layers.length * normParameters(a) + a.width;
   const matrices = blocksOf(student) * blockParameters(a) + patches * (a.width + 1) * a.width;
-  const trained = vectors + (part === 'norms' ? 0 : adapters) + (part === 'all' ? matrices : 0);
+  const vocabulary = a.vocabularySize * a.width * (a.tiedHead ? 1 : 2);
+  const trained =
+    vectors +
+    (part === 'norms' ? 0 : adapters) +
+    (trainsBlocks(part) ? matrices : 0) +
+    (part === 'model' ? vocabulary : 0);
   const teacherLayer = blockParameters(a) + normParameters(a);
   const tokens = batch * length;
   const parts = [
@@ -53,6 +58,7 @@ export function planMemory(
     { what: 'gradients', bytes: trained * float },
     { what: 'moments', bytes: 2 * trained * float },
     { what: 'head', bytes: a.vocabularySize * a.width * float },
+    ...(part === 'model' ? [{ what: 'embedding and head', bytes: vocabulary * float }] : []),
     { what: 'states of the layers', bytes: (student.layers.length + 2) * tokens * a.width * float },
     { what: 'states of the teacher', bytes: (2 + tailLayers) * tokensPerStep * a.width * float },
     { what: 'layers at work', bytes: workspace(a, batch, length) },
@@ -62,10 +68,12 @@ export function planMemory(
   const sum = parts.reduce((total, { bytes }) => total + bytes, 0);
   const whole = a.layers.length * teacherLayer * float;
   const keepTeacher = sum + whole <= available * usableShare;
-  parts.push({
-    what: keepTeacher ? 'teacher' : 'one layer of the teacher',
-    bytes: keepTeacher ? whole : teacherLayer * float,
-  });
+  if (asksTeacher(settings)) {
+    parts.push({
+      what: keepTeacher ? 'teacher' : 'one layer of the teacher',
+      bytes: keepTeacher ? whole : teacherLayer * float,
+    });
+  }
   const total = () => parts.reduce((total, { bytes }) => total + bytes, 0);
   const activations = student.layers.length * activationLength(a, { batch, tokens: length }) * float;
   const keepActivations = total() + activations <= available * usableShare;
@@ -78,7 +86,7 @@ export function checkMemory({ parts, total, available }: MemoryPlan, { part, bat
   if (total <= available * usableShare) return;
   const list = parts.map(({ what, bytes }) => `${what} ${megabytes(bytes)}`).join(', ');
   const advice = [
-    ...(part === 'all' ? ['train the norms alone'] : []),
+    ...(trainsBlocks(part) ? ['train the norms alone'] : []),
     ...(batch > 1 ? ['take fewer sequences at a time'] : []),
     'shorten the sequences',
     'fold into fewer blocks',

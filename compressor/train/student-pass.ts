@@ -1,7 +1,7 @@
 import type { SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { PatchRunner } from '../forward/patch-runner.ts';
-import type { CuredPart } from './cure-options.ts';
+import { type CuredPart, trainsBlocks } from './cure-options.ts';
 import type { BatchShape } from './layer-expression.ts';
 import { LayerTrainer } from './layer-gradient.ts';
 import { PatchGradient } from './patch-gradient.ts';
@@ -37,11 +37,14 @@ export class StudentPass implements Disposable {
     const { architecture } = weights;
     const quiet = { spinning: false, ...options };
     this.#weights = weights;
-    this.#layers = new LayerTrainer(architecture, shape, { trainable: part, ...quiet });
+    this.#layers = new LayerTrainer(architecture, shape, {
+      trainable: part === 'model' ? 'all' : part,
+      ...quiet,
+    });
     this.#patches = new PatchRunner(architecture, quiet);
     const { activationLength } = this.#layers;
     this.#activations = keepActivations ? weights.layers.map(() => new Float32Array(activationLength)) : [];
-    this.#patchGradient = new PatchGradient(architecture.width, part === 'all', options);
+    this.#patchGradient = new PatchGradient(architecture.width, trainsBlocks(part), options);
   }
 
   /** @param hidden embedded tokens, [batch * tokens, width] */
@@ -64,13 +67,14 @@ export class StudentPass implements Disposable {
    * Adds the gradients of all weights to `weights.gradients`.
    * @param gradient dLoss/dFinal
    * @param atOutputs by layer: what the loss has of its output besides, or nothing. Added to in place.
+   * @returns dLoss/dHidden of the embedded tokens
    */
   async backward(
     trace: Trace,
     gradient: Float32Array,
     atOutputs: ReadonlyMap<number, Float32Array>,
     signal?: AbortSignal,
-  ): Promise<void> {
+  ): Promise<Float32Array> {
     const { layers, blocks, own, patches, gradients } = this.#weights;
     let current = gradient;
     for (let i = layers.length - 1; i >= 0; i--) {
@@ -92,6 +96,7 @@ export class StudentPass implements Disposable {
         this.#activations[i],
       ).hidden;
     }
+    return current;
   }
 
   [Symbol.dispose](): void {

@@ -1,10 +1,11 @@
 import type { Architecture } from '../checkpoint/architecture.ts';
+import type { CheckpointTensor } from '../checkpoint/checkpoint.ts';
 import { blockMatrices } from '../graph/layer.ts';
 import { blocksOf, type LinearPatch, type Student } from '../student/student.ts';
 import type { BlockWeights } from '../weights/block.ts';
 import type { OwnWeights } from '../weights/own.ts';
 import type { Parameter } from './adamw.ts';
-import type { CuredPart } from './cure-options.ts';
+import { type CuredPart, trainsBlocks } from './cure-options.ts';
 import type { LayerGradients } from './layer-gradient.ts';
 
 /** Everything of a student that is trained, or one array of gradients for each of it. */
@@ -14,17 +15,19 @@ interface Arrays {
   own: OwnWeights[];
   patches: (LinearPatch | undefined)[];
   finalNorm: Float32Array;
+  /** Where they are trained: [vocabulary, width] each, a head of its own where it is not the embedding. */
+  vocabulary: Partial<Record<'embedding' | 'head', Float32Array>>;
 }
 
 /**
- * A student's weights in memory, with their gradients. Embedding and head are no part of it: they stay as
- * they are.
+ * A student's weights in memory, with their gradients. Embedding and head are part of it where they are trained.
  */
 export class TrainedWeights implements Arrays {
   readonly blocks: BlockWeights[];
   readonly own: OwnWeights[];
   readonly patches: (LinearPatch | undefined)[];
   readonly finalNorm: Float32Array;
+  readonly vocabulary: Arrays['vocabulary'];
   readonly gradients: Arrays;
   /** What the optimizer changes. */
   readonly parameters: readonly Parameter[];
@@ -44,7 +47,12 @@ export class TrainedWeights implements Arrays {
       patches.push(patch && mapArrays(patch, copy));
     }
     const finalNorm = copy(await student.tensor('norm').read());
-    return new TrainedWeights(student, part, { blocks, own, patches, finalNorm });
+    const vocabulary: Arrays['vocabulary'] = {};
+    if (part === 'model') {
+      vocabulary.embedding = copy(await student.tensor('embedding').read());
+      if (!student.architecture.tiedHead) vocabulary.head = copy(await student.tensor('head').read());
+    }
+    return new TrainedWeights(student, part, { blocks, own, patches, finalNorm, vocabulary });
   }
 
   private constructor(student: Student, part: CuredPart, arrays: Arrays) {
@@ -54,13 +62,15 @@ export class TrainedWeights implements Arrays {
     this.own = arrays.own;
     this.patches = arrays.patches;
     this.finalNorm = arrays.finalNorm;
+    this.vocabulary = arrays.vocabulary;
     // Nothing is computed for what is not trained, so it needs no memory.
-    const zeros = part === 'all' ? zerosLike : () => new Float32Array();
+    const zeros = trainsBlocks(part) ? zerosLike : () => new Float32Array();
     this.gradients = {
       blocks: this.blocks.map((block) => mapBlock(block, zeros)),
       own: this.own.map((own) => mapArrays(own, zerosLike)),
       patches: this.patches.map((patch) => patch && mapArrays(patch, zeros)),
       finalNorm: zerosLike(this.finalNorm),
+      vocabulary: mapArrays(this.vocabulary, zerosLike),
     };
     this.parameters = [...parametersOf(this, this.gradients, part)];
   }
@@ -88,16 +98,17 @@ export class TrainedWeights implements Arrays {
     return {
       architecture: base.architecture,
       layers: base.layers,
-      tensor: (role) =>
-        role === 'norm'
-          ? { role, shape: [this.finalNorm.length], storedAs: 'F32', read: async () => copy(this.finalNorm) }
-          : base.tensor(role),
+      tensor: (role) => {
+        if (role === 'norm') return asTensor(role, [this.finalNorm.length], this.finalNorm);
+        const trained = this.vocabulary[role];
+        return trained ? asTensor(role, base.tensor(role).shape, trained) : base.tensor(role);
+      },
       block: async (block) => this.blocks[block]!,
       matrix: async (block, matrix) => this.blocks[block]!.matrices[matrix],
       qkvBias: async (block) => this.blocks[block]!.qkvBias,
       own: async (index) => this.own[index]!,
       patch: async (index) => this.patches[index],
-      unchanged: (block) => (this.#part === 'all' ? undefined : base.unchanged(block)),
+      unchanged: (block) => (trainsBlocks(this.#part) ? undefined : base.unchanged(block)),
     };
   }
 }
@@ -109,7 +120,7 @@ function* parametersOf(weights: Arrays, gradients: Arrays, part: CuredPart): Gen
     gradient: Float32Array,
     kind: Parameter['kind'] = 'vector',
   ) => ({ name, values, gradient, kind });
-  if (part === 'all') {
+  if (trainsBlocks(part)) {
     for (const [b, { matrices, qkvBias }] of weights.blocks.entries()) {
       const own = gradients.blocks[b]!;
       for (const matrix of blockMatrices)
@@ -132,6 +143,23 @@ function* parametersOf(weights: Arrays, gradients: Arrays, part: CuredPart): Gen
     }
   }
   yield parameter('norm', weights.finalNorm, gradients.finalNorm);
+  for (const [name, values] of Object.entries(weights.vocabulary))
+    yield parameter(name, values, gradients.vocabulary[name as 'embedding' | 'head']!, 'matrix');
+}
+
+/** An array as a checkpoint gives it: copies of its rows. */
+function asTensor(
+  role: 'embedding' | 'head' | 'norm',
+  shape: readonly number[],
+  values: Float32Array,
+): CheckpointTensor {
+  const row = values.length / shape[0]!;
+  return {
+    role,
+    shape,
+    storedAs: 'F32',
+    read: async (start = 0, count = shape[0]! - start) => values.slice(start * row, (start + count) * row),
+  };
 }
 
 function kindOf(name: string): Parameter['kind'] {
@@ -148,9 +176,8 @@ function mapBlock({ matrices, qkvBias }: BlockWeights, change: Change): BlockWei
   return { matrices: mapArrays(matrices, change), ...(qkvBias && { qkvBias: change(qkvBias) }) };
 }
 
-function mapArrays<T extends { [name: string]: Float32Array } | LinearPatch | OwnWeights>(
-  all: T,
-  change: Change,
-): T {
+function mapArrays<
+  T extends { [name: string]: Float32Array } | LinearPatch | OwnWeights | Arrays['vocabulary'],
+>(all: T, change: Change): T {
   return Object.fromEntries(Object.entries(all).map(([name, array]) => [name, change(array)])) as T;
 }

@@ -9,8 +9,8 @@ import { architectureOf } from './config.ts';
 import { openWeights, type Weights } from './shards.ts';
 import { tokensOf } from './tokens.ts';
 
-/** What may lie beside the weights. */
-const sideFiles = [
+/** What may lie beside the weights of a Hugging Face folder. */
+export const sideFiles = [
   'config.json',
   'generation_config.json',
   'tokenizer.json',
@@ -85,7 +85,7 @@ async function dropZeroOutputBias(
   }
 }
 
-async function tokenizerFiles(folder: string): ReturnType<Checkpoint['tokenizerFiles']> {
+export async function tokenizerFiles(folder: string): ReturnType<Checkpoint['tokenizerFiles']> {
   const tokenizer = await readOptional(folder, 'tokenizer.json', limits.tokenizerBytes);
   if (!tokenizer) {
     throw new NotFoundError(

@@ -109,9 +109,9 @@ describe('a step of the cure', () => {
     onTestFinished(() => run[Symbol.dispose]());
     const batch = { tokens: Int32Array.from(tokens), targets: Int32Array.from(targets) };
     const exam = await run.prepare([batch, batch]);
-    expect(exam.teacherLoss).toBeCloseTo(wanted.reduce((sum, loss) => sum + loss, 0) / tokens.length, 4);
+    expect(exam.teacher!.loss).toBeCloseTo(wanted.reduce((sum, loss) => sum + loss, 0) / tokens.length, 4);
     const { crossEntropy, divergence } = await run.examine(exam);
-    expect(crossEntropy).toBeCloseTo(exam.teacherLoss, 6);
+    expect(crossEntropy).toBeCloseTo(exam.teacher!.loss, 6);
     expect(divergence).toBeCloseTo(0, 6);
     // There is nothing to learn, and nothing is forgotten.
     const { loss, gradientNorm } = await run.step([batch], 0);
