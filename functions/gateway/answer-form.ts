@@ -39,10 +39,8 @@ export function answerForm(model: LoadedModel, asked: AskedForm): AnswerForm {
   }
   const format = requireFormat(model, 'tools');
   const param = structure && asked.choice === 'auto' ? structure.param : 'tools';
-  return {
-    calls: { format, names: tools.map(({ name }) => name) },
-    grammar: { ebnf: toolGrammar(format, { ...asked, ...textOf(structure) }), param },
-  };
+  const { ebnf, functions } = toolGrammar(format, { ...asked, ...textOf(structure) });
+  return { calls: { format, functions }, grammar: { ebnf, param } };
 }
 
 /** The rule of an answer that calls nothing. */

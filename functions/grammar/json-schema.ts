@@ -12,16 +12,18 @@ import { resolve } from './schema/references.ts';
 import {
   asSchema,
   impossible,
+  isObject,
   listAt,
   type Path,
   type Schema,
   type SchemaContext,
   type SchemaObject,
+  schemasAt,
   type TypeName,
   types,
   unsupported,
 } from './schema/schema.ts';
-import { stringOf } from './schema/string.ts';
+import { plainStringOf, stringOf } from './schema/string.ts';
 
 export interface SchemaOptions {
   /**
@@ -53,6 +55,24 @@ export function grammarOfSchema(schema: unknown, options: SchemaOptions): string
 export function valueOfSchema(schema: unknown, options: SchemaOptions, rules: Rules): string {
   const root = asSchema(schema, '#');
   return new Conversion(root, options, rules).value(root, '#', []);
+}
+
+/** A property of an object, for forms that write each by itself. */
+export interface PropertyForm {
+  name: string;
+  isRequired: boolean;
+  /** It is a string, which stands as it is; anything else is JSON. */
+  isText: boolean;
+  /** An expression of its values; undefined for any text. */
+  values: string | undefined;
+}
+
+/**
+ * The properties of an object that meets the schema, in the schema's order. Others cannot be written.
+ * @throws GrammarError where it is no schema of an object or nothing meets it; UnsupportedError
+ */
+export function propertiesOfSchema(schema: unknown, options: SchemaOptions, rules: Rules): PropertyForm[] {
+  return new Conversion(asSchema(schema, '#'), options, rules).properties();
 }
 
 class Conversion implements SchemaContext {
@@ -102,6 +122,50 @@ class Conversion implements SchemaContext {
     if (constants) return oneOf(constants.map((value) => literal(jsonText(value))));
     const alternatives = typeNames(schema, path).map((type) => this.#ofType(type, schema, path));
     return this.rules.choice(alternatives, 'type');
+  }
+
+  /** Of the root, which has to be an object. */
+  properties(): PropertyForm[] {
+    const path = '#';
+    const schema = this.#whole(this.#root, path);
+    if (!isObject(schema)) throw unsupported(path, 'a schema that names no properties');
+    const said = Object.keys(schema).filter((keyword) => !annotations.has(keyword) && !ofNames.has(keyword));
+    const { additionalProperties = false } = schema;
+    if (additionalProperties !== false) said.push('additionalProperties');
+    for (const keyword of said) this.leaveOut(path, `${keyword} of arguments that are written one by one`);
+    const declared = schemasAt(schema, 'properties', path);
+    const required = new Set(listAt(schema, 'required', path));
+    for (const name of required) {
+      if (!declared.some(([declared]) => declared === name))
+        throw impossible(path, `it does not describe ${name}`);
+    }
+    return declared
+      .filter(([, property]) => property !== false)
+      .map(([name, property]) => ({
+        name,
+        isRequired: required.has(name),
+        ...this.#propertyForm(property, `${path}/properties/${name}`),
+      }));
+  }
+
+  #propertyForm(property: unknown, path: Path): Pick<PropertyForm, 'isText' | 'values'> {
+    const schema = this.#whole(asSchema(property, path), path);
+    if (!isObject(schema) || schema.anyOf !== undefined || schema.oneOf !== undefined)
+      return { isText: false, values: this.nested(property, path) };
+    for (const keyword of leftOut(schema)) this.leaveOut(path, keyword);
+    const constants = allowedConstants(schema, path, this);
+    if (constants?.every((value) => typeof value === 'string'))
+      return { isText: true, values: oneOf(constants.map(literal)) };
+    const isText = constants === undefined && typeNames(schema, path).every((type) => type === 'string');
+    return { isText, values: isText ? plainStringOf(schema, path, this) : this.nested(property, path) };
+  }
+
+  /** Without references and `allOf`. */
+  #whole(schema: Schema, path: Path): Schema {
+    const resolved = this.#resolved(schema, path, []);
+    return isObject(resolved) && resolved.allOf !== undefined
+      ? this.#whole(this.#allOf(resolved, path, []), path)
+      : resolved;
   }
 
   #ofType(type: TypeName, schema: SchemaObject, path: Path): string {
@@ -192,6 +256,9 @@ class Conversion implements SchemaContext {
     return isBare ? choice : merge(base, this.#resolved(choice, path, through), path);
   }
 }
+
+/** Keywords that say which properties an object has. */
+const ofNames = new Set(['type', 'properties', 'required', 'additionalProperties']);
 
 /** Keywords by the type they speak of. */
 const speakOf: readonly (readonly [TypeName, readonly string[]])[] = [

@@ -19,7 +19,8 @@ export class CompletionText {
   constructor(model: LoadedModel, request: TextRequest) {
     this.#model = model;
     this.#request = request;
-    const pieces = request.showSpecial ? spelledPieces(model) : model.pieces;
+    // Calls may begin or end with control tokens; the grammar allows no others beside them.
+    const pieces = request.showSpecial || request.calls ? spelledPieces(model) : model.pieces;
     this.#detokenizer = new Detokenizer(pieces, { continues: request.continues });
     this.#stops = new StopStrings(request.stop);
     if (request.logprobs !== undefined) {

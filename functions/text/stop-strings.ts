@@ -1,3 +1,5 @@
+import { longestBeginning } from './longest-beginning.ts';
+
 /**
  * Ends a text before the first stop string, wherever the pieces it comes in are cut. Text that may be the
  * beginning of a stop string is held back, so that no part of one is ever given out.
@@ -22,7 +24,7 @@ export class StopStrings {
       this.#held = '';
       return { text: text.slice(0, cut.start), stop: cut.stop };
     }
-    const safe = text.length - this.#longestBeginning(text);
+    const safe = text.length - longestBeginning(this.#stops, text);
     this.#held = text.slice(safe);
     return { text: text.slice(0, safe) };
   }
@@ -45,16 +47,5 @@ export class StopStrings {
       end = start + stop.length;
     }
     return first;
-  }
-
-  /** Length of the longest end of `text` that begins a stop string. */
-  #longestBeginning(text: string): number {
-    let longest = 0;
-    for (const stop of this.#stops) {
-      for (let length = Math.min(stop.length - 1, text.length); length > longest; length--) {
-        if (text.endsWith(stop.slice(0, length))) longest = length;
-      }
-    }
-    return longest;
   }
 }

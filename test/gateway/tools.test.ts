@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { BadRequestError } from 'openai';
 import { describe, expect, it } from 'vitest';
 import { startGateway } from '../fixtures/gateway.ts';
@@ -106,6 +107,25 @@ describe('tool calls', () => {
     const last = engine.calls[1]!.request.prompt;
     const result = tokens('[tool] {"weather":"sunny"}\n[assistant] ');
     expect(last.slice(-result.length)).toEqual(result);
+  });
+
+  it('may begin with a control token, and have the ids that the template takes', async () => {
+    const template = readFileSync(new URL('../fixtures/tools/mistral.jinja', import.meta.url), 'utf8');
+    const { client, engine } = await answering(
+      '[TOOL_CALLS][{"name": "get_weather", "arguments": {"city": "Rome"}}]',
+      { template, controlTokens: ['[TOOL_CALLS]'] },
+    );
+    const { choices } = await client.chat.completions.create(body);
+    const { message } = choices[0]!;
+    expect(message).toMatchObject({
+      content: null,
+      tool_calls: [{ function: { name: 'get_weather', arguments: '{"city": "Rome"}' } }],
+    });
+    const id = message.tool_calls![0]!.id;
+    expect(id).toMatch(/^[a-z0-9]{9}$/);
+    const result = { role: 'tool', tool_call_id: id, content: 'sunny' } as const;
+    await client.chat.completions.create({ ...body, messages: [user, message, result] });
+    expect(engine.calls).toHaveLength(2);
   });
 
   it('are cut off by the token limit as they are', async () => {

@@ -1,6 +1,6 @@
 /** What grammars know of a tokenizer. Packed, so that it passes to a thread without a copy. */
 export interface Vocabulary {
-  /** Every token's bytes, one after the other. Control tokens have none: no grammar allows them. */
+  /** Every token's bytes, one after the other. Control tokens that have none are allowed by no grammar. */
   bytes: Uint8Array;
   /** [tokens + 1] where each begins in `bytes`, and where the last one ends. */
   offsets: Uint32Array;

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { type ToolFormat, withName } from './formats.ts';
-import type { ToolCallDelta } from './tool.ts';
+import { longestBeginning } from '../../text/longest-beginning.ts';
+import { type ArgumentReader, ObjectReader, TagReader } from './arguments.ts';
+import { type CallForm, type ToolFormat, withName } from './formats.ts';
+import type { CalledFunction, ToolCallDelta } from './tool.ts';
 
 export interface ToolText {
   /** What is no call. */
@@ -8,12 +10,11 @@ export interface ToolText {
   calls: ToolCallDelta[];
 }
 
-/** How a call of one function begins and ends. */
-interface Beginning {
-  name: string;
+/** How calls of one function begin and end. */
+interface Beginning extends CalledFunction {
+  form: CallForm;
   trigger: string;
   begin: string;
-  end: string;
 }
 
 /**
@@ -22,26 +23,34 @@ interface Beginning {
  */
 export class ToolCallParser {
   readonly #beginnings: readonly Beginning[];
+  readonly #triggers: readonly string[];
   /** Whether a call is all of the text: it begins there or nowhere. */
   readonly #isWhole: boolean;
+  readonly #idLength: number | undefined;
   #state: 'text' | 'head' | 'arguments' | 'end' | 'free' = 'text';
   /** Text that is not understood yet. */
   #rest = '';
   #calls = 0;
-  #scan = new ObjectScan();
-  #end = '';
+  #reader: ArgumentReader = new ObjectReader();
+  /** Of the last call that began. */
+  #form: CallForm;
+  #isInList = false;
 
-  /** @param names of the functions that there are */
-  constructor({ forms }: ToolFormat, names: readonly string[]) {
-    this.#beginnings = forms.flatMap(({ trigger, begin, end }) =>
-      names.map((name) => ({
+  /** @param functions that there are */
+  constructor({ forms, idLength }: ToolFormat, functions: readonly CalledFunction[]) {
+    this.#beginnings = forms.flatMap((form) =>
+      functions.map(({ name, texts }) => ({
         name,
-        trigger: withName(trigger ?? begin, name),
-        begin: withName(begin, name),
-        end,
+        texts,
+        form,
+        trigger: withName(form.trigger ?? form.begin, name),
+        begin: withName(form.begin, name),
       })),
     );
+    this.#triggers = [...new Set(this.#beginnings.map(({ trigger }) => trigger))];
     this.#isWhole = forms[0].trigger === undefined;
+    this.#idLength = idLength;
+    this.#form = forms[0];
   }
 
   /** Calls whose arguments are complete. */
@@ -58,7 +67,7 @@ export class ToolCallParser {
 
   /** The text ended: what was held back is no call. White space behind calls is nobody's. */
   end(): string {
-    const isText = this.#state === 'text' || this.#state === 'head';
+    const isText = this.#state === 'text' || (this.#state === 'head' && !this.#isInList);
     return isText && (this.#calls === 0 || this.#rest.trim() !== '') ? this.#rest : '';
   }
 
@@ -83,7 +92,7 @@ export class ToolCallParser {
 
   /** What may begin a call is held back, and white space before it. */
   #readText(out: ToolText): boolean {
-    const triggers = this.#beginnings.map(({ trigger }) => trigger);
+    const triggers = this.#triggers;
     const starts = triggers.map((trigger) => this.#rest.indexOf(trigger)).filter((at) => at >= 0);
     const isTriggered = starts.length > 0;
     const at = isTriggered ? Math.min(...starts) : this.#rest.length - longestBeginning(triggers, this.#rest);
@@ -99,71 +108,44 @@ export class ToolCallParser {
   }
 
   #readHead(out: ToolText): boolean {
-    const found = this.#beginnings.find(({ begin }) => this.#rest.startsWith(begin));
+    const found = this.#beginnings.find((one) => this.#rest.startsWith(this.#headOf(one)));
     if (!found) return false;
-    this.#rest = this.#rest.slice(found.begin.length);
-    const id = `call_${randomBytes(12).toString('hex')}`;
-    out.calls.push({ index: this.#calls, id, name: found.name, arguments: '' });
-    this.#end = found.end;
-    this.#scan = new ObjectScan();
+    this.#rest = this.#rest.slice(this.#headOf(found).length);
+    this.#form = found.form;
+    this.#isInList = found.form.list !== undefined;
+    this.#reader = found.form.arguments === 'tags' ? new TagReader(found.texts) : new ObjectReader();
+    out.calls.push({ index: this.#calls, id: this.#newId(), name: found.name, arguments: '' });
     this.#state = 'arguments';
     return true;
   }
 
+  #headOf({ form, begin }: Beginning): string {
+    return this.#isInList ? begin : (form.list?.begin ?? '') + begin;
+  }
+
+  #newId(): string {
+    if (this.#idLength === undefined) return `call_${randomBytes(12).toString('hex')}`;
+    return randomBytes(this.#idLength).toString('hex').slice(0, this.#idLength);
+  }
+
   #readArguments(out: ToolText): boolean {
-    const length = this.#scan.push(this.#rest);
-    out.calls.push({ index: this.#calls, arguments: this.#rest.slice(0, length) });
+    const { length, json } = this.#reader.read(this.#rest);
+    if (json !== '') out.calls.push({ index: this.#calls, arguments: json });
     this.#rest = this.#rest.slice(length);
-    if (!this.#scan.isDone) return false;
+    if (!this.#reader.isDone) return false;
     this.#calls++;
     this.#state = 'end';
     return true;
   }
 
   #readEnd(): boolean {
-    if (!this.#rest.startsWith(this.#end)) return false;
-    this.#rest = this.#rest.slice(this.#end.length);
-    this.#state = 'text';
+    const { end, list } = this.#form;
+    const next = list && this.#rest.startsWith(end + list.separator);
+    const whole = end + (list ? (next ? list.separator : list.end) : '');
+    if (!this.#rest.startsWith(whole)) return false;
+    this.#rest = this.#rest.slice(whole.length);
+    this.#isInList = next === true;
+    this.#state = next ? 'head' : 'text';
     return true;
-  }
-}
-
-/** Length of the text's longest end that one of these begins with. */
-function longestBeginning(triggers: readonly string[], text: string): number {
-  let longest = 0;
-  for (const trigger of triggers) {
-    for (let length = Math.min(trigger.length - 1, text.length); length > longest; length--) {
-      if (text.endsWith(trigger.slice(0, length))) longest = length;
-    }
-  }
-  return longest;
-}
-
-/** Finds the end of a JSON object that comes in pieces. */
-class ObjectScan {
-  #depth = 0;
-  #isInString = false;
-  #isEscaped = false;
-  #hasBegun = false;
-
-  get isDone(): boolean {
-    return this.#hasBegun && this.#depth === 0;
-  }
-
-  /** @returns how many characters belong to the object */
-  push(text: string): number {
-    for (let i = 0; i < text.length; i++) {
-      const character = text[i]!;
-      if (this.#isEscaped) this.#isEscaped = false;
-      else if (this.#isInString) {
-        if (character === '\\') this.#isEscaped = true;
-        else if (character === '"') this.#isInString = false;
-      } else if (character === '"') this.#isInString = true;
-      else if (character === '{' || character === '[') {
-        this.#hasBegun = true;
-        this.#depth++;
-      } else if ((character === '}' || character === ']') && --this.#depth === 0) return i + 1;
-    }
-    return text.length;
   }
 }

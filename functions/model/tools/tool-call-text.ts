@@ -1,20 +1,20 @@
 import type { TextDelta } from '../generate.ts';
 import type { ToolFormat } from './formats.ts';
 import { ToolCallParser } from './parser.ts';
+import type { CalledFunction } from './tool.ts';
 
 /** The calls that a text may have. */
 export interface PossibleCalls {
   format: ToolFormat;
-  /** Of the functions that may be called. */
-  names: readonly string[];
+  functions: readonly CalledFunction[];
 }
 
 /** Takes the tool calls out of a completion's text as it comes. */
 export class ToolCallText {
   readonly #parser: ToolCallParser;
 
-  constructor({ format, names }: PossibleCalls) {
-    this.#parser = new ToolCallParser(format, names);
+  constructor({ format, functions }: PossibleCalls) {
+    this.#parser = new ToolCallParser(format, functions);
   }
 
   split(delta: TextDelta): TextDelta {

@@ -9,6 +9,13 @@ export interface Tool {
   source: object;
 }
 
+/** What the parser of calls knows of a function. */
+export interface CalledFunction {
+  name: string;
+  /** The arguments that stand as they are, where a form has each by itself. */
+  texts: ReadonlySet<string>;
+}
+
 /** `none` has no tools at all; `required` calls at least one; a name calls that one. */
 export type ToolChoice = 'auto' | 'required' | { name: string };
 

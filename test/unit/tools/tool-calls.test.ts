@@ -1,12 +1,17 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { type ToolFormat, toolFormatOf } from '../../../functions/model/tools/formats.ts';
 import { toolGrammar } from '../../../functions/model/tools/grammar.ts';
-import { ToolCallParser } from '../../../functions/model/tools/parser.ts';
-import type { Tool, ToolCall } from '../../../functions/model/tools/tool.ts';
+import type { Tool } from '../../../functions/model/tools/tool.ts';
 import { GrammarWriter } from '../../fixtures/grammar-writer.ts';
 import { seeded } from '../../fixtures/random-checkpoint.ts';
+import { formatOf, parseCalls } from '../../fixtures/tools/forms.ts';
 
-const hermes = toolFormatOf('<tool_call> {"name": ..., "arguments": ...}')!;
+const hermes = formatOf('hermes');
+const coder = formatOf('qwen3-coder');
+const mistral = formatOf('mistral');
+const mistralArgs = formatOf('mistral-args');
+const phi4 = formatOf('phi4');
+const functools = formatOf('functools');
 const llama3 = toolFormatOf('"parameters": dictionary of argument name and its value')!;
 
 const tool = (name: string, parameters?: object): Tool => ({ name, parameters, strict: true, source: {} });
@@ -18,23 +23,6 @@ const tools = [
   tool('move_on'),
 ];
 const names = tools.map(({ name }) => name);
-
-/** What comes out, however the text is cut. */
-function parse(format: ToolFormat, pieces: readonly string[]) {
-  const parser = new ToolCallParser(format, names);
-  let text = '';
-  const calls: ToolCall[] = [];
-  for (const piece of pieces) {
-    const out = parser.push(piece);
-    text += out.text;
-    for (const { index, id, name, arguments: part } of out.calls) {
-      if (id !== undefined) calls[index] = { id, name: name!, arguments: part };
-      else calls[index]!.arguments += part;
-    }
-  }
-  text += parser.end();
-  return { text, calls: calls.map(({ name, arguments: json }) => [name, json]) };
-}
 
 const call = (name: string, json: string) =>
   `<tool_call>\n{"name": "${name}", "arguments": ${json}}\n</tool_call>`;
@@ -81,6 +69,76 @@ describe('the parser of tool calls', () => {
       { text: '', calls: [['move', '{"to": "le']] },
     ],
     [
+      'calls between tags',
+      coder,
+      'Well.\n<tool_call>\n<function=move>\n<parameter=to>\n"a\\\n</parameter>é😀</p\n</parameter>\n<parameter=by>\n[1, 2]\n' +
+        '</parameter>\n</function>\n</tool_call>\n<function=move_on>\n</function>\n</tool_call>\n',
+      {
+        text: 'Well.',
+        calls: [
+          [
+            'move',
+            JSON.stringify({ to: '"a\\\n</parameter>é😀</p', by: [1, 2] }).replace(/([:,])(?=["[2])/g, '$1 '),
+          ],
+          ['move_on', '{}'],
+        ],
+      },
+    ],
+    [
+      'a call between tags that is cut off',
+      coder,
+      '<tool_call>\n<function=move>\n<parameter=to>\nle\n</para',
+      { text: '', calls: [['move', '{"to": "le']] },
+    ],
+    [
+      'a list of calls',
+      mistral,
+      'Well. [TOOL_CALLS][{"name": "move", "arguments": {"to": "], "}}, {"name": "move_on", "arguments": {}}]',
+      {
+        text: 'Well.',
+        calls: [
+          ['move', '{"to": "], "}'],
+          ['move_on', '{}'],
+        ],
+      },
+    ],
+    [
+      'a list that is cut off between calls',
+      mistral,
+      '[TOOL_CALLS][{"name": "move_on", "arguments": {}}, {"na',
+      { text: '', calls: [['move_on', '{}']] },
+    ],
+    [
+      'calls without an end',
+      mistralArgs,
+      '[TOOL_CALLS]move[ARGS]{"to": "a"}[TOOL_CALLS]move_on[ARGS]{}',
+      {
+        text: '',
+        calls: [
+          ['move', '{"to": "a"}'],
+          ['move_on', '{}'],
+        ],
+      },
+    ],
+    [
+      'calls between control tokens',
+      phi4,
+      '<|tool_call|>{"name": "move", "arguments": {"to": "a"}}<|/tool_call|><|tool_call|>{"name": "move_on", "arguments": {}}<|/tool_call|>',
+      {
+        text: '',
+        calls: [
+          ['move', '{"to": "a"}'],
+          ['move_on', '{}'],
+        ],
+      },
+    ],
+    [
+      'a list after a word',
+      functools,
+      'functools[{"name": "move_on", "arguments": {}}]',
+      { text: '', calls: [['move_on', '{}']] },
+    ],
+    [
       'an answer that is a call',
       llama3,
       '{"name": "move_on", "parameters": {}}',
@@ -93,10 +151,12 @@ describe('the parser of tool calls', () => {
       { text: ' {"name": "move_on", "parameters": {}}', calls: [] },
     ],
   ])('takes apart %s, wherever it is cut', (_what, format, text, expected) => {
-    expect(parse(format, [text])).toEqual(expected);
-    expect(parse(format, [...text])).toEqual(expected);
-    for (let at = 1; at < text.length; at++) {
-      expect(parse(format, [text.slice(0, at), text.slice(at)])).toEqual(expected);
+    expect(parseCalls(format, [text])).toEqual(expected);
+    const characters = [...text];
+    expect(parseCalls(format, characters)).toEqual(expected);
+    for (let at = 1; at < characters.length; at++) {
+      const halves = [characters.slice(0, at), characters.slice(at)].map((half) => half.join(''));
+      expect(parseCalls(format, halves)).toEqual(expected);
     }
   });
 });
@@ -106,22 +166,27 @@ describe('the grammar of tool calls', () => {
   afterAll(() => writer[Symbol.dispose]());
 
   it.each([
-    ['hermes', hermes, 3],
-    ['llama3', llama3, 1],
-  ] as const)('writes what the parser of %s reads', async (_name, format, most) => {
-    const grammar = toolGrammar(format, { tools, choice: 'required', parallel: true });
+    ['hermes', hermes],
+    ['qwen3-coder', coder],
+    ['mistral', mistral],
+    ['mistral-args', mistralArgs],
+    ['phi4', phi4],
+    ['functools', functools],
+    ['llama3', llama3],
+  ] as const)('writes what the parser of %s reads', async (name, format) => {
+    const { ebnf } = toolGrammar(format, { tools, choice: 'required', parallel: true });
     let calls = 0;
     for (let i = 0; i < 20; i++) {
-      const text = await writer.write(grammar);
+      const text = await writer.write(ebnf);
       if (text === undefined) continue;
-      const parsed = parse(format, [text]);
+      const parsed = parseCalls(format, [text]);
       expect(parsed.text).toBe('');
       expect(parsed.calls.length).toBeGreaterThan(0);
-      if (most === 1) expect(parsed.calls).toHaveLength(1);
+      if (name === 'llama3') expect(parsed.calls).toHaveLength(1);
       for (const [name, json] of parsed.calls) {
         expect(names).toContain(name);
         const given = JSON.parse(json!);
-        if (name === 'move') expect(given.to.length).toBeLessThanOrEqual(6);
+        if (name === 'move') expect([...given.to].length).toBeLessThanOrEqual(6);
         else expect(given).toEqual({});
       }
       calls += parsed.calls.length;
@@ -152,6 +217,38 @@ describe('the grammar of tool calls', () => {
       [`${call('move_on', '{}')} b`],
     ],
     [
+      'mistral',
+      mistral,
+      true,
+      [
+        'Hi [TOOL_',
+        'a [TOOL_CALLS][{"name": "move", "arguments": {"to": "a"}}, {"name": "move_on", "arguments": {}}]',
+      ],
+      ['[TOOL_CALLS]x', '[TOOL_CALLS][]', '[TOOL_CALLS][{"name": "move_on", "arguments": {}}] b'],
+    ],
+    [
+      'mistral, one at a time',
+      mistral,
+      false,
+      ['[TOOL_CALLS][{"name": "move_on", "arguments": {}}]'],
+      ['[TOOL_CALLS][{"name": "move_on", "arguments": {}}, {"name": "move_on", "arguments": {}}]'],
+    ],
+    [
+      'qwen3-coder',
+      coder,
+      true,
+      [
+        'a <tool_call>\n<function=move>\n<parameter=to>\na\n</parameter>\n</function>\n</tool_call> b',
+        '<function=move_on>\n</function>\n</tool_call>',
+      ],
+      [
+        '<tool_call>\n<function=move>\n<parameter=to>\nmore than six\n</parameter>\n</function>\n</tool_call>',
+        '<tool_call>\n<function=move>\n<parameter=by>\n[1]\n</parameter>\n</function>\n</tool_call>',
+        '<tool_call>\n<function=move>\n<parameter=to>\na\n</parameter>\n<parameter=by>\n1\n</parameter>\n</function>\n</tool_call>',
+        '<tool_call>\n<function=other>\n</function>\n</tool_call>',
+      ],
+    ],
+    [
       'llama3',
       llama3,
       true,
@@ -159,8 +256,54 @@ describe('the grammar of tool calls', () => {
       ['{"a": 1}', '{"name": "move_on", "parameters": {}} x'],
     ],
   ])('leaves %s free until a call begins', async (_name, format, parallel, yes, no) => {
-    const grammar = toolGrammar(format, { tools, choice: 'auto', parallel });
-    for (const text of yes) expect(await writer.accepts(grammar, text), text).toBe(true);
-    for (const text of no) expect(await writer.accepts(grammar, text), text).toBe(false);
+    const { ebnf } = toolGrammar(format, { tools, choice: 'auto', parallel });
+    for (const text of yes) expect(await writer.accepts(ebnf, text), text).toBe(true);
+    for (const text of no) expect(await writer.accepts(ebnf, text), text).toBe(false);
+  });
+});
+
+describe('arguments between tags', () => {
+  const writer = new GrammarWriter(seeded(4));
+  afterAll(() => writer[Symbol.dispose]());
+
+  const grammarOf = (parameters: object, strict = true) =>
+    toolGrammar(coder, {
+      tools: [{ ...tool('f', parameters), strict }],
+      choice: 'required',
+      parallel: false,
+    });
+  const callOf = (...values: string[]) =>
+    `<tool_call>\n<function=f>\n${values.map((value, i) => `<parameter=${'abc'[i]}>\n${value}\n</parameter>\n`).join('')}</function>\n</tool_call>`;
+
+  it('are text where they can only be that, and JSON else', async () => {
+    const { ebnf, functions } = grammarOf({
+      $defs: { word: { enum: ['yes', 'no\nway'] } },
+      properties: {
+        a: { type: 'string' },
+        b: { $ref: '#/$defs/word', description: 'A word.' },
+        c: { type: ['string', 'null'] },
+      },
+      required: ['a', 'b', 'c'],
+    });
+    expect([...functions[0]!.texts]).toEqual(['a', 'b']);
+    expect(await writer.accepts(ebnf, callOf('any\n\n"text</parameter>', 'no\nway', '"x"'))).toBe(true);
+    expect(await writer.accepts(ebnf, callOf('', 'yes', 'null'))).toBe(true);
+    expect(await writer.accepts(ebnf, callOf('', 'yes', 'x'))).toBe(false);
+    expect(await writer.accepts(ebnf, callOf('', 'maybe', 'null'))).toBe(false);
+  });
+
+  it('meet their patterns', async () => {
+    const { ebnf } = grammarOf({
+      properties: { a: { type: 'string', pattern: '^[^x]+$' } },
+      required: ['a'],
+    });
+    expect(await writer.accepts(ebnf, callOf('"y"'))).toBe(true);
+    expect(await writer.accepts(ebnf, callOf('yx'))).toBe(false);
+  });
+
+  it('are refused where they have no names and somebody insists', () => {
+    expect(() => grammarOf({ additionalProperties: { type: 'string' } })).toThrow('additionalProperties');
+    expect(grammarOf({ additionalProperties: { type: 'string' } }, false).ebnf).toContain('<function=f>');
+    expect(() => grammarOf({ properties: {}, required: ['a'] }, false)).toThrow('does not describe a');
   });
 });
