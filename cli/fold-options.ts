@@ -73,7 +73,8 @@ export function addFoldOptions(command: Command): Command {
     .addOption(
       new Option(
         '--refill <how>',
-        'what runs again in the places of removed layers, behind gains that start at 0: it is for a cure',
+        'what runs in the places of removed layers: nothing, or the kept block before them, behind gains that ' +
+          'start at 0 for a cure to open (previous) or in full (tied)',
       )
         .choices([...refills])
         .default('none'),

@@ -1,10 +1,19 @@
 import { foldgpt } from './foldgpt.ts';
 import { loss } from './loss.ts';
 import type { FoldMethod } from './method.ts';
+import { relaxed } from './relaxed.ts';
 import { replaceme } from './replaceme.ts';
 import { reverse } from './reverse.ts';
 import { shortgpt } from './shortgpt.ts';
 import { uniform } from './uniform.ts';
 
 /** The methods by the name that `--method` takes. */
-export const methods: Record<string, FoldMethod> = { foldgpt, replaceme, shortgpt, loss, reverse, uniform };
+export const methods: Record<string, FoldMethod> = {
+  foldgpt,
+  replaceme,
+  shortgpt,
+  loss,
+  reverse,
+  uniform,
+  relaxed,
+};

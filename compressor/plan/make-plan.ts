@@ -3,8 +3,11 @@ import { type AdapterForm, noAdapter } from '../adapter/adapter.ts';
 import type { Ranking } from '../rank/ranker.ts';
 import type { FoldPlan, PlannedLayer, SharedWeights } from './plan.ts';
 
-/** What runs in the places of removed layers: nothing, or the kept block before them, behind gains. */
-export const refills = ['none', 'previous'] as const;
+/**
+ * What runs in the places of the layers whose blocks are removed: nothing; the kept block before them, behind gains
+ * that start at zero (`previous`), or in full (`tied`: the layers stay, and share a neighbour's block).
+ */
+export const refills = ['none', 'previous', 'tied'] as const;
 export type Refill = (typeof refills)[number];
 
 export interface PlanOptions {
@@ -16,7 +19,7 @@ export interface PlanOptions {
   quantize: string;
   /** @default none */
   patch?: 'none' | 'linear';
-  /** Whether a removed layer's place runs the kept block before it again. @default none */
+  /** @default none */
   refill?: Refill;
   /** What layers with another layer's block have of their own. @default nothing */
   adapter?: AdapterForm;
@@ -83,8 +86,10 @@ function layersOf(count: number, removed: Set<number>, share: number, refill: Re
   for (let source = 0; source < count; source++) {
     // Those that were removed before the first kept layer run that one's block.
     if (!removed.has(source)) layers.push({ source, block: Math.floor(kept++ / share) });
-    else if (refill === 'previous')
-      layers.push({ source, block: Math.floor(Math.max(kept - 1, 0) / share), refill: true });
+    else if (refill !== 'none') {
+      const block = Math.floor(Math.max(kept - 1, 0) / share);
+      layers.push({ source, block, ...(refill === 'previous' && { refill: true as const }) });
+    }
   }
   return layers;
 }

@@ -93,6 +93,23 @@ describe('makePlan', () => {
     ]);
   });
 
+  it('lets removed layers come back behind gains, or run the block before them in full', () => {
+    const back = plan({ remove: 0.25, refill: 'previous', adapter: { gains: false, rank: 2 } });
+    expect(back.layers.slice(2, 6)).toEqual([
+      { source: 2, block: 2 },
+      { source: 3, block: 2, refill: true },
+      { source: 4, block: 3 },
+      { source: 5, block: 3, refill: true },
+    ]);
+    expect(back.adapter).toEqual({ gains: true, rank: 2 });
+    const tied = plan({ remove: 0.25, refill: 'tied' });
+    expect(tied.layers).toEqual(back.layers.map(({ source, block }) => ({ source, block })));
+    expect(tied.adapter).toBeUndefined();
+    const first = plan({ remove: 0.9, keep: [7], refill: 'previous' }).layers;
+    expect(first.map(({ block }) => block)).toEqual(Array(8).fill(0));
+    expect(first.filter(({ refill }) => !refill)).toEqual([{ source: 7, block: 0 }]);
+  });
+
   it.each([
     [{ remove: 1 }, '--remove takes a share from 0 to below 1, not 1.'],
     [{ remove: -0.1 }, 'not -0.1'],
