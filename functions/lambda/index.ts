@@ -7,6 +7,7 @@ import { createApp } from '../gateway/app.ts';
 import { StoredModels } from '../gateway/stored-models.ts';
 import { keepHeapSmall } from '../small-heap.ts';
 import { ColdStart } from './cold-start.ts';
+import { generationMetrics } from './generation-metrics.ts';
 import { createHandler, type Invocation } from './handler.ts';
 import { metricLine } from './metrics.ts';
 import { readSettings } from './settings.ts';
@@ -41,7 +42,11 @@ const models = await StoredModels.open(store, {
 });
 const service = models.require(name);
 const access = settings.access === 'keys' ? new StoredKeys(store) : undefined;
-const { app } = createApp(models, { keys: access?.keys, onError });
+const { app } = createApp(models, {
+  keys: access?.keys,
+  observers: [generationMetrics(print)],
+  onError,
+});
 
 export const handler = createHandler(app, { onError, before, onInvocation: report });
 
