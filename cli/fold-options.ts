@@ -130,7 +130,7 @@ const rankHelp: Record<string, string> = {
 /** For the end of `--help`. */
 export function rankingHelp(): string {
   const lines = (entries: [string, string][]) =>
-    entries.map(([name, text]) => `  ${name.padEnd(10)} ${text}`).join('\n');
+    entries.map(([name, text]) => `  ${name.padEnd(17)} ${text}`).join('\n');
   const summaries = Object.entries(methods).map(([name, { summary }]): [string, string] => [name, summary]);
   return `\nMethods:\n${lines(summaries)}\n\nRanking (--rank):\n${lines(Object.entries(rankHelp))}\n`;
 }

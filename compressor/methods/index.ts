@@ -1,4 +1,5 @@
 import { foldgpt } from './foldgpt.ts';
+import { foldgptRefilled } from './foldgpt-refilled.ts';
 import { loss } from './loss.ts';
 import type { FoldMethod } from './method.ts';
 import { relaxed } from './relaxed.ts';
@@ -10,6 +11,7 @@ import { uniform } from './uniform.ts';
 /** The methods by the name that `--method` takes. */
 export const methods: Record<string, FoldMethod> = {
   foldgpt,
+  'foldgpt-refilled': foldgptRefilled,
   replaceme,
   shortgpt,
   loss,
