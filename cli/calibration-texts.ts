@@ -5,6 +5,7 @@ import { parseTokenizer } from '../artifact/tokenizer.ts';
 import { int4Tokens, patchTokens, windowTokens } from '../compressor/calibration/amounts.ts';
 import type { Checkpoint } from '../compressor/checkpoint/checkpoint.ts';
 import type { TextWindows } from '../compressor/evaluate/windows.ts';
+import type { Calibration } from '../compressor/quantize/calibration.ts';
 import { heldOutShare } from '../compressor/train/cure-options.ts';
 import type { FoldFlags } from './fold-options.ts';
 
@@ -14,8 +15,8 @@ export interface CalibrationTexts {
   text: TextWindows;
   /** Cuts what patches are fitted on, where the plan has any. */
   fit: () => TextWindows;
-  /** Cuts the windows that int4 is fitted to, where it is to be. */
-  calibrate?: () => Int32Array[];
+  /** Cuts what int4 is fitted to, where it is to be. */
+  calibrate?: () => Calibration;
   /** Each step's quality is measured on it, so nothing else should see it. */
   quality: { text: TextWindows; description: string };
 }
@@ -29,9 +30,10 @@ export async function calibrationTexts(
   const tokenizer = parseTokenizer(await checkpoint.tokenizerFiles(), checkpoint.name);
   const window = Math.min(windowTokens, checkpoint.architecture.contextLength);
   const cut = (content: string, tokens: number) => cutWindows(tokenizer, content, window, tokens);
+  const { calibrate: method } = flags;
   const { content, unseen, description } = await calibrationContent(flags);
   const text = cut(content, flags.calibrationTokens);
-  const calibrate = () => {
+  const windowsToFit = () => {
     if (unseen !== undefined) return cut(content, int4Tokens).windows;
     // What quality is measured on stays out of the fit, where enough of the text is left.
     const { windows } = cut(content, flags.calibrationTokens + int4Tokens);
@@ -41,7 +43,7 @@ export async function calibrationTexts(
   };
   return {
     text,
-    ...(flags.calibrate === 'gptq' && { calibrate }),
+    ...(method !== 'none' && { calibrate: () => ({ method, windows: windowsToFit() }) }),
     fit: () => cut(content, patchTokens),
     quality: {
       text: unseen === undefined ? text : cut(unseen, flags.calibrationTokens),

@@ -1,6 +1,7 @@
 import { basename, extname, join, resolve } from 'node:path';
 import { UsageError } from '../artifact/errors.ts';
 import type { CompareOptions, CompareStep } from '../compressor/compare/options.ts';
+import type { CalibrationMethod } from '../compressor/quantize/calibration.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { progress } from './progress.ts';
 import { writeReport } from './write-report.ts';
@@ -15,7 +16,7 @@ export interface CompareFlags {
   task: string[];
   limit?: number;
   quantize: string;
-  calibrate: 'gptq' | 'none';
+  calibrate: CalibrationMethod | 'none';
   rankTokens: number;
   heldOutTokens: number;
   out?: string;

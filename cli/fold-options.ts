@@ -5,6 +5,7 @@ import { type AdapterForm, noAdapter, parseAdapter } from '../compressor/adapter
 import { methods } from '../compressor/methods/index.ts';
 import { type Refill, refills } from '../compressor/plan/make-plan.ts';
 import { type SharedWeights, sharedWeights } from '../compressor/plan/plan.ts';
+import { type CalibrationMethod, calibrations } from '../compressor/quantize/calibration.ts';
 import { parseBytes } from './bytes.ts';
 import { parseCount, parseInteger, parseIntegers, parseNumber } from './parse.ts';
 
@@ -25,7 +26,7 @@ export interface FoldFlags {
   /** Bytes of a serving process's memory, at most: likewise. */
   fit?: number;
   quantize: string;
-  calibrate: 'gptq' | 'none';
+  calibrate: CalibrationMethod | 'none';
   calibration?: string;
   calibrationTokens: number;
 }
@@ -105,7 +106,7 @@ export function addFoldOptions(command: Command): Command {
         '--calibrate <how>',
         'int4 matrices: fitted to what flows through them on the calibration text, or rounded to nearest',
       )
-        .choices(['gptq', 'none'])
+        .choices([...calibrations, 'none'])
         .default('gptq'),
     )
     .option(

@@ -14,9 +14,11 @@ import {
   type Quantization,
   quantizationIdentity,
   quantizationOf,
+  quantizedForm,
 } from './export/make-quantizer.ts';
 import { WorkFolder } from './export/work-folder.ts';
 import type { FoldPlan } from './plan/plan.ts';
+import type { Calibration } from './quantize/calibration.ts';
 import { bitsBudget, parsePrecision, resolvePrecision } from './quantize/precision.ts';
 import { type MakeStudentOptions, makeStudent, type Stage, studentIdentity } from './student/make-student.ts';
 import { mixturesOf } from './weights/mixture.ts';
@@ -36,8 +38,8 @@ export interface FoldOptions {
   options: Record<string, unknown>;
   /** What patches are fitted on, where the plan has any. */
   fit?: TextWindows;
-  /** Windows that int4 matrices are fitted to. @default none: they are rounded to nearest */
-  calibrate?: Int32Array[];
+  /** What int4 matrices are fitted to, and how. @default none: they are rounded to nearest */
+  calibrate?: Calibration;
   /** Distillation after removing and sharing. @default none */
   cure?: NonNullable<MakeStudentOptions['cure']>;
   /** Measures what each step costs in perplexity; left out where absent. */
@@ -90,29 +92,33 @@ async function foldIn(
   const resumedSteps = work.resumedSteps;
   const report = (step: string) => (done: number, total: number) => options.onProgress?.(step, done, total);
   const steps = await makeStudent({ ...options, workFolder: work.path });
-  const { student } = steps.at(-1)!;
-  const how = { checkpoint, student, work, ...(signal && { signal }) };
-  const { manifest, files } = await withResource(
-    await makeQuantizer({ ...quantization, ...how, onProgress: report('Choosing what needs int8') }),
-    (quantizer) =>
-      exportModel({
-        checkpoint,
-        student,
-        plan,
-        precision,
-        name,
-        work,
-        quantizer,
-        folding: {
-          method: plan.method,
-          version: options.version,
-          checkpoint: checkpoint.name,
-          createdAt: new Date().toISOString(),
-          options: options.options,
-        },
-        onProgress: report('Folding'),
-        ...(signal && { signal }),
-      }),
+  const how = {
+    ...quantization,
+    checkpoint,
+    work,
+    ...(options.onProgress && { onProgress: options.onProgress }),
+    ...(signal && { signal }),
+  };
+  const student = await quantizedForm({ ...how, student: steps.at(-1)!.student });
+  const { manifest, files } = await withResource(await makeQuantizer({ ...how, student }), (quantizer) =>
+    exportModel({
+      checkpoint,
+      student,
+      plan,
+      precision,
+      name,
+      work,
+      quantizer,
+      folding: {
+        method: plan.method,
+        version: options.version,
+        checkpoint: checkpoint.name,
+        createdAt: new Date().toISOString(),
+        options: options.options,
+      },
+      onProgress: report('Folding'),
+      ...(signal && { signal }),
+    }),
   );
   const quality: FoldResult['quality'] = [];
   if (options.quality) {

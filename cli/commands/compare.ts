@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { calibrations } from '../../compressor/quantize/calibration.ts';
 import { type CompareFlags, compareWith } from '../compare-with.ts';
 import { parseCount, parseInteger, parseNumber } from '../parse.ts';
 import { interruptSignal } from '../signal.ts';
@@ -32,7 +33,7 @@ export function compareCommand(): Command {
     .option('--quantize <form>', 'how the folded models are stored, as for `foldgate fold`', 'int4')
     .addOption(
       new Option('--calibrate <how>', 'int4 matrices: fitted to the data, or rounded to nearest')
-        .choices(['gptq', 'none'])
+        .choices([...calibrations, 'none'])
         .default('gptq'),
     )
     .option('--rank-tokens <count>', 'tokens that layers are ranked on', parseCount, 2048)

@@ -9,6 +9,7 @@ import { scoreTask, type TaskScore } from '../evaluate/score-task.ts';
 import type { Task } from '../evaluate/task-file.ts';
 import { type FoldResult, fold } from '../fold.ts';
 import type { FoldPlan } from '../plan/plan.ts';
+import type { CalibrationMethod } from '../quantize/calibration.ts';
 import type { MakeStudentOptions } from '../student/make-student.ts';
 import { distinctBlockParameters, savedShare } from './budget.ts';
 import { CureLog } from './cure-log.ts';
@@ -25,7 +26,7 @@ export interface MeasureSetting {
   texts: CompareTexts;
   tasks: { name: string; task: Task }[];
   /** Whether int4 is fitted to what flows through it, or rounded to nearest. */
-  calibrate: 'gptq' | 'none';
+  calibrate: CalibrationMethod | 'none';
   /** The program's version. */
   version: string;
   /** Holds the folded models and work in progress. */
@@ -63,7 +64,9 @@ export async function foldFor(
     version,
     options: { plan },
     fit: texts.training(patchTokens),
-    ...(setting.calibrate === 'gptq' && { calibrate: texts.training(int4Tokens).windows }),
+    ...(setting.calibrate !== 'none' && {
+      calibrate: { method: setting.calibrate, windows: texts.training(int4Tokens).windows },
+    }),
     ...(cure && {
       cure: {
         ...cure,

@@ -1,6 +1,7 @@
 import type { Tokenizer } from '../../artifact/tokenizer.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { Task } from '../evaluate/task-file.ts';
+import type { CalibrationMethod } from '../quantize/calibration.ts';
 import type { CureRequest } from './measure.ts';
 import type { CompareResult } from './row.ts';
 
@@ -15,7 +16,7 @@ export interface CompareOptions {
   tasks: { name: string; task: Task }[];
   /** How the folded models, the original and the control are stored. */
   quantize: string;
-  calibrate: 'gptq' | 'none';
+  calibrate: CalibrationMethod | 'none';
   /** Tokens that layers are ranked on, where the method names no number. */
   rankTokens: number;
   /** Tokens of the held-out part to measure on, at most. */

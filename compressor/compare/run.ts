@@ -132,7 +132,7 @@ export class Run {
   async #quantize(budget: number, bytes: number, overhead: number): Promise<void> {
     const { checkpoint, calibrate } = this.#options;
     const whole = wholePlan(checkpoint, 'int4');
-    const form = quantizeTo(checkpoint, whole, bytes, overhead, calibrate === 'gptq');
+    const form = quantizeTo(checkpoint, whole, bytes, overhead, calibrate !== 'none');
     const plan = wholePlan(checkpoint, form.quantize);
     const note = `no form of the unfolded model is as small as ${bytes} bytes: this is the smallest`;
     const about = { method: quantize, budget, ...(!form.fits && { note }) };

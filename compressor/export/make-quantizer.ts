@@ -8,9 +8,13 @@ import { type BlockMatrix, blockMatrices } from '../graph/layer.ts';
 import { allocate } from '../quantize/allocate.ts';
 import { type BlockQuantizer, NearestQuantizer, type PrecisionOf } from '../quantize/block-quantizer.ts';
 import { CalibratedQuantizer } from '../quantize/calibrate.ts';
+import type { Calibration } from '../quantize/calibration.ts';
+import { findScales } from '../quantize/find-scales.ts';
 import { calibratedBits } from '../quantize/precision.ts';
+import { scaledStudent } from '../quantize/scaled-student.ts';
 import type { Student } from '../student/student.ts';
 import { blockStep } from './export.ts';
+import { keepScales } from './keep-scales.ts';
 import { readCodes } from './read-codes.ts';
 import type { WorkFolder } from './work-folder.ts';
 
@@ -19,8 +23,8 @@ export interface Quantization {
   precision: Record<MatrixKind, Precision>;
   /** Mean bits of a block weight: some of the int4 matrices are int8 then. */
   budget: number | undefined;
-  /** What int4 is fitted to; undefined where it is rounded to nearest. */
-  windows: Int32Array[] | undefined;
+  /** How int4 is fitted; undefined where it is rounded to nearest. */
+  calibration: Calibration | undefined;
 }
 
 export interface QuantizerOptions extends Quantization {
@@ -28,7 +32,7 @@ export interface QuantizerOptions extends Quantization {
   student: Student;
   /** Where blocks that are done lie, and what was decided about them. */
   work: WorkFolder;
-  onProgress?: (done: number, total: number) => void;
+  onProgress?: (step: string, done: number, total: number) => void;
   signal?: AbortSignal;
 }
 
@@ -39,29 +43,48 @@ const allocationWindows = 8;
 export function quantizationOf(
   precision: Record<MatrixKind, Precision>,
   budget: number | undefined,
-  calibrate: Int32Array[] | undefined,
+  calibrate: Calibration | undefined,
 ): Quantization {
   if (budget !== undefined && !calibrate)
-    throw new UsageError('--quantize auto chooses by the calibration text: it needs --calibrate gptq.');
+    throw new UsageError('--quantize auto chooses by the calibration text: leave out --calibrate none.');
   const isCalibrated = blockMatrices.some((matrix) => precision[matrix].bits === calibratedBits);
-  return { precision, budget, windows: isCalibrated ? calibrate : undefined };
+  return { precision, budget, calibration: isCalibrated ? calibrate : undefined };
 }
 
 /** What the codes depend on besides the weights. */
-export function quantizationIdentity({ precision, budget, windows }: Quantization): unknown {
-  if (!windows) return [precision];
+export function quantizationIdentity({ precision, budget, calibration }: Quantization): unknown {
+  if (!calibration) return [precision];
   const hash = createHash('sha256');
-  for (const window of windows) hash.update(window);
-  return [precision, hash.digest('hex'), budget];
+  for (const window of calibration.windows) hash.update(window);
+  return [precision, calibration.method, hash.digest('hex'), budget];
 }
 
+/** The student in the form that is quantized: with its inputs scaled, where the calibration says so. */
+export async function quantizedForm(options: QuantizerOptions): Promise<Student> {
+  const { checkpoint, student, precision, calibration, work, onProgress, signal } = options;
+  if (!calibration?.method.startsWith('awq')) return student;
+  const scales = await keepScales(work, () =>
+    findScales({
+      checkpoint,
+      student,
+      windows: calibration.windows,
+      precision: (_, matrix) => precision[matrix],
+      ...(onProgress && { onProgress: (done, total) => onProgress('Scaling inputs', done, total) }),
+      ...(signal && { signal }),
+    }),
+  );
+  return scaledStudent(student, scales);
+}
+
+/** @param options.student in the form that is quantized */
 export async function makeQuantizer(options: QuantizerOptions): Promise<BlockQuantizer> {
-  const { checkpoint, student, precision, windows, work, signal } = options;
+  const { checkpoint, student, precision, calibration, work, signal } = options;
   const int8 = await matricesInInt8(options);
   const precisionOf: PrecisionOf = (block, matrix) =>
     int8[block]?.includes(matrix) ? { ...precision[matrix], bits: 8 } : precision[matrix];
   const nearest = new NearestQuantizer(checkpoint, student, precisionOf);
-  if (!windows) return nearest;
+  if (!calibration?.method.endsWith('gptq')) return nearest;
+  const { windows } = calibration;
   const written = async (block: number) => {
     const blob = await work.find(blockStep(block));
     return blob && readCodes(work.path, blob);
@@ -72,17 +95,17 @@ export async function makeQuantizer(options: QuantizerOptions): Promise<BlockQua
 
 /** By block. Chosen once: an interrupted fold keeps to it. */
 async function matricesInInt8(options: QuantizerOptions): Promise<Record<number, BlockMatrix[]>> {
-  const { student, precision, budget, windows, work, onProgress, signal } = options;
-  if (budget === undefined || !windows) return {};
+  const { student, precision, budget, calibration, work, onProgress, signal } = options;
+  if (budget === undefined || !calibration) return {};
   const path = join(work.path, 'int8.json');
   const known = await readFile(path, 'utf8').catch(() => undefined);
   if (known !== undefined) return JSON.parse(known);
   const chosen = await allocate({
     student,
-    windows: windows.slice(0, allocationWindows),
+    windows: calibration.windows.slice(0, allocationWindows),
     precision: (matrix) => precision[matrix],
     bits: budget,
-    ...(onProgress && { onProgress }),
+    ...(onProgress && { onProgress: (done, total) => onProgress('Choosing what needs int8', done, total) }),
     ...(signal && { signal }),
   });
   const byBlock = Object.fromEntries(chosen);

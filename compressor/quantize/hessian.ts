@@ -17,6 +17,8 @@ export class Hessian implements Disposable {
   readonly size: number;
   /** Row-major [size, size], both halves. */
   readonly values: Float32Array;
+  /** Sum over tokens of the size of each input, |x|; [size] */
+  readonly magnitudes: Float64Array;
   readonly #sum: Tensor;
   readonly #batch: Float32Array;
   #tokens = 0;
@@ -25,6 +27,7 @@ export class Hessian implements Disposable {
   constructor(size: number) {
     this.size = size;
     this.values = new Float32Array(size * size);
+    this.magnitudes = new Float64Array(size);
     this.#sum = new Tensor(this.values, [size, size]);
     this.#batch = new Float32Array(batchTokens * size);
   }
@@ -37,7 +40,11 @@ export class Hessian implements Disposable {
       for (let i = start; i < start + size; i++) squares += inputs[i]! * inputs[i]!;
       const factor = squares === 0 ? 0 : Math.sqrt(size / squares);
       const row = this.#tokens * size;
-      for (let i = 0; i < size; i++) this.#batch[row + i] = inputs[start + i]! * factor;
+      for (let i = 0; i < size; i++) {
+        const value = inputs[start + i]! * factor;
+        this.#batch[row + i] = value;
+        this.magnitudes[i]! += Math.abs(value);
+      }
       if (++this.#tokens === batchTokens) this.flush();
     }
   }
