@@ -104,7 +104,8 @@ export function addFoldOptions(command: Command): Command {
     .addOption(
       new Option(
         '--calibrate <how>',
-        'int4 matrices: fitted to what flows through them on the calibration text, or rounded to nearest',
+        'int4 matrices: fitted to what flows through them on the calibration text, in their codes (gptq), in scales ' +
+          'of their inputs (awq) or in both, or rounded to nearest (none)',
       )
         .choices([...calibrations, 'none'])
         .default('gptq'),

@@ -56,7 +56,7 @@ describe('the options of a fold', () => {
     ['--share', 'x'],
     ['--rank', 'random'],
     ['--weights', 'best'],
-    ['--calibrate', 'awq'],
+    ['--calibrate', 'rtn'],
     ['--keep', '1,two'],
     ['--keep', '1,,2'],
     ['--calibration-tokens', '0'],
