@@ -125,7 +125,10 @@ const rankHelp: Record<string, string> = {
   influence: 'by how little a layer turns the hidden state (quickest)',
   gates: 'by gates trained together to a size',
   runs: 'runs of neighbours, measured with a linear patch in their place',
+  angular: 'the one run whose ends are nearest by angle',
+  clusters: 'neighbours with like outputs (CKA), all but the first of each cluster',
   reverse: 'the deepest first',
+  'late-middle': 'one run in the late middle',
   uniform: 'at equal distances',
 };
 

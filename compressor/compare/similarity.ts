@@ -1,11 +1,7 @@
-import { withResource } from '../../artifact/dispose.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { EvaluateOptions } from '../evaluate/student.ts';
-import { longestOf } from '../evaluate/windows.ts';
-import { betweenSteps, inSteps } from '../forward/between-steps.ts';
-import { embed } from '../forward/embed.ts';
-import { LayerRunner } from '../forward/layer-runner.ts';
-import { readLayer } from '../weights/block.ts';
+import { betweenSteps } from '../forward/between-steps.ts';
+import { visitDepths } from '../forward/depth-states.ts';
 
 /**
  * Mean cosine similarity of a token's hidden states at any two depths: before the first layer and after
@@ -18,9 +14,9 @@ export async function layerSimilarity(
   windows: Int32Array[],
   options: EvaluateOptions = {},
 ): Promise<number[][]> {
-  const runner = new LayerRunner(checkpoint.architecture, longestOf(windows));
-  const depths = await withResource(runner, () => unitStates(runner, checkpoint, windows, options));
   const { width } = checkpoint.architecture;
+  const depths: Float32Array[] = [];
+  await visitDepths(checkpoint, windows, (states) => void depths.push(unit(states, width)), options);
   const tokens = depths[0]!.length / width;
   const similarity = depths.map(() => new Array<number>(depths.length).fill(1));
   for (const [i, a] of depths.entries()) {
@@ -32,25 +28,6 @@ export async function layerSimilarity(
     }
   }
   return similarity;
-}
-
-/** Per depth, the states of all tokens, each of length 1: [tokens, width]. */
-async function unitStates(
-  runner: LayerRunner,
-  checkpoint: Checkpoint,
-  windows: Int32Array[],
-  { signal, onProgress }: EvaluateOptions,
-): Promise<Float32Array[]> {
-  const { width, layers } = checkpoint.architecture;
-  let states = await embed(checkpoint, windows);
-  const depths = [unit(states, width)];
-  for (const layer of layers.keys()) {
-    const { block, norms } = await readLayer(checkpoint, layer);
-    states = await inSteps(states, (state) => runner.run(layer, block, norms, state), signal);
-    depths.push(unit(states, width));
-    onProgress?.(layer + 1, layers.length);
-  }
-  return depths;
 }
 
 function unit(states: Float32Array[], width: number): Float32Array {

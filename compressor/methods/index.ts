@@ -1,3 +1,6 @@
+import { angular } from './angular.ts';
+import { chop } from './chop.ts';
+import { crash } from './crash.ts';
 import { foldgpt } from './foldgpt.ts';
 import { foldgptRefilled } from './foldgpt-refilled.ts';
 import { loss } from './loss.ts';
@@ -15,7 +18,10 @@ export const methods: Record<string, FoldMethod> = {
   replaceme,
   shortgpt,
   loss,
+  angular,
+  chop,
+  crash,
+  relaxed,
   reverse,
   uniform,
-  relaxed,
 };

@@ -1,6 +1,9 @@
+import { angular } from './angular.ts';
+import { clusters } from './clusters.ts';
 import { gates } from './gates.ts';
 import { greedy } from './greedy.ts';
 import { influence } from './influence.ts';
+import { lateMiddle } from './late-middle.ts';
 import { loss } from './loss.ts';
 import type { Ranker } from './ranker.ts';
 import { reverse } from './reverse.ts';
@@ -8,4 +11,15 @@ import { runs } from './runs.ts';
 import { uniform } from './uniform.ts';
 
 /** The ways to rank layers, by the name that `--rank` takes. */
-export const rankers: Record<string, Ranker> = { loss, greedy, influence, gates, runs, reverse, uniform };
+export const rankers: Record<string, Ranker> = {
+  loss,
+  greedy,
+  influence,
+  gates,
+  runs,
+  angular,
+  clusters,
+  reverse,
+  'late-middle': lateMiddle,
+  uniform,
+};

@@ -3,11 +3,12 @@ import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
 import { evaluateStudent, runStudent } from '../../compressor/evaluate/student.ts';
 import { embed } from '../../compressor/forward/embed.ts';
 import { patchStudent } from '../../compressor/patch/patch-student.ts';
+import { clusterNeighbours } from '../../compressor/rank/clusters.ts';
 import { rankers } from '../../compressor/rank/index.ts';
 import { cheapestRuns, type Run } from '../../compressor/rank/runs.ts';
 import { type LayerPlan, plannedStudent, unfolded } from '../../compressor/student/planned-student.ts';
 import { golden, picoFamilies, picoPath } from '../fixtures/pico.ts';
-import { randomCheckpoint } from '../fixtures/random-checkpoint.ts';
+import { picoArchitecture, randomCheckpoint } from '../fixtures/random-checkpoint.ts';
 import { taleText } from '../fixtures/tale-text.ts';
 import { textOf } from '../fixtures/texts.ts';
 
@@ -67,7 +68,9 @@ describe.each(picoFamilies)('ranking the layers of %s', (family) => {
 });
 
 /** Those that read no weights have nothing to stop. */
-const measuring = Object.entries(rankers).filter(([name]) => !['reverse', 'uniform'].includes(name));
+const measuring = Object.entries(rankers).filter(
+  ([name]) => !['reverse', 'late-middle', 'uniform'].includes(name),
+);
 
 it.each(measuring)('ranking by %s stops at a signal and counts its steps', async (_name, rank) => {
   const checkpoint = await openCheckpoint(picoPath('llama'));
@@ -98,6 +101,81 @@ describe('the choice of layers to remove', () => {
   it('by uniform keeps equal distances, and what is to stay', async () => {
     const { scores } = await rankers.uniform!(randomCheckpoint(), textOf([[1, 2]]), { remove: 2, keep: [0] });
     expect(lowest(scores, 2)).toEqual([1, 3]);
+  });
+
+  it('by late-middle takes one run that ends before the last quarter', async () => {
+    const twelve = randomCheckpoint({
+      ...picoArchitecture,
+      layers: Array.from({ length: 12 }, () => ({ window: undefined, rotary: 0 })),
+    });
+    const gone = async (remove: number) => {
+      const request = { remove, keep: [0, 11] };
+      return lowest((await rankers['late-middle']!(twelve, textOf([[1, 2]]), request)).scores, remove);
+    };
+    expect(await gone(3)).toEqual([6, 7, 8]);
+    expect(await gone(10)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  });
+
+  it('by angular takes the run whose ends are nearest, of all there are', async () => {
+    const { checkpoint, text } = await taleText(48);
+    const few = { ...text, windows: text.windows.slice(0, 6), targets: text.targets.slice(0, 6) };
+    const { width, layers } = checkpoint.architecture;
+    const states = [await embed(checkpoint, few.windows)];
+    for (const layer of layers.keys()) {
+      const before = [...layers.keys()].slice(0, layer + 1);
+      states.push(await runStudent(plannedStudent(checkpoint, plan(before)), few.windows));
+    }
+    /** By the law of cosines, from lengths and distance. */
+    const angle = (from: number, to: number) => {
+      let [sum, count] = [0, 0];
+      for (const [w, window] of states[from]!.entries()) {
+        for (let start = 0; start < window.length; start += width) {
+          const [x, y] = [window, states[to]![w]!].map((all) => [...all.subarray(start, start + width)]);
+          const [a, b] = [Math.hypot(...x!), Math.hypot(...y!)];
+          const c = Math.hypot(...x!.map((value, i) => value - y![i]!));
+          sum += Math.acos((a * a + b * b - c * c) / (2 * a * b)) / Math.PI;
+          count++;
+        }
+      }
+      return sum / count;
+    };
+    for (const remove of [1, 3]) {
+      const starts = Array.from({ length: layers.length - 1 - remove }, (_, i) => i + 1);
+      const nearest = starts.sort((a, b) => angle(a, a + remove) - angle(b, b + remove))[0]!;
+      const { scores } = await rankers.angular!(checkpoint, few, { remove, keep: [0, layers.length - 1] });
+      expect(lowest(scores, remove)).toEqual(Array.from({ length: remove }, (_, i) => nearest + i));
+      expect(scores[nearest]).toBeCloseTo(angle(nearest, nearest + remove) / remove, 5);
+    }
+    await checkpoint.close();
+  });
+
+  it('by clusters joins neighbours that are most alike, and lets the first of each stay', async () => {
+    const alike = [
+      [1, 0.9, 0.8, 0.1, 0.1],
+      [0.9, 1, 0.7, 0.1, 0.1],
+      [0.8, 0.7, 1, 0.5, 0.1],
+      [0.1, 0.1, 0.5, 1, 0.6],
+      [0.1, 0.1, 0.1, 0.6, 1],
+    ];
+    const all = [0, 1, 2, 3, 4];
+    expect(clusterNeighbours(alike, all, 0)).toEqual([[0], [1], [2], [3], [4]]);
+    expect(clusterNeighbours(alike, all, 1)).toEqual([[0, 1], [2], [3], [4]]);
+    expect(clusterNeighbours(alike, all, 2)).toEqual([[0, 1, 2], [3], [4]]);
+    expect(clusterNeighbours(alike, all, 3)).toEqual([
+      [0, 1, 2],
+      [3, 4],
+    ]);
+    // Layer 1 is to stay: it begins a cluster.
+    expect(clusterNeighbours(alike, [2, 3, 4], 2)).toEqual([[0], [1, 2], [3, 4]]);
+    expect(clusterNeighbours(alike, [3], 4)).toEqual([[0], [1], [2, 3], [4]]);
+
+    const { checkpoint, text } = await taleText(48);
+    const few = { ...text, windows: text.windows.slice(0, 4), targets: text.targets.slice(0, 4) };
+    const last = checkpoint.architecture.layers.length - 1;
+    const { scores } = await rankers.clusters!(checkpoint, few, { remove: 4, keep: [0, last] });
+    const gone = lowest(scores, 4);
+    expect(gone.every((layer) => layer > 0 && layer < last && scores[layer]! < 1)).toBe(true);
+    await checkpoint.close();
   });
 
   it('by greedy measures again after each removal', async () => {
