@@ -75,7 +75,12 @@ export function oneOf(alternatives: readonly string[]): string {
   return distinct.length === 1 ? distinct[0]! : `(${distinct.join(' | ')})`;
 }
 
-/** @param most undefined for any number */
+/**
+ * A count costs XGrammar a mask for each place that it leads to: some seconds for 100 characters and 152,000 tokens. Of
+ * rules that double or come in tens it makes a grammar in 5 to 500 ms, but then each token of such a text takes 70 to
+ * 500 ms instead of one, since what a rule says of a token that reaches beyond it is found out at every step.
+ * @param most undefined for any number
+ */
 export function repeat(expression: string, least: number, most: number | undefined): string {
   if (most === 0) return '""';
   if (least === 1 && most === 1) return expression;

@@ -132,6 +132,10 @@ describe.skipIf(!hasS3)('the bundled function', () => {
       Dimensions: [['Model']],
     });
     expect(lambda.output.match(/ColdStart_total"[,:]\d/g)).toHaveLength(1);
+    const lines = lambda.output.split('\n').filter((line) => line.includes('"CompletionTokens":'));
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject(
+      [1, 2, 3].map(() => ({ Model: 'pico', PromptTokens: 3, CompletionTokens: 4 })),
+    );
   });
 
   it('loads it once for all requests at once of a managed instance', async () => {
