@@ -91,7 +91,7 @@ async function foldIn(
   const { checkpoint, plan, store, name, signal } = options;
   const resumedSteps = work.resumedSteps;
   const report = (step: string) => (done: number, total: number) => options.onProgress?.(step, done, total);
-  const steps = await makeStudent({ ...options, workFolder: work.path });
+  const steps = await makeStudent({ ...options, work });
   const how = {
     ...quantization,
     checkpoint,

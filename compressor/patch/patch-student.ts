@@ -11,30 +11,32 @@ import { readLayer } from '../weights/block.ts';
 import { cutsOf, nextKept } from './cuts.ts';
 import { fitPatch } from './fit.ts';
 
+/** By the layer they follow. */
+export type Patches = Map<number, LinearPatch>;
+
 /**
- * Puts a linear patch in the place of each run of removed layers, fitted on a text: the checkpoint's state
- * where the next kept layer begins, from the student's own state, earlier patches included. (ReplaceMe,
+ * Fits a linear patch for the place of each run of removed layers on a text: the checkpoint's state where
+ * the next kept layer begins, from the student's own state, earlier patches included. (ReplaceMe,
  * arXiv 2505.02819.) Layers missing before the first kept one have no patch.
  * @param windows some 12,000 tokens; too few, and the map learns the text
  */
-export async function patchStudent(
+export async function fitPatches(
   checkpoint: Checkpoint,
   student: Student,
   windows: Int32Array[],
   options: EvaluateOptions = {},
-): Promise<Student> {
+): Promise<Patches> {
   const { architecture } = checkpoint;
   const layers = new LayerRunner(architecture, longestOf(windows));
-  const patches = await withResource(layers, () =>
+  return withResource(layers, () =>
     withResource(new PatchRunner(architecture), (patchRunner) =>
       fitAll({ layers, patchRunner }, checkpoint, student, windows, options),
     ),
   );
-  return withPatches(student, patches);
 }
 
-/** @param patches by the layer they follow */
-function withPatches(student: Student, patches: Map<number, LinearPatch>): Student {
+/** The student with patches in the place of removed layers. */
+export function withPatches(student: Student, patches: Patches): Student {
   return { ...student, patch: async (index) => patches.get(index) ?? student.patch(index) };
 }
 
@@ -44,11 +46,11 @@ async function fitAll(
   student: Student,
   windows: Int32Array[],
   options: EvaluateOptions,
-): Promise<Map<number, LinearPatch>> {
+): Promise<Patches> {
   const { architecture: a } = checkpoint;
   const depth = a.layers.length;
   const cuts = cutsOf(student.layers, depth);
-  const patches = new Map<number, LinearPatch>();
+  const patches: Patches = new Map();
   const total = depth + student.layers.length;
   let done = 0;
   const forward = async (states: Float32Array[], run: (state: Float32Array) => Float32Array) => {

@@ -6,8 +6,10 @@ import { adaptStudent } from '../adapter/adapt-student.ts';
 import { adaptedLayers } from '../adapter/adapted-layers.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { TextWindows } from '../evaluate/windows.ts';
+import { keepPatches } from '../export/keep-patches.ts';
+import type { WorkFolder } from '../export/work-folder.ts';
 import { patchedLayers } from '../patch/cuts.ts';
-import { patchStudent } from '../patch/patch-student.ts';
+import { fitPatches, withPatches } from '../patch/patch-student.ts';
 import type { FoldPlan } from '../plan/plan.ts';
 import { cure } from '../train/cure.ts';
 import type { CureOptions } from '../train/cure-options.ts';
@@ -21,8 +23,8 @@ export interface MakeStudentOptions {
   fit?: TextWindows;
   /** Distillation of the result. @default none */
   cure?: Omit<CureOptions, 'folder' | 'signal' | 'identity'>;
-  /** Where a cure keeps what it needs to go on after an interruption. */
-  workFolder: string;
+  /** Where patches and the cure keep what they need to go on after an interruption. */
+  work: WorkFolder;
   onProgress?: (step: string, done: number, total: number) => void;
   onNotice?: (message: string) => void;
   signal?: AbortSignal;
@@ -59,8 +61,8 @@ export async function makeStudent(options: MakeStudentOptions): Promise<[Stage, 
     stages.push({ name: 'patched', student });
   }
   if (options.cure) {
-    const { workFolder, signal } = options;
-    const folder = join(workFolder, cureFolder);
+    const { work, signal } = options;
+    const folder = join(work.path, cureFolder);
     const how = { ...options.cure, folder, ...(signal && { signal }) };
     stages.push({ name: 'cured', student: (await cure(checkpoint, student, how)).student });
   }
@@ -88,7 +90,7 @@ const tokensPerInput = 8;
 
 async function patched(
   student: Student,
-  { checkpoint, fit, signal, onNotice, onProgress }: MakeStudentOptions,
+  { checkpoint, fit, work, signal, onNotice, onProgress }: MakeStudentOptions,
 ): Promise<Student> {
   if (!fit) throw new UsageError('Linear patches are fitted on a text: give one.');
   const wanted = tokensPerInput * checkpoint.architecture.width;
@@ -98,10 +100,13 @@ async function patched(
         `Give --calibration a text of ${wanted} tokens or more.`,
     );
   }
-  return patchStudent(checkpoint, student, fit.windows, {
-    onProgress: (done, total) => onProgress?.('Fitting patches', done, total),
-    ...(signal && { signal }),
-  });
+  const patches = await keepPatches(work, () =>
+    fitPatches(checkpoint, student, fit.windows, {
+      onProgress: (done, total) => onProgress?.('Fitting patches', done, total),
+      ...(signal && { signal }),
+    }),
+  );
+  return withPatches(student, patches);
 }
 
 function hasPatches({ checkpoint, plan }: Pick<MakeStudentOptions, 'checkpoint' | 'plan'>): boolean {

@@ -2,11 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { evaluateStudent } from '../../compressor/evaluate/student.ts';
 import { cutsOf } from '../../compressor/patch/cuts.ts';
 import { fitPatch } from '../../compressor/patch/fit.ts';
-import { patchStudent } from '../../compressor/patch/patch-student.ts';
+import { fitPatches, withPatches } from '../../compressor/patch/patch-student.ts';
 import { solveRidge } from '../../compressor/patch/ridge.ts';
 import { plannedStudent, unfolded } from '../../compressor/student/planned-student.ts';
+import { foldInto } from '../fixtures/fold-into.ts';
 import { randomCheckpoint } from '../fixtures/random-checkpoint.ts';
 import { taleText } from '../fixtures/tale-text.ts';
+import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 
 let state = 3;
 const random = () => {
@@ -74,7 +76,7 @@ describe('a student with layers removed', () => {
     const student = plannedStudent(checkpoint, { ...plan, weights: 'first' });
     const fitted = { ...text, windows: text.windows.slice(0, -3) };
     const other = { windows: text.windows.slice(-3), targets: text.targets.slice(-3), tokens: 3 * 95 };
-    const patched = await patchStudent(checkpoint, student, fitted.windows);
+    const patched = withPatches(student, await fitPatches(checkpoint, student, fitted.windows));
     const without = await evaluateStudent(student, other);
     expect((await evaluateStudent(patched, other)).nll).toBeLessThan(without.nll - 0.05);
     for (const layer of [1, 4]) expect(await patched.patch(layer)).toBeDefined();
@@ -84,7 +86,37 @@ describe('a student with layers removed', () => {
 
   it('stays as it is where nothing was removed', async () => {
     const windows = [Int32Array.of(1, 2, 3, 4)];
-    const same = await patchStudent(randomCheckpoint(), unfolded(randomCheckpoint()), windows);
-    for (const layer of [0, 1, 2, 3]) expect(await same.patch(layer)).toBeUndefined();
+    const checkpoint = randomCheckpoint();
+    expect((await fitPatches(checkpoint, unfolded(checkpoint), windows)).size).toBe(0);
+  });
+
+  it('keeps its patches where the fold is interrupted', async () => {
+    const checkpoint = randomCheckpoint();
+    const windows = [Int32Array.from({ length: 90 }, (_, i) => (i * 37 + 5) % 96)];
+    const fit = { windows, targets: windows, tokens: 90 };
+    const steps: string[] = [];
+    const run = (folder: string, signal?: AbortSignal, onBlock?: () => void) =>
+      foldInto(folder, checkpoint, {
+        scores: [4, 1, 2, 3],
+        remove: 0.5,
+        patch: 'linear',
+        fit,
+        onProgress(step) {
+          steps.push(step);
+          if (step === 'Folding') onBlock?.();
+        },
+        ...(signal && { signal }),
+      });
+    const whole = await run(await temporaryFolder());
+    const folder = await temporaryFolder();
+    const abort = new AbortController();
+    const stopped = run(folder, abort.signal, () => abort.abort(new Error('interrupted')));
+    await expect(stopped).rejects.toThrow('interrupted');
+    expect(steps).toContain('Fitting patches');
+    steps.length = 0;
+    const again = await run(folder);
+    expect(steps).not.toContain('Fitting patches');
+    expect(again.result.resumedSteps).toBe(2); // the patches and a block
+    expect(again.manifest.weights).toEqual(whole.manifest.weights);
   });
 });

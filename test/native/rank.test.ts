@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
 import { evaluateStudent, runStudent } from '../../compressor/evaluate/student.ts';
 import { embed } from '../../compressor/forward/embed.ts';
-import { patchStudent } from '../../compressor/patch/patch-student.ts';
+import { fitPatches, withPatches } from '../../compressor/patch/patch-student.ts';
 import { clusterNeighbours } from '../../compressor/rank/clusters.ts';
 import { rankers } from '../../compressor/rank/index.ts';
 import { cheapestRuns, type Run } from '../../compressor/rank/runs.ts';
@@ -235,7 +235,7 @@ describe('the choice of layers to remove', () => {
     });
     const kept = [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
     const student = plannedStudent(checkpoint, plan(kept));
-    const patched = await patchStudent(checkpoint, student, few.windows.slice(0, 18));
+    const patched = withPatches(student, await fitPatches(checkpoint, student, few.windows.slice(0, 18)));
     const held = { windows: few.windows.slice(18), targets: few.targets.slice(18), tokens: 6 * 47 };
     const rise =
       (await evaluateStudent(patched, held)).nll - (await evaluateStudent(unfolded(checkpoint), held)).nll;

@@ -4,7 +4,7 @@ import type { Checkpoint } from '../../../compressor/checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../../../compressor/checkpoint/open.ts';
 import { runStudent } from '../../../compressor/evaluate/student.ts';
 import { HeadRunner } from '../../../compressor/forward/head-runner.ts';
-import { patchStudent } from '../../../compressor/patch/patch-student.ts';
+import { fitPatches, withPatches } from '../../../compressor/patch/patch-student.ts';
 import { makePlan, type PlanOptions } from '../../../compressor/plan/make-plan.ts';
 import { plannedStudent } from '../../../compressor/student/planned-student.ts';
 import type { Student } from '../../../compressor/student/student.ts';
@@ -82,8 +82,8 @@ describe('a removed layer that comes back', () => {
     const back = await adapted(checkpoint, { remove: 0.5, refill: 'previous' });
     const text = [Int32Array.from({ length: 96 }, (_, i) => (i * 37) % picoArchitecture.vocabularySize)];
     const [one, two] = [
-      await patchStudent(checkpoint, removed, text),
-      await patchStudent(checkpoint, back, text),
+      withPatches(removed, await fitPatches(checkpoint, removed, text)),
+      withPatches(back, await fitPatches(checkpoint, back, text)),
     ];
     expect(await two.patch(0)).toEqual(await one.patch(0));
     expect(await two.patch(2)).toBeUndefined();
