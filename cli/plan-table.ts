@@ -12,9 +12,6 @@ import { formatBytes } from './progress.ts';
 
 /** A plan for people: what each layer becomes, and what it saves. */
 export function planTable(checkpoint: Checkpoint, plan: FoldPlan): string {
-  const precision = resolvePrecision(checkpoint, plan, parsePrecision(plan.quantize));
-  const budget = bitsBudget(plan.quantize);
-  const sizes = foldedSizes(checkpoint.architecture, plan, precision, budget);
   const planned = new Map(plan.layers.map((layer) => [layer.source, layer]));
   const groups = groupsOf(plan);
   const rows = checkpoint.architecture.layers.map((_, layer) => {
@@ -22,14 +19,25 @@ export function planTable(checkpoint: Checkpoint, plan: FoldPlan): string {
     const score = plan.scores ? plan.scores[layer]!.toFixed(4).padStart(10) : '';
     return `${String(layer).padStart(5)}${score}  ${fate}`;
   });
-  const percent = (part: number, whole: number) => `${((100 * part) / whole).toFixed(1)}%`;
   return [
     `Fold plan for ${checkpoint.name} (${checkpoint.architecture.family}, ${checkpoint.architecture.layers.length} layers)`,
     '',
     `layer${plan.scores ? plan.method.padStart(10) : ''}  becomes`,
     ...rows,
     '',
-    `Layers       ${checkpoint.architecture.layers.length} -> ${plan.layers.length}, running ${groups.length} distinct blocks`,
+    planSummary(checkpoint, plan),
+  ].join('\n');
+}
+
+/** What it comes to: layers, parameters, bytes. */
+export function planSummary(checkpoint: Checkpoint, plan: FoldPlan): string {
+  const precision = resolvePrecision(checkpoint, plan, parsePrecision(plan.quantize));
+  const budget = bitsBudget(plan.quantize);
+  const sizes = foldedSizes(checkpoint.architecture, plan, precision, budget);
+  const percent = (part: number, whole: number) => `${((100 * part) / whole).toFixed(1)}%`;
+  const blocks = groupsOf(plan).length;
+  return [
+    `Layers       ${checkpoint.architecture.layers.length} -> ${plan.layers.length}, running ${blocks} distinct blocks`,
     ...(plan.adapter ? [`Adapters     ${describeAdapters(plan)}`] : []),
     `Parameters   ${sizes.original.toLocaleString('en')} -> ${sizes.folded.toLocaleString('en')} (${percent(sizes.folded, sizes.original)})`,
     `Bytes        ${formatBytes(sizes.originalBytes)} in bfloat16 -> ${formatBytes(sizes.bytes)} (${percent(sizes.bytes, sizes.originalBytes)})`,

@@ -6,6 +6,7 @@ const all: Record<string, () => Promise<Command>> = {
   pull: async () => (await import('./pull.ts')).pullCommand(),
   train: async () => (await import('./train.ts')).trainCommand(),
   plan: async () => (await import('./plan.ts')).planCommand(),
+  explain: async () => (await import('./explain.ts')).explainCommand(),
   fold: async () => (await import('./fold.ts')).foldCommand(),
   eval: async () => (await import('./eval.ts')).evalCommand(),
   compare: async () => (await import('./compare.ts')).compareCommand(),

@@ -59,10 +59,19 @@ export function groupsOf(plan: { layers: readonly PlannedLayer[] }): number[][] 
   return groups;
 }
 
-/** @throws InvalidDataError where the plan contradicts itself or the checkpoint. */
+/** The checkpoint that a plan is to fit. */
+export interface PlannedCheckpoint {
+  name: string;
+  layers: number;
+}
+
+/**
+ * @param checkpoint undefined where there is none: the plan is checked by itself
+ * @throws InvalidDataError where the plan contradicts itself or the checkpoint.
+ */
 export function checkPlan(
   input: unknown,
-  checkpoint: { name: string; layers: number },
+  checkpoint: PlannedCheckpoint | undefined,
   where: string,
 ): FoldPlan {
   const parsed = planSchema.safeParse(input);
@@ -70,16 +79,17 @@ export function checkPlan(
     throw new InvalidDataError(`${where} is no fold plan:\n${z.prettifyError(parsed.error)}`);
   const plan = parsed.data;
   const wrong = (message: string) => new InvalidDataError(`${where}: ${message}`);
-  if (plan.checkpointLayers !== checkpoint.layers) {
+  const layers = plan.checkpointLayers;
+  if (checkpoint && layers !== checkpoint.layers) {
     throw wrong(
-      `it is for ${plan.checkpoint} with ${plan.checkpointLayers} layers, ${checkpoint.name} has ${checkpoint.layers}. ` +
+      `it is for ${plan.checkpoint} with ${layers} layers, ${checkpoint.name} has ${checkpoint.layers}. ` +
         'Make a plan for this checkpoint with `foldgate plan`.',
     );
   }
   let previous = -1;
   for (const [i, { source }] of plan.layers.entries()) {
-    if (source >= checkpoint.layers) {
-      throw wrong(`layers[${i}].source is ${source}, the last layer is ${checkpoint.layers - 1}.`);
+    if (source >= layers) {
+      throw wrong(`layers[${i}].source is ${source}, the last layer is ${layers - 1}.`);
     }
     if (source < previous)
       throw wrong(`layers[${i}].source is ${source} after ${previous}: keep the depth order.`);
@@ -101,8 +111,8 @@ export function checkPlan(
   if (plan.layers.some(({ refill }) => refill) && !plan.adapter?.gains) {
     throw wrong('layers with "refill" come in through gains: set "adapter": {"gains": true, "rank": 0}.');
   }
-  if (plan.scores && plan.scores.length !== checkpoint.layers) {
-    throw wrong(`scores has ${plan.scores.length} entries for ${checkpoint.layers} layers.`);
+  if (plan.scores && plan.scores.length !== layers) {
+    throw wrong(`scores has ${plan.scores.length} entries for ${layers} layers.`);
   }
   if (plan.weights === 'weighted' && !plan.scores) {
     throw wrong('"weighted" needs scores, one per layer of the checkpoint.');
@@ -110,10 +120,8 @@ export function checkPlan(
   return plan;
 }
 
-export async function readPlan(
-  path: string,
-  checkpoint: { name: string; layers: number },
-): Promise<FoldPlan> {
+/** @param checkpoint as for `checkPlan` */
+export async function readPlan(path: string, checkpoint: PlannedCheckpoint | undefined): Promise<FoldPlan> {
   const text = await readFile(path, 'utf8').catch((cause: Error) => {
     throw new UsageError(`No plan could be read from ${path}. Make one with \`foldgate plan ... --json\`.`, {
       cause,

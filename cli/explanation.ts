@@ -1,0 +1,71 @@
+import { explainPlan, type LayerReason } from '../compressor/plan/explain.ts';
+import type { FoldPlan } from '../compressor/plan/plan.ts';
+
+/** What a layer's score says, by the plan's method. */
+const meanings: Record<string, (score: string) => string> = {
+  loss: (score) => `the loss rises by ${score} nats a token without it`,
+  greedy: (score) => `the loss rises by ${score} nats a token without it, as measured when others were gone`,
+  influence: (score) => `it turns the hidden state by ${score} (1 - cosine)`,
+  gates: (score) => `its gate ended at ${score}`,
+  runs: (score) => `its share of what its run costs with a patch in its place is ${score} nats a token`,
+  angular: (score) => `it turns the hidden state by ${score} of a half turn`,
+  clusters: (score) => `its output differs from that of its cluster's first layer by ${score} (1 - CKA)`,
+};
+
+const barLength = 12;
+
+/** In words and a picture, for people. */
+export function explanation(plan: FoldPlan): string {
+  const reasons = explainPlan(plan);
+  const kept = plan.layers.filter(({ refill }) => !refill).length;
+  const blocks = new Set(plan.layers.map(({ block }) => block)).size;
+  const digits = String(plan.checkpointLayers - 1).length;
+  const lines = reasons.map((reason) => {
+    // By place, not by score: the first and last layers often matter a hundred times as much as the others.
+    const share = (reason.rank ?? 0) / plan.checkpointLayers;
+    const bar = '█'.repeat(Math.round(share * barLength)).padEnd(barLength, '·');
+    const number = String(reason.layer).padStart(digits);
+    return `${number} ${plan.scores ? `${bar} ` : ''}${sign(reason)} ${sentence(reason, plan)}`;
+  });
+  return [
+    `${plan.checkpoint}: ${kept} of ${plan.checkpointLayers} layers are kept, running ${blocks} distinct blocks.`,
+    plan.scores
+      ? `Layers were ranked by ${plan.method}; the longer the bar, the more a layer matters.`
+      : 'No ranking chose them.',
+    '',
+    ...lines,
+    '',
+    legend,
+  ].join('\n');
+}
+
+const legend = "■ own block  □ another's  ◌ comes back with another's  ✕ removed  ~ a linear patch follows";
+
+function sign({ fate, patched }: LayerReason): string {
+  const signs = { own: '■', shared: '□', refilled: '◌', removed: '✕' };
+  return `${signs[fate]}${patched ? '~' : ' '}`;
+}
+
+function sentence(reason: LayerReason, plan: FoldPlan): string {
+  const { fate, block, weightsOf, adapted, spared } = reason;
+  const others = weightsOf?.length === 1 ? `layer ${weightsOf[0]}` : `layers ${weightsOf?.join(', ')} mixed`;
+  const own = adapted ? ' with an adapter of its own' : '';
+  const what = {
+    own: `keeps its own weights, block ${block}`,
+    shared: `runs block ${block}, the weights of ${others}${own}`,
+    refilled: `is removed; its place runs block ${block} of ${others} behind gains that start at zero`,
+    removed: 'is removed',
+  }[fate];
+  return `${what}${why(reason, plan)}${spared ? '; it was not among those that might go' : ''}${patchOf(reason)}.`;
+}
+
+function why({ score, rank }: LayerReason, { method, checkpointLayers }: FoldPlan): string {
+  if (score === undefined) return '';
+  const formatted = Math.abs(score) >= 100 ? score.toFixed(0) : score.toPrecision(3);
+  const meaning = meanings[method]?.(formatted) ?? `its score is ${formatted}`;
+  return `: ${meaning}, place ${rank} of ${checkpointLayers} from the least`;
+}
+
+function patchOf({ patched }: LayerReason): string {
+  return patched ? '; a linear patch stands in for the layers after it' : '';
+}
