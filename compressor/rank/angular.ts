@@ -1,3 +1,4 @@
+import { UsageError } from '../../artifact/errors.ts';
 import { visitDepths } from '../forward/depth-states.ts';
 import { keptAbove } from './kept-above.ts';
 import { candidatesOf, type Ranker } from './ranker.ts';
@@ -28,7 +29,12 @@ export const angular: Ranker = async (checkpoint, { windows }, request = {}) => 
     depths[from] = []; // no run begins so early any more
   };
   await visitDepths(checkpoint, windows, visit, request);
-  if (!request.remove || !best) return { scores };
+  if (!request.remove) return { scores };
+  if (!best) {
+    throw new UsageError(
+      `No run of ${length} neighbouring layers may go: too many between them are kept. Remove fewer, or change --keep.`,
+    );
+  }
   const { from, distance } = best;
   const chosen = layers.map((_, layer) =>
     layer >= from && layer < from + length ? distance / length : scores[layer]!,

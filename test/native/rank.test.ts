@@ -139,6 +139,8 @@ describe('the choice of layers to remove', () => {
       }
       return sum / count;
     };
+    const scattered = { remove: 2, keep: layers.map((_, layer) => layer).filter((layer) => layer % 2 === 0) };
+    await expect(rankers.angular!(checkpoint, few, scattered)).rejects.toThrow(/No run of 2 neighbouring/);
     for (const remove of [1, 3]) {
       const starts = Array.from({ length: layers.length - 1 - remove }, (_, i) => i + 1);
       const nearest = starts.sort((a, b) => angle(a, a + remove) - angle(b, b + remove))[0]!;
