@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defaultCacheFolder } from './cache.ts';
+import { blobFolder } from './cache-use.ts';
 import { type Blob, blobsOf, type Manifest } from './manifest.ts';
 import { blobKey } from './models/layout.ts';
 import { isMissing } from './store/atomic-file.ts';
@@ -28,7 +29,7 @@ export async function removeDamagedBlobs(
   const damaged: Blob[] = [];
   for (const blob of blobsOf(manifest)) {
     if (except?.has(blob.sha256)) continue;
-    const path = join(cacheFolder, 'blobs', blob.sha256);
+    const path = join(blobFolder(cacheFolder), blob.sha256);
     if (await isWhole(path, blob, signal)) continue;
     await rm(path, { force: true });
     damaged.push(blob);

@@ -1,6 +1,6 @@
 import { readdir, rm, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import { blobsInUse } from './cache-use.ts';
+import { blobFolder, blobsInUse } from './cache-use.ts';
 import { statIfThere } from './store/atomic-file.ts';
 
 export interface CacheUse {
@@ -17,7 +17,7 @@ export async function shrinkCache(
   cacheFolder: string,
   limitBytes: number,
 ): Promise<{ removed: CacheUse; left: CacheUse }> {
-  const folder = join(cacheFolder, 'blobs');
+  const folder = blobFolder(cacheFolder);
   const blobs: { path: string; sha256: string; bytes: number; usedAt: number }[] = [];
   for (const sha256 of await readdir(folder).catch(() => [])) {
     if (!/^[0-9a-f]{64}$/.test(sha256)) continue;

@@ -73,3 +73,8 @@ async function mayLive(name: string, path: string): Promise<boolean> {
   const info = await statIfThere(path);
   return info !== undefined && Date.now() - Number(info.mtimeMs) < foreignAfterMs;
 }
+
+/** Where in a cache folder blobs lie, each a file named by its sha256. */
+export function blobFolder(cacheFolder: string): string {
+  return join(cacheFolder, 'blobs');
+}

@@ -2,7 +2,7 @@ import { mkdir, readdir, rm, statfs } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { noteUse, shrinkCache } from './cache-limit.ts';
-import { markInUse } from './cache-use.ts';
+import { blobFolder, markInUse } from './cache-use.ts';
 import { mapConcurrently } from './concurrency.ts';
 import { FoldgateError, InvalidDataError } from './errors.ts';
 import { withFileLock } from './file-lock.ts';
@@ -85,7 +85,7 @@ export async function beginFetch(
   }
 
   const cacheFolder = options.cacheFolder ?? defaultCacheFolder();
-  const folder = join(cacheFolder, 'blobs');
+  const folder = blobFolder(cacheFolder);
   const pathOf = (sha256: string) => join(folder, sha256);
   await mkdir(folder, { recursive: true });
   await removeAbandoned(folder);

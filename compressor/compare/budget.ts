@@ -46,7 +46,7 @@ export function layersOf(a: Architecture, budget: number, removable: number): nu
  * @param planFor makes a plan without so many layers
  * @throws UsageError as `layersOf`
  */
-export async function nearestPlan<P extends { plan: SavingPlan }>(
+export async function nearestPlan<P extends SavingPlan>(
   a: Architecture,
   budget: number,
   removable: number,
@@ -54,8 +54,8 @@ export async function nearestPlan<P extends { plan: SavingPlan }>(
 ): Promise<P> {
   const least = layersOf(a, budget, removable);
   const first = await planFor(least);
-  const missing = budget - savedShare(a, first.plan);
+  const missing = budget - savedShare(a, first);
   if (missing <= 0.5 / a.layers.length || least + 1 > removable) return first;
   const second = await planFor(least + 1);
-  return Math.abs(budget - savedShare(a, second.plan)) < missing ? second : first;
+  return Math.abs(budget - savedShare(a, second)) < missing ? second : first;
 }

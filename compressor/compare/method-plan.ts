@@ -2,18 +2,11 @@ import { parseAdapter } from '../adapter/adapter.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { EvaluateOptions } from '../evaluate/student.ts';
 import type { TextWindows } from '../evaluate/windows.ts';
-import type { GateStep } from '../gates/train-gates.ts';
 import type { FoldMethod } from '../methods/method.ts';
 import { fromStart, makePlan } from '../plan/make-plan.ts';
 import type { FoldPlan } from '../plan/plan.ts';
 import { rankers } from '../rank/index.ts';
 import { nearestPlan } from './budget.ts';
-
-export interface MethodPlan {
-  plan: FoldPlan;
-  /** Where gates ranked the layers. */
-  gates?: GateStep[];
-}
 
 /** The first and the last layer stay: all that is known says that they matter most. */
 const keptLayers = [0, -1];
@@ -31,19 +24,19 @@ export async function methodPlan(
   quantize: string,
   text: TextWindows,
   options: EvaluateOptions,
-): Promise<MethodPlan> {
+): Promise<FoldPlan> {
   const { architecture, name } = checkpoint;
   const layers = architecture.layers.length;
   const keep = fromStart(keptLayers, layers);
   return nearestPlan(architecture, budget, removableOf(layers), async (removed) => {
-    const { scores, gates } = await rankers[method.rank]!(checkpoint, text, {
+    const ranking = await rankers[method.rank]!(checkpoint, text, {
       remove: removed,
       keep,
       ...options,
     });
-    const plan = makePlan(
+    return makePlan(
       { name, layers },
-      { method: method.rank, scores },
+      { method: method.rank, ...ranking },
       {
         remove: removed / layers,
         share: 1,
@@ -55,7 +48,6 @@ export async function methodPlan(
         keep,
       },
     );
-    return { plan, ...(gates && { gates }) };
   });
 }
 

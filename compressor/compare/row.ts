@@ -1,5 +1,4 @@
 import type { TaskScore } from '../evaluate/score-task.ts';
-import type { GateStep } from '../gates/train-gates.ts';
 import type { FoldPlan } from '../plan/plan.ts';
 
 /** What stands beside the methods: not folded, not cured; trained on the same tokens; at fewer bits. */
@@ -55,10 +54,9 @@ export interface CurePoint {
 /** A row and what the report shows of how it came about. */
 export interface CompareResult {
   row: CompareRow;
-  plan: Pick<FoldPlan, 'layers' | 'patch' | 'scores' | 'method'>;
+  plan: Pick<FoldPlan, 'layers' | 'patch' | 'scores' | 'method' | 'gates'>;
   /** Distinct ones. */
   blocks: number;
-  gates?: GateStep[];
   cure: CurePoint[];
   /** What it writes, for each prompt of the comparison. */
   samples: string[];

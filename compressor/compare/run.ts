@@ -1,7 +1,6 @@
 import { basename, join } from 'node:path';
 import { writeAtomically } from '../../artifact/store/atomic-file.ts';
 import { fingerprint } from '../checkpoint/fingerprint.ts';
-import type { GateStep } from '../gates/train-gates.ts';
 import { methods } from '../methods/index.ts';
 import type { FoldPlan } from '../plan/plan.ts';
 import { heldOutShare } from '../train/cure-options.ts';
@@ -112,7 +111,7 @@ export class Run {
     const way = methods[method]!;
     const name = `${method}-${budget}`;
     this.#now = labelOf({ method, budget });
-    const { result, seconds } = await this.#files.once(
+    const { result: plan, seconds } = await this.#files.once(
       `${name}-plan`,
       [this.#identity, method, budget],
       () => {
@@ -123,9 +122,8 @@ export class Run {
         });
       },
     );
-    const { plan, gates } = result;
-    const about = { method, budget, ...(gates && { gates }), seconds };
-    return (await this.#measure(about, name, plan, cure.tokens > 0 ? cure : undefined)).row.bytes;
+    return (await this.#measure({ method, budget, seconds }, name, plan, cure.tokens > 0 ? cure : undefined))
+      .row.bytes;
   }
 
   /** The unfolded model in no more bytes than the smallest folded one. */
@@ -140,7 +138,7 @@ export class Run {
   }
 
   async #measure(
-    about: Pick<CompareRow, 'method' | 'budget' | 'note'> & { gates?: GateStep[]; seconds?: number },
+    about: Pick<CompareRow, 'method' | 'budget' | 'note'> & { seconds?: number },
     name: string,
     plan: FoldPlan,
     cure: Omit<CureRequest, 'data'> | undefined,
@@ -156,12 +154,11 @@ export class Run {
     const { row, ...rest } = folded.result;
     const exam = await this.#files.once(name, identity, () => examine(row.model, this.#setting));
     const { tasks, samples } = exam.result;
-    const { method, budget, note, gates, seconds: ranking = 0 } = about;
+    const { method, budget, note, seconds: ranking = 0 } = about;
     const seconds = ranking + folded.seconds + exam.seconds;
     const result: CompareResult = {
       ...rest,
       row: { method, budget, ...row, tasks, seconds, ...(note !== undefined && { note }) },
-      ...(gates && { gates }),
       samples,
     };
     this.#comparison.results.push(result);

@@ -6,7 +6,8 @@ import { nameOf } from './series.ts';
 const frame = { ...wide, right: 44, height: 320 };
 
 /** How the gates of all layers moved while they were trained together. */
-export function gatePaths({ row, plan, gates }: CompareResult): Markup | undefined {
+export function gatePaths({ row, plan }: CompareResult): Markup | undefined {
+  const { gates } = plan;
   const last = gates?.at(-1);
   if (!gates || !last) return undefined;
   const x = continuous(

@@ -113,7 +113,7 @@ describe('a comparison', () => {
       expect(measured.length).toBeGreaterThan(1);
       expect(each.method).not.toBe('quantize');
     }
-    const gates = comparison.results.flatMap((each) => each.gates ?? []);
+    const gates = comparison.results.flatMap((each) => each.plan.gates ?? []);
     expect(gates).toHaveLength(60);
 
     expect(steps.map(({ done, total }) => [done, total])).toEqual([1, 2, 3, 4, 5, 6].map((i) => [i, 6]));

@@ -29,7 +29,7 @@ describe('the plan nearest to a budget', () => {
   const planWith = (patched: boolean, scattered: boolean) => async (removed: number) => {
     const gone = Array.from({ length: removed }, (_, i) => (scattered ? 1 + 2 * i : 1 + i));
     const sources = deep.layers.map((_, layer) => layer).filter((layer) => !gone.includes(layer));
-    return { plan: { layers: keep(sources), ...(patched && { patch: 'linear' as const }) }, removed };
+    return { layers: keep(sources), ...(patched && { patch: 'linear' as const }), removed };
   };
 
   it('takes whole layers', async () => {
