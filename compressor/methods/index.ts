@@ -1,4 +1,5 @@
 import { angular } from './angular.ts';
+import { best } from './best.ts';
 import { chop } from './chop.ts';
 import { crash } from './crash.ts';
 import { foldgpt } from './foldgpt.ts';
@@ -13,6 +14,7 @@ import { uniform } from './uniform.ts';
 
 /** The methods by the name that `--method` takes. */
 export const methods: Record<string, FoldMethod> = {
+  best,
   foldgpt,
   'foldgpt-refilled': foldgptRefilled,
   replaceme,

@@ -1,0 +1,10 @@
+import type { FoldMethod } from './method.ts';
+
+export const best: FoldMethod = {
+  summary: 'what lost least when measured here: runs chosen with a patch in their place, then a long cure',
+  source: 'patches: ReplaceMe, arXiv 2505.02819; cure: FoldGPT, arXiv 2407.00928',
+  rank: 'runs',
+  patch: 'linear',
+  calibrationTokens: 6144,
+  cureTokens: 400_000,
+};
