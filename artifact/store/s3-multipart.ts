@@ -11,6 +11,9 @@ const parallelParts = 4;
 const maxAborts = 6;
 const abortDelayMs = 200;
 
+/** How long a beginning upload's name is waited for after a signal. */
+const graceMs = 5000;
+
 /**
  * Uploads a file in parts. Where that fails, for whatever reason, the parts are thrown away: they cost money
  * until somebody does. `key` is the bucket's own, prefix included.
@@ -23,8 +26,9 @@ export async function uploadMultipart(
   expected: Digest,
   { ifAbsent, partBytes, signal, onProgress }: TransferOptions & { ifAbsent: boolean; partBytes: number },
 ): Promise<void> {
-  const id = await retrying(() => bucket.beginUpload(key, signal), signal);
+  const id = await beginUpload(bucket, key, signal);
   try {
+    signal?.throwIfAborted();
     const parts = await sendParts(
       path,
       expected,
@@ -40,6 +44,19 @@ export async function uploadMultipart(
     }
     await abortForGood(bucket, key, id).catch(() => {}); // `abortOrphans` finds it later.
     throw error;
+  }
+}
+
+/** The answer names the upload: whoever does not wait for it leaves one that nobody can abort. */
+async function beginUpload(bucket: S3Bucket, key: string, signal: AbortSignal | undefined): Promise<string> {
+  const late = new AbortController();
+  const stop = () => setTimeout(() => late.abort(signal?.reason), graceMs).unref();
+  signal?.throwIfAborted();
+  signal?.addEventListener('abort', stop, { once: true });
+  try {
+    return await retrying(() => bucket.beginUpload(key, late.signal), signal);
+  } finally {
+    signal?.removeEventListener('abort', stop);
   }
 }
 

@@ -8,6 +8,8 @@ export type Fault =
   | { kind: 'cut' | 'stall'; after: number }
   /** The server does as asked, but its answer is lost. */
   | { kind: 'lose' }
+  /** The answer comes so many milliseconds later. */
+  | { kind: 'late'; ms: number }
   /** The server is not asked. */
   | { kind: 'status'; code: number };
 
@@ -69,6 +71,13 @@ export class FaultProxy implements AsyncDisposable {
       response.on('error', () => answer.destroy());
       if (fault?.kind === 'lose') {
         response.resume().on('end', () => answer.destroy());
+        return;
+      }
+      if (fault?.kind === 'late') {
+        setTimeout(() => {
+          if (!answer.destroyed)
+            response.pipe(answer.writeHead(response.statusCode ?? 502, response.headers));
+        }, fault.ms);
         return;
       }
       answer.writeHead(response.statusCode ?? 502, response.headers);

@@ -194,6 +194,21 @@ describe.skipIf(!isInstalled('versitygw'))('a network that breaks', () => {
     expect(await store.head('object')).toBeUndefined();
   });
 
+  it('leaves no upload behind where a signal comes between its beginning and the answer that names it', async () => {
+    const { store, bucket, proxy } = await connect();
+    const file = await source();
+    const controller = new AbortController();
+    proxy.fault = ({ method, url }) => {
+      if (method !== 'POST' || !url.includes('uploads')) return undefined;
+      setTimeout(() => controller.abort(), 300);
+      return { kind: 'late', ms: 600 };
+    };
+    const upload = store.upload('object', file.path, file, { signal: controller.signal });
+    await expect(upload).rejects.toMatchObject({ name: 'AbortError' });
+    expect(proxy.requests.filter(({ method }) => method === 'PUT')).toEqual([]);
+    expect(await uploadsOf(bucket)).toEqual([]);
+  });
+
   it('names a server that cannot be reached, a bucket that is missing, credentials that are wrong', async () => {
     const { store, proxy } = await connect();
     const key = process.env.AWS_SECRET_ACCESS_KEY;

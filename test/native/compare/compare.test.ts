@@ -179,7 +179,7 @@ describe('a comparison', () => {
   });
 
   it.each([
-    [{ methods: ['magic'] }, 'There is no method "magic". There are: foldgpt'],
+    [{ methods: ['magic'] }, 'There is no method "magic". There are: best, foldgpt'],
     [{ methods: ['quantize'] }, 'Name a method that folds'],
     [{ budgets: [] }, 'No budget'],
     [{ budgets: [1.5] }, 'not 1.5'],
