@@ -1,5 +1,6 @@
 import { explainPlan, type LayerReason } from '../compressor/plan/explain.ts';
 import type { FoldPlan } from '../compressor/plan/plan.ts';
+import { blocksOf } from '../compressor/student/student.ts';
 
 /** What a layer's score says, by the plan's method. */
 const meanings: Record<string, (score: string) => string> = {
@@ -18,7 +19,6 @@ const barLength = 12;
 export function explanation(plan: FoldPlan): string {
   const reasons = explainPlan(plan);
   const kept = plan.layers.filter(({ refill }) => !refill).length;
-  const blocks = new Set(plan.layers.map(({ block }) => block)).size;
   const digits = String(plan.checkpointLayers - 1).length;
   const lines = reasons.map((reason) => {
     // By place, not by score: the first and last layers often matter a hundred times as much as the others.
@@ -28,7 +28,7 @@ export function explanation(plan: FoldPlan): string {
     return `${number} ${plan.scores ? `${bar} ` : ''}${sign(reason)} ${sentence(reason, plan)}`;
   });
   return [
-    `${plan.checkpoint}: ${kept} of ${plan.checkpointLayers} layers are kept, running ${blocks} distinct blocks.`,
+    `${plan.checkpoint}: ${kept} of ${plan.checkpointLayers} layers are kept, running ${blocksOf(plan)} distinct blocks.`,
     plan.scores
       ? `Layers were ranked by ${plan.method}; the longer the bar, the more a layer matters.`
       : 'No ranking chose them.',

@@ -1,4 +1,5 @@
 import { UsageError } from '../../artifact/errors.ts';
+import { sizeOf } from '../autodiff/expression.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import { type BlockMatrix, blockMatrices, matrixShape } from '../graph/layer.ts';
 
@@ -57,14 +58,11 @@ export function adapterKey({ gains, rank }: AdapterForm): string {
 }
 
 export function adapterParameters(a: Architecture, form: AdapterForm): number {
-  return Object.values(adapterShapes(a, form)).reduce(
-    (sum, shape) => sum + shape.reduce((size, n) => size * n, 1),
-    0,
-  );
+  return Object.values(adapterShapes(a, form)).reduce((sum, shape) => sum + sizeOf(shape), 0);
 }
 
 /** Higher ranks cost more than a block that is quantized. */
-const maxRank = 1024;
+export const maxRank = 1024;
 
 /**
  * Reads `none`, `gain`, `lora:RANK` or `gain+lora:RANK`.

@@ -1,5 +1,6 @@
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
 import { Gemm } from '../onnx/gemm.ts';
+import { normalNumbers } from '../random.ts';
 import { eigenOfSymmetric } from './symmetric-eigen.ts';
 
 /** up down is nearly the best approximation of its rank. */
@@ -30,7 +31,7 @@ export class TruncatedSvd implements Disposable {
     // Directions are rows: [count, outputs] and [count, inputs].
     const left = (right: Float32Array) => multiplied(this.#transposed, right, [count, inputs], a, outputs);
     const right = (left: Float32Array) => multiplied(this.#product, left, [count, outputs], a, inputs);
-    let basis = orthonormal(left(randomDirections(count, inputs)), count);
+    let basis = orthonormal(left(Float32Array.from({ length: count * inputs }, normalNumbers(1))), count);
     for (let i = 0; i < iterations; i++) basis = orthonormal(left(orthonormal(right(basis), count)), count);
     const coefficients = right(basis); // A = basisᵀ coefficients, nearly
     const { values, vectors } = eigenOfSymmetric(gram(coefficients, count), count);
@@ -107,17 +108,4 @@ function gram(rows: Float32Array, count: number): Float64Array {
     }
   }
   return products;
-}
-
-/** Normal numbers by Box and Muller from a multiplicative generator (Park, Miller). */
-function randomDirections(count: number, length: number): Float32Array {
-  let state = 48271;
-  const uniform = () => {
-    state = (state * 48271) % 2147483647;
-    return state / 2147483647;
-  };
-  return Float32Array.from(
-    { length: count * length },
-    () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform()),
-  );
 }

@@ -2,7 +2,7 @@ import type { Architecture } from './architecture.ts';
 import type { Checkpoint, CheckpointTensor, TensorRole } from './checkpoint.ts';
 
 /** ONNX Runtime's attention takes heads of a multiple of this; of known models only tiny ones differ. */
-const headMultiple = 16;
+export const headMultiple = 16;
 
 /**
  * A checkpoint whose heads are padded with zeros to a size that the runtime takes, each rotary half by

@@ -1,15 +1,11 @@
 import { withResource } from '../../artifact/dispose.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { EvaluateOptions } from '../evaluate/student.ts';
 import { longestOf } from '../evaluate/windows.ts';
 import { readLayer } from '../weights/block.ts';
 import { inSteps } from './between-steps.ts';
 import { embed } from './embed.ts';
 import { LayerRunner } from './layer-runner.ts';
-
-export interface DepthOptions {
-  onProgress?: (done: number, total: number) => void;
-  signal?: AbortSignal;
-}
 
 /**
  * Takes a text through a checkpoint and shows the hidden states at every depth: before the first layer (depth 0)
@@ -20,7 +16,7 @@ export async function visitDepths(
   checkpoint: Checkpoint,
   windows: Int32Array[],
   visit: (states: Float32Array[], depth: number) => void | Promise<void>,
-  { signal, onProgress }: DepthOptions = {},
+  { signal, onProgress }: EvaluateOptions = {},
 ): Promise<void> {
   const { layers } = checkpoint.architecture;
   await withResource(new LayerRunner(checkpoint.architecture, longestOf(windows)), async (runner) => {

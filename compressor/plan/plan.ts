@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { InvalidDataError, UsageError } from '../../artifact/errors.ts';
+import { maxRank } from '../adapter/adapter.ts';
 
 /** Which layer of a group gives the shared weights, or how they are averaged. */
 export const sharedWeights = ['first', 'middle', 'last', 'mean', 'weighted'] as const;
@@ -22,7 +23,7 @@ const planSchema = z.strictObject({
    */
   layers: z.array(z.strictObject({ source: index, block: index, refill: z.literal(true).optional() })).min(1),
   /** What layers that run another layer's block have of their own besides norms. @default nothing */
-  adapter: z.strictObject({ gains: z.boolean(), rank: z.int().min(0).max(1024) }).optional(),
+  adapter: z.strictObject({ gains: z.boolean(), rank: z.int().min(0).max(maxRank) }).optional(),
   /** What stands in for each run of removed layers. @default none */
   patch: z.enum(['none', 'linear']).optional(),
   /** Whose weights a group runs. */

@@ -26,8 +26,7 @@ export interface LayerGradients {
 }
 
 /** What is trained besides the gate, whose gradient is always there: each holds what those after it hold. */
-export const trainables = ['all', 'adapters', 'norms', 'gate'] as const;
-export type Trainable = (typeof trainables)[number];
+export type Trainable = 'all' | 'adapters' | 'norms' | 'gate';
 
 export interface LayerTrainerOptions extends SessionOptions {
   /** The gradients of what is not trained are not computed. @default 'all' */

@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises';
 import { endianness } from 'node:os';
 import { InvalidDataError } from '../../artifact/errors.ts';
 import { isMissing, writeAtomically } from '../../artifact/store/atomic-file.ts';
+import { safetensorsHeader } from '../checkpoint/huggingface/safetensors-header.ts';
 
 /** Arrays by name, and a JSON value. */
 export interface State {
@@ -19,22 +20,12 @@ const maxHeader = 16 * 2 ** 20;
  */
 export async function writeState(path: string, { meta, arrays }: State): Promise<void> {
   refuseBigEndian();
-  let offset = 0;
-  const entries = arrays.map(([name, values]) => {
-    const entry = {
-      dtype: 'F32',
-      shape: [values.length],
-      data_offsets: [offset, offset + values.byteLength],
-    };
-    offset += values.byteLength;
-    return [name, entry] as const;
-  });
-  const header = { __metadata__: { foldgate: JSON.stringify(meta) }, ...Object.fromEntries(entries) };
-  const json = Buffer.from(JSON.stringify(header));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(json.length));
+  const header = safetensorsHeader(
+    { foldgate: JSON.stringify(meta) },
+    arrays.map(([name, values]) => ({ name, shape: [values.length], dtype: 'F32' })),
+  );
   await writeAtomically(path, async (file) => {
-    await file.writev([length, json]);
+    await file.writeFile(header);
     for (const [, values] of arrays) await file.writeFile(bytesOf(values));
   });
 }

@@ -2,11 +2,13 @@ import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { InvalidDataError, NotFoundError } from '../../../artifact/errors.ts';
+import { normalNumbers } from '../../random.ts';
 import { checkTokens } from '../check-tokens.ts';
 import type { Checkpoint, CheckpointTensor, TensorRole } from '../checkpoint.ts';
 import { familyOfConfig } from '../family.ts';
 import { parseObject, readOptional } from '../json.ts';
 import { limits } from '../limits.ts';
+import { headMultiple } from '../pad-heads.ts';
 import { shapeOf } from '../shapes.ts';
 import { architectureOf } from './config.ts';
 import { sideFiles, tokenizerFiles } from './open.ts';
@@ -14,9 +16,6 @@ import { tokensOf } from './tokens.ts';
 
 /** Deviation of the first weights, where config.json names none as `initializer_range`. */
 const usualDeviation = 0.02;
-
-/** ONNX Runtime's attention takes heads of a multiple of this. */
-const headMultiple = 16;
 
 /**
  * A model that has learnt nothing yet: the architecture of a folder's config.json with random weights, the same for
@@ -78,24 +77,10 @@ function random(role: TensorRole, shape: number[], deviation: number, seed: numb
     async read(start = 0, count = rows - start) {
       const values = new Float32Array(count * columns);
       for (let row = 0; row < count; row++) {
-        const draw = uniform(key ^ Math.imul(start + row + 1, 0x9e3779b1));
-        for (let i = 0; i < columns; i++) {
-          const radius = Math.sqrt(-2 * Math.log(1 - draw()));
-          values[row * columns + i] = deviation * radius * Math.cos(2 * Math.PI * draw());
-        }
+        const normal = normalNumbers(key ^ Math.imul(start + row + 1, 0x9e3779b1));
+        for (let i = 0; i < columns; i++) values[row * columns + i] = deviation * normal();
       }
       return values;
     },
-  };
-}
-
-/** Numbers from 0 to below 1 (mulberry32). */
-function uniform(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   };
 }

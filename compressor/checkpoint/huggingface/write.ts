@@ -3,14 +3,16 @@ import { join } from 'node:path';
 import { UsageError } from '../../../artifact/errors.ts';
 import { isMissing, writeAtomically } from '../../../artifact/store/atomic-file.ts';
 import { hasAdapter } from '../../adapter/adapter.ts';
-import { matrixShape } from '../../graph/layer.ts';
+import { blockMatrices, matrixShape } from '../../graph/layer.ts';
 import type { Student } from '../../student/student.ts';
+import { partsOf } from '../../weights/block.ts';
 import type { LayerRole, TensorRole } from '../checkpoint.ts';
 import { familyOfConfig, tensorName } from '../family.ts';
-import { encodeFloats, floatBytes } from '../float.ts';
+import { encodeFloats } from '../float.ts';
 import { parseObject } from '../json.ts';
 import { shapeOf } from '../shapes.ts';
 import { sideFiles } from './open.ts';
+import { safetensorsHeader } from './safetensors-header.ts';
 
 /** transformers' names of the forms, for config.json. */
 const torchNames = { F32: 'float32', BF16: 'bfloat16' } as const;
@@ -70,18 +72,19 @@ async function entriesOf(student: Student, config: Record<string, unknown>, wher
       if (shapeOf(a, `layers.${index}.${role}`)) entries.push(entry(`layers.${index}.${role}`, read));
     };
     for (const [name, values] of Object.entries(own)) add(name as LayerRole, async () => norm(values));
-    const stacked = matrixShape(a, 'qkv')[0];
-    let row = 0;
-    for (const part of ['q', 'k', 'v'] as const) {
-      const rows = shapeOf(a, `layers.${index}.attention.${part}`)![0]!;
-      const [from, to] = [row / stacked, (row + rows) / stacked];
-      const cut = (all: Float32Array) => all.subarray(from * all.length, to * all.length);
-      add(`attention.${part}`, async () => cut(await student.matrix(block, 'qkv')));
-      add(`attention.${part}.bias`, async () => cut((await student.qkvBias(block))!));
-      row += rows;
+    for (const matrix of blockMatrices) {
+      // Our matrices may be several of the checkpoint's, one below the other.
+      let row = 0;
+      for (const role of partsOf(matrix)) {
+        const [from, to] = [row, row + shapeOf(a, `layers.${index}.${role}`)![0]!];
+        const cut = (all: Float32Array, columns: number) => all.subarray(from * columns, to * columns);
+        const columns = matrixShape(a, matrix)[1];
+        add(role, async () => cut(await student.matrix(block, matrix), columns));
+        if (matrix === 'qkv')
+          add(`${role}.bias` as LayerRole, async () => cut((await student.qkvBias(block))!, 1));
+        row = to;
+      }
     }
-    add('attention.output', () => student.matrix(block, 'output'));
-    for (const part of ['gate', 'up', 'down'] as const) add(`mlp.${part}`, () => student.matrix(block, part));
   }
   entries.push(entry('norm', async () => norm(await student.tensor('norm').read())));
   if (!a.tiedHead) entries.push(entry('head', () => student.tensor('head').read()));
@@ -90,20 +93,12 @@ async function entriesOf(student: Student, config: Record<string, unknown>, wher
 
 /** One tensor in memory at a time. */
 async function writeSafetensors(path: string, entries: Entry[], form: WrittenForm): Promise<void> {
-  let offset = 0;
-  const header: Record<string, unknown> = { __metadata__: { format: 'pt' } };
-  for (const { name, shape } of entries) {
-    const bytes = shape.reduce((product, n) => product * n, 1) * floatBytes[form];
-    header[name] = { dtype: form, shape, data_offsets: [offset, offset + bytes] };
-    offset += bytes;
-  }
-  const json = JSON.stringify(header);
-  // Data begin at a multiple of 8, as safetensors' own writer pads.
-  const text = Buffer.from(json.padEnd(Math.ceil(json.length / 8) * 8));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(text.length));
+  const header = safetensorsHeader(
+    { format: 'pt' },
+    entries.map(({ name, shape }) => ({ name, shape, dtype: form })),
+  );
   await writeAtomically(path, async (file) => {
-    await file.writev([length, text]);
+    await file.writeFile(header);
     for (const { read } of entries) await file.writeFile(encodeFloats(form, await read()));
   });
 }
