@@ -1,4 +1,5 @@
 import type { RequestObserver } from '../gateway/observe/observer.ts';
+import { latencyOf } from '../gateway/observe/request-record.ts';
 import { metricLine } from './metrics.ts';
 
 /**
@@ -8,10 +9,9 @@ import { metricLine } from './metrics.ts';
 export function generationMetrics(print: (line: string) => void): RequestObserver {
   return {
     end({ requestId, generation }) {
-      const timings = generation?.completions[0]?.timings;
-      if (!generation || !timings) return;
-      const queue = generation.loadMs + timings.queue;
-      const tokens = generation.completions[0]!.tokens;
+      const first = generation?.completions[0];
+      const latency = first && latencyOf(generation, first);
+      if (!generation || !latency) return;
       print(
         metricLine(
           generation.model,
@@ -19,9 +19,11 @@ export function generationMetrics(print: (line: string) => void): RequestObserve
             PromptTokens: [generation.promptTokens, 'Count'],
             CachedTokens: [generation.cachedTokens, 'Count'],
             CompletionTokens: [generation.completionTokens, 'Count'],
-            QueueTime: [queue, 'Milliseconds'],
-            TimeToFirstToken: [queue + timings.prefill, 'Milliseconds'],
-            ...(tokens > 1 && { TimePerOutputToken: [timings.decode / (tokens - 1), 'Milliseconds'] }),
+            QueueTime: [latency.queue, 'Milliseconds'],
+            TimeToFirstToken: [latency.firstToken, 'Milliseconds'],
+            ...(latency.perToken !== undefined && {
+              TimePerOutputToken: [latency.perToken, 'Milliseconds'],
+            }),
           },
           { gatewayRequestId: requestId },
         ),

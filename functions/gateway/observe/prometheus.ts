@@ -1,7 +1,7 @@
 import { engineGauges } from './engine-gauges.ts';
 import type { Metrics } from './metrics.ts';
 import { MetricSet } from './prometheus-client.ts';
-import type { CompletionRecord, RequestRecord } from './request-record.ts';
+import { type CompletionRecord, latencyOf, type RequestRecord } from './request-record.ts';
 
 /** Seconds. vLLM's, and some below: small folded models are quicker. */
 const firstTokenBuckets = [
@@ -123,21 +123,22 @@ export function prometheusMetrics(): Metrics {
   ]);
 
   function noteCompletion(record: RequestRecord, completion: CompletionRecord): void {
-    const { model, operation, loadMs } = record.generation!;
+    const { model, operation } = record.generation!;
     const labels = { model_name: model };
     const genAi = { gen_ai_operation_name: operation, gen_ai_request_model: model };
     successes.inc({ ...labels, finished_reason: completion.finish });
     completionLength.observe(labels, completion.tokens);
     const { timings } = completion;
-    if (!timings) return;
-    const first = (loadMs + timings.queue + timings.prefill) / 1000;
-    queue.observe(labels, (loadMs + timings.queue) / 1000);
+    const latency = latencyOf(record.generation!, completion);
+    if (!timings || !latency) return;
+    const first = latency.firstToken / 1000;
+    queue.observe(labels, latency.queue / 1000);
     prefill.observe(labels, timings.prefill / 1000);
     decode.observe(labels, timings.decode / 1000);
     firstToken.observe(labels, first);
     genAiFirst.observe(genAi, first);
-    if (completion.tokens < 2) return;
-    const each = timings.decode / 1000 / (completion.tokens - 1);
+    if (latency.perToken === undefined) return;
+    const each = latency.perToken / 1000;
     perToken.observe(labels, each);
     genAiPerToken.observe(genAi, each);
   }

@@ -50,3 +50,25 @@ export interface CompletionRecord {
   /** Milliseconds. */
   timings?: { queue: number; prefill: number; decode: number } | undefined;
 }
+
+/** Milliseconds of a completion as its client has them: waiting for the model to load is waiting in the queue. */
+export interface Latency {
+  queue: number;
+  firstToken: number;
+  /** Of each token after the first; undefined where there is none. */
+  perToken: number | undefined;
+}
+
+/** @returns undefined for a completion that was not timed */
+export function latencyOf(
+  { loadMs }: Pick<GenerationRecord, 'loadMs'>,
+  { tokens, timings }: CompletionRecord,
+): Latency | undefined {
+  if (!timings) return undefined;
+  const queue = loadMs + timings.queue;
+  return {
+    queue,
+    firstToken: queue + timings.prefill,
+    perToken: tokens > 1 ? timings.decode / (tokens - 1) : undefined,
+  };
+}

@@ -8,7 +8,7 @@ import {
 } from '@opentelemetry/api';
 import { FoldgateError } from '../../../artifact/errors.ts';
 import type { RequestObserver } from './observer.ts';
-import type { RequestRecord } from './request-record.ts';
+import { latencyOf, type RequestRecord } from './request-record.ts';
 
 export interface Traces extends RequestObserver, AsyncDisposable {}
 
@@ -93,7 +93,8 @@ function attributesOf({ status, error, generation }: RequestRecord): Attributes 
   const http = { 'http.response.status_code': status, ...(error !== undefined && { 'error.type': error }) };
   if (!generation) return http;
   const [first] = generation.completions;
-  const seconds = first?.timings && (generation.loadMs + first.timings.queue + first.timings.prefill) / 1000;
+  const latency = first && latencyOf(generation, first);
+  const seconds = latency && latency.firstToken / 1000;
   return {
     ...http,
     'gen_ai.operation.name': generation.operation,
