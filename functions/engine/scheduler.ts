@@ -6,6 +6,7 @@ import type { SharedRequest } from './messages.ts';
 import type { SequenceRows } from './model-rows.ts';
 import { commonLength, leastReuse, PrefixCache } from './prefix-cache.ts';
 import { Sampler } from './sampling/sampler.ts';
+import type { VocabularyWeights } from './sampling/vocabulary-weights.ts';
 import { Sequence, type WaitingRequest } from './sequence.ts';
 import { StepCosts } from './speculation/draft-length.ts';
 
@@ -19,7 +20,7 @@ const maskWaitMs = 5;
 const even = (tokens: number) => tokens - (tokens % 2);
 
 export interface SchedulerOptions {
-  vocabularySize: number;
+  weights: VocabularyWeights;
   /** Bytes that keys and values of past sequences may take. @default 0 */
   prefixCacheBytes?: number;
   /** A lone sequence's next tokens are guessed from its text and checked several at once. @default true */
@@ -39,7 +40,7 @@ export interface SchedulerCallbacks {
  */
 export class Scheduler {
   readonly #model: SequenceRows;
-  readonly #vocabularySize: number;
+  readonly #weights: VocabularyWeights;
   readonly #callbacks: SchedulerCallbacks;
   readonly #prefixes: PrefixCache;
   readonly #speculation: boolean;
@@ -54,7 +55,7 @@ export class Scheduler {
 
   constructor(model: SequenceRows, options: SchedulerOptions, callbacks: SchedulerCallbacks) {
     this.#model = model;
-    this.#vocabularySize = options.vocabularySize;
+    this.#weights = options.weights;
     this.#prefixes = new PrefixCache(options.prefixCacheBytes ?? 0);
     this.#speculation = options.speculation ?? true;
     this.#callbacks = callbacks;
@@ -116,10 +117,10 @@ export class Scheduler {
     while (this.#running.length < this.#model.count && this.#waiting.length > 0) {
       const waiting = this.#waiting.shift()!;
       try {
-        // Its sampler's memory is a vocabulary's: taken only now that there is a row.
+        // A sampler may hold a vocabulary's logits: taken only now that there is a row.
         const { constraint: handle } = waiting.request;
         const constraint = handle && new Constraint(handle);
-        const sampler = new Sampler(waiting.request, this.#vocabularySize, constraint);
+        const sampler = new Sampler(waiting.request, this.#weights, constraint);
         this.#running.push(new Sequence(waiting, this.#freeRow()!, sampler, constraint));
       } catch (error) {
         this.#callbacks.onError(waiting.id, error as Error);

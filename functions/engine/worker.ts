@@ -8,6 +8,7 @@ import { library, returnFreedMemory } from '../../artifact/onnxruntime/library.t
 import { forgetProgramText } from '../../artifact/onnxruntime/program-text.ts';
 import type { FromWorker, SequenceResult, ToWorker, WorkerOptions } from './messages.ts';
 import { ModelRows } from './model-rows.ts';
+import { VocabularyWeights } from './sampling/vocabulary-weights.ts';
 import { Scheduler } from './scheduler.ts';
 
 /** The engine's thread: the runtime's calls are synchronous and would block the HTTP thread. */
@@ -35,12 +36,15 @@ try {
   returnFreedMemory();
   // The model's memory is the process's, not the thread's: it has to be given back, also where the thread
   // ends by an error.
-  process.once('exit', () => decoder[Symbol.dispose]());
+  const weights = new VocabularyWeights(options.decoder.vocabularySize);
+  process.once('exit', () => {
+    weights[Symbol.dispose]();
+    decoder[Symbol.dispose]();
+  });
   const { slots, prefixCacheBytes, speculation } = options;
-  const { vocabularySize } = options.decoder;
   const scheduler = new Scheduler(
     new ModelRows(decoder, slots),
-    { vocabularySize, prefixCacheBytes, speculation },
+    { weights, prefixCacheBytes, speculation },
     {
       onChunk: (id, chunk) => sendSoon({ id, chunk }),
       onError: (id, error) => sendSoon({ id, failure: error.message }),

@@ -1,10 +1,10 @@
+import type { VocabularyWeights } from './vocabulary-weights.ts';
+
 /** A step's distribution at the temperature. */
 export interface Distribution {
   logits: Float32Array;
-  /** Unnormalized probabilities. */
-  weights: Float32Array;
-  /** Whose weight is 1. */
-  highestLogit: number;
+  /** Of the same logits. */
+  weights: Pick<VocabularyWeights, 'values' | 'total' | 'highestLogit'>;
   temperature: number;
 }
 
@@ -22,7 +22,7 @@ const masses = new Float64Array(steps);
  * @param options.equals those as far away as the last one come too. @default false
  */
 export function nearest(
-  { logits, weights }: Distribution,
+  { logits, weights: { values } }: Distribution,
   tokens: readonly number[],
   logit: number,
   mass: number,
@@ -35,7 +35,7 @@ export function nearest(
   const stepOf = (token: number) => Math.floor(distance(token) * scale);
 
   masses.fill(0);
-  for (const token of tokens) masses[stepOf(token)]! += weights[token]!;
+  for (const token of tokens) masses[stepOf(token)]! += values[token]!;
   let sum = 0;
   let edge = 0;
   while (edge < steps - 1 && (masses[edge] === 0 || sum + masses[edge]! < mass)) sum += masses[edge++]!;
@@ -45,7 +45,7 @@ export function nearest(
   atEdge.sort((a, b) => distance(a) - distance(b) || a - b);
   let taken = 0;
   while (taken < atEdge.length && (sum < mass || taken + kept.length === 0)) {
-    sum += weights[atEdge[taken++]!]!;
+    sum += values[atEdge[taken++]!]!;
   }
   if (equals && taken > 0) {
     const reach = distance(atEdge[taken - 1]!);

@@ -1,5 +1,6 @@
 import type { GenerationRequest, TokenLogprobs } from '../engine.ts';
 import { logprobsOf } from './token-logprobs.ts';
+import type { VocabularyWeights } from './vocabulary-weights.ts';
 
 /** Bytes of logits in memory at once: a large vocabulary's of a usual part of a prompt would be 78 MB. */
 const logitsBytes = 16 * 1024 * 1024;
@@ -9,24 +10,24 @@ export class PromptLogprobs {
   /** Tokens to read at once, at most. */
   readonly chunk: number;
   readonly #prompt: ArrayLike<number>;
-  readonly #vocabularySize: number;
+  readonly #weights: VocabularyWeights;
   readonly #topCount: number;
   #entries: TokenLogprobs[] | undefined = [];
 
   /** @returns undefined where the request does not ask */
   static of(
     request: Pick<GenerationRequest, 'promptLogprobs' | 'logprobs'> & { prompt?: ArrayLike<number> },
-    vocabularySize: number,
+    weights: VocabularyWeights,
   ): PromptLogprobs | undefined {
     const { prompt = [], promptLogprobs, logprobs = 0 } = request;
-    return promptLogprobs ? new PromptLogprobs(prompt, vocabularySize, logprobs) : undefined;
+    return promptLogprobs ? new PromptLogprobs(prompt, weights, logprobs) : undefined;
   }
 
-  private constructor(prompt: ArrayLike<number>, vocabularySize: number, topCount: number) {
+  private constructor(prompt: ArrayLike<number>, weights: VocabularyWeights, topCount: number) {
     this.#prompt = prompt;
-    this.#vocabularySize = vocabularySize;
+    this.#weights = weights;
     this.#topCount = topCount;
-    this.chunk = Math.max(1, Math.floor(logitsBytes / Float32Array.BYTES_PER_ELEMENT / vocabularySize));
+    this.chunk = Math.max(1, Math.floor(logitsBytes / Float32Array.BYTES_PER_ELEMENT / weights.size));
   }
 
   /**
@@ -34,11 +35,12 @@ export class PromptLogprobs {
    * @returns those after the last one, [vocabulary]
    */
   read(logits: Float32Array): Float32Array {
-    const size = this.#vocabularySize;
+    const { size } = this.#weights;
     const entries = this.#entries ?? [];
     for (let at = 0; at < logits.length; at += size) {
       const next = this.#prompt[entries.length + 1];
-      if (next !== undefined) entries.push(logprobsOf(logits.subarray(at, at + size), next, this.#topCount));
+      if (next === undefined) break;
+      entries.push(logprobsOf(logits.subarray(at, at + size), next, this.#topCount, this.#weights));
     }
     return logits.subarray(logits.length - size);
   }

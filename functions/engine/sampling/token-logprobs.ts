@@ -1,10 +1,10 @@
 import type { TokenLogprobs } from '../engine.ts';
-import { fastExp } from './fast-exp.ts';
-import { argmax, largest } from './selection.ts';
+import type { VocabularyWeights } from './vocabulary-weights.ts';
 
 /** Writes down what the model itself thought of each token taken, whatever is done to its logits afterwards. */
 export class LogprobsRecord {
   readonly #topCount: number;
+  readonly #weights: VocabularyWeights;
   /** The logits as they came, where others change them. */
   readonly #kept: Float32Array | undefined;
   #logits: Float32Array | undefined;
@@ -14,9 +14,10 @@ export class LogprobsRecord {
    * @param topCount the likeliest tokens to name for each one taken
    * @param keepsLogits they are changed before the token is known
    */
-  constructor(topCount: number, vocabularySize: number, keepsLogits: boolean) {
+  constructor(topCount: number, weights: VocabularyWeights, keepsLogits: boolean) {
     this.#topCount = topCount;
-    this.#kept = keepsLogits ? new Float32Array(vocabularySize) : undefined;
+    this.#weights = weights;
+    this.#kept = keepsLogits ? new Float32Array(weights.size) : undefined;
   }
 
   /** Before anything changes them. */
@@ -27,7 +28,7 @@ export class LogprobsRecord {
 
   /** The token that was taken from the logits last seen. */
   add(token: number): void {
-    this.#entries.push(logprobsOf(this.#logits!, token, this.#topCount));
+    this.#entries.push(logprobsOf(this.#logits!, token, this.#topCount, this.#weights));
   }
 
   /** What was not taken yet. */
@@ -38,13 +39,19 @@ export class LogprobsRecord {
   }
 }
 
-/** @param logits [vocabulary] */
-export function logprobsOf(logits: Float32Array, token: number, topCount: number): TokenLogprobs {
-  const highest = logits[argmax(logits)]!;
-  let total = 0;
-  for (let i = 0; i < logits.length; i++) total += fastExp(logits[i]! - highest);
-  const level = highest + Math.log(total);
+/**
+ * @param logits [vocabulary]
+ * @param weights takes them in
+ */
+export function logprobsOf(
+  logits: Float32Array,
+  token: number,
+  topCount: number,
+  weights: VocabularyWeights,
+): TokenLogprobs {
+  weights.weigh(logits, 1);
+  const level = weights.highestLogit + Math.log(weights.total);
   const logprob = (id: number) => logits[id]! - level;
-  const top = topCount > 0 ? largest(logits, topCount) : [];
+  const top = topCount > 0 ? weights.largest(topCount) : [];
   return { logprob: logprob(token), top: top.map((id) => ({ token: id, logprob: logprob(id) })) };
 }

@@ -9,12 +9,13 @@ import { indicesFrom } from './selection.ts';
 
 /** The typical ones of some tokens, whose weights alone are known and over 0. */
 export function typicalOf(distribution: Distribution, tokens: readonly number[], share: number): number[] {
-  const { logits, weights, highestLogit } = distribution;
+  const { logits } = distribution;
+  const { values, highestLogit } = distribution.weights;
   let total = 0;
   let below = 0;
   for (const token of tokens) {
-    total += weights[token]!;
-    below += weights[token]! * (highestLogit - logits[token]!);
+    total += values[token]!;
+    below += values[token]! * (highestLogit - logits[token]!);
   }
   return nearest(distribution, tokens, highestLogit - below / total, share * total, { equals: true });
 }
@@ -22,18 +23,19 @@ export function typicalOf(distribution: Distribution, tokens: readonly number[],
 /** Weights are rounded to float32. */
 const slack = 1e-5;
 
-/** The typical ones of the whole vocabulary. @param total of all weights */
-export function typicalOfAll(distribution: Distribution, total: number, share: number): number[] {
-  const { logits, weights, highestLogit, temperature } = distribution;
+/** The typical ones of the whole vocabulary. */
+export function typicalOfAll(distribution: Distribution, share: number): number[] {
+  const { logits, temperature } = distribution;
+  const { values, total, highestLogit } = distribution.weights;
   let below = 0;
-  for (let i = 0; i < weights.length; i++) {
-    if (weights[i]! > 0) below += weights[i]! * (highestLogit - logits[i]!);
+  for (let i = 0; i < values.length; i++) {
+    if (values[i]! > 0) below += values[i]! * (highestLogit - logits[i]!);
   }
   below /= total;
   // Tokens below the first bound have less than 1 - share together; those below the second are farther from the
   // mean than all above it. What is below both is never reached.
-  const little = ((1 - share) * total) / weights.length;
+  const little = ((1 - share) * total) / values.length;
   const farther = Math.exp((-2 * below) / temperature);
-  const candidates = indicesFrom(weights, Math.min(little, farther) * (1 - slack));
+  const candidates = indicesFrom(values, Math.min(little, farther) * (1 - slack));
   return nearest(distribution, candidates, highestLogit - below, share * total, { equals: true });
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { GenerationChunk, GenerationRequest } from '../../../functions/engine/engine.ts';
 import { Sampler } from '../../../functions/engine/sampling/sampler.ts';
+import { VocabularyWeights } from '../../../functions/engine/sampling/vocabulary-weights.ts';
 import { greedy, range, request, startScheduler } from '../../fixtures/scheduled.ts';
 
 describe('log probabilities', () => {
@@ -82,8 +83,9 @@ describe('a report on a prompt', () => {
 
   it('reads a large vocabulary in small parts', () => {
     const asked = { sampling: greedy, prompt: range(0, 500), promptLogprobs: true };
-    expect(new Sampler(asked, 151_936).promptLogprobs!.chunk).toBe(27);
-    expect(new Sampler({ ...asked, promptLogprobs: false }, 151_936).promptLogprobs).toBeUndefined();
+    const weights = new VocabularyWeights(151_936);
+    expect(new Sampler(asked, weights).promptLogprobs!.chunk).toBe(27);
+    expect(new Sampler({ ...asked, promptLogprobs: false }, weights).promptLogprobs).toBeUndefined();
   });
 });
 

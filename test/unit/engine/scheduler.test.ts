@@ -1,4 +1,5 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { VocabularyWeights } from '../../../functions/engine/sampling/vocabulary-weights.ts';
 import { Scheduler } from '../../../functions/engine/scheduler.ts';
 import { streamIntervalMs } from '../../../functions/engine/sequence.ts';
 import { greedy, range, request, startScheduler } from '../../fixtures/scheduled.ts';
@@ -218,7 +219,7 @@ describe('several sequences', () => {
     const done = Promise.withResolvers<void>();
     const scheduler = new Scheduler(
       model,
-      { vocabularySize: tooMany },
+      { weights: new VocabularyWeights(tooMany) },
       {
         onChunk: (_, { finish }) => finish && done.resolve(),
         onError: (id) => errors.push(id),

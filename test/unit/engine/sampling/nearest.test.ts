@@ -4,13 +4,14 @@ import { seeded } from '../../../fixtures/random-checkpoint.ts';
 
 function distributionOf(logits: Float32Array) {
   const highestLogit = Math.max(...logits);
-  const weights = logits.map((logit) => Math.exp(logit - highestLogit));
-  return { logits, weights, highestLogit, temperature: 1 };
+  const values = logits.map((logit) => Math.exp(logit - highestLogit));
+  const total = values.reduce((sum, value) => sum + value, 0);
+  return { logits, weights: { values, total, highestLogit }, temperature: 1 };
 }
 
 /** By sorting them all. */
 function sorted(
-  { logits, weights }: ReturnType<typeof distributionOf>,
+  { logits, weights: { values } }: ReturnType<typeof distributionOf>,
   tokens: number[],
   logit: number,
   mass: number,
@@ -20,7 +21,7 @@ function sorted(
   const order = tokens.toSorted((a, b) => far(a) - far(b) || a - b);
   let sum = 0;
   let end = 0;
-  while (end < order.length && (end === 0 || sum < mass)) sum += weights[order[end++]!]!;
+  while (end < order.length && (end === 0 || sum < mass)) sum += values[order[end++]!]!;
   const reach = far(order[end - 1]!);
   while (equals && end < order.length && far(order[end]!) === reach) end++;
   return order.slice(0, end);
@@ -42,8 +43,8 @@ describe('the nearest tokens', () => {
       const distribution = distributionOf(logits);
       const tokens = [...logits.keys()].filter(() => random() < 0.9);
       if (tokens.length === 0) tokens.push(0);
-      const total = tokens.reduce((sum, token) => sum + distribution.weights[token]!, 0);
-      const reference = random() < 0.5 ? distribution.highestLogit : (random() - 0.5) * spread;
+      const total = tokens.reduce((sum, token) => sum + distribution.weights.values[token]!, 0);
+      const reference = random() < 0.5 ? distribution.weights.highestLogit : (random() - 0.5) * spread;
       for (const share of [0, 0.1, 0.9, 0.999, 1.1]) {
         for (const equals of [true, false]) {
           const found = nearest(distribution, tokens, reference, share * total, { equals });

@@ -5,6 +5,7 @@ import type { LogitsProcessor } from '../../../../functions/engine/sampling/proc
 import { MinTokens } from '../../../../functions/engine/sampling/processors/min-tokens.ts';
 import { Penalties } from '../../../../functions/engine/sampling/processors/penalties.ts';
 import { Sampler } from '../../../../functions/engine/sampling/sampler.ts';
+import { VocabularyWeights } from '../../../../functions/engine/sampling/vocabulary-weights.ts';
 
 const greedy: Sampling = { temperature: 0, topP: 1, topK: 0, minP: 0 };
 const processed = (processor: LogitsProcessor, ...logits: number[]) => {
@@ -59,7 +60,7 @@ describe('penalties', () => {
   it('come after the bias', () => {
     const sampling = { ...greedy, repetitionPenalty: 2, logitBias: { 0: 6 } };
     // (1 + 6) / 2 is less than 4; 1 / 2 + 6 would not be.
-    const sampler = new Sampler({ sampling, prompt: [0] }, 2);
+    const sampler = new Sampler({ sampling, prompt: [0] }, new VocabularyWeights(2));
     expect(sampler.next(Float32Array.of(1, 4))).toBe(1);
   });
 });
@@ -75,13 +76,16 @@ describe('a least length', () => {
   const next = (sampler: Sampler) => sampler.next(Float32Array.of(3, 1, 4, 2));
 
   it('keeps the ends away until it is reached', () => {
-    const sampler = new Sampler({ sampling: greedy, stopTokens: [2, 0], minTokens: 2 }, 4);
+    const sampler = new Sampler(
+      { sampling: greedy, stopTokens: [2, 0], minTokens: 2 },
+      new VocabularyWeights(4),
+    );
     expect([next(sampler), next(sampler), next(sampler)]).toEqual([3, 3, 2]);
   });
 
   it('is stronger than a bias', () => {
     const sampling = { ...greedy, logitBias: { 2: 100 } };
-    expect(next(new Sampler({ sampling, stopTokens: [2], minTokens: 1 }, 4))).toBe(0);
+    expect(next(new Sampler({ sampling, stopTokens: [2], minTokens: 1 }, new VocabularyWeights(4)))).toBe(0);
   });
 
   it('gives way where a constraint leaves nothing but an end', () => {
@@ -89,7 +93,11 @@ describe('a least length', () => {
       process: (logits) => logits.fill(-Infinity).fill(1, 2, 3),
       accept: () => {},
     };
-    const sampler = new Sampler({ sampling: greedy, stopTokens: [2], minTokens: 9 }, 4, endOnly);
+    const sampler = new Sampler(
+      { sampling: greedy, stopTokens: [2], minTokens: 9 },
+      new VocabularyWeights(4),
+      endOnly,
+    );
     expect(next(sampler)).toBe(2);
   });
 });
@@ -104,7 +112,7 @@ describe('a constraint', () => {
       accept: (token) => accepted.push(token),
     };
     const sampling = { ...greedy, logitBias: { 1: 50 }, frequencyPenalty: 2 };
-    const sampler = new Sampler({ sampling }, 4, evenOnly);
+    const sampler = new Sampler({ sampling }, new VocabularyWeights(4), evenOnly);
     const tokens = [1, 2, 3].map(() => sampler.next(Float32Array.of(3, 9, 4, 9)));
     expect(tokens).toEqual([2, 0, 2]);
     expect(accepted).toEqual(tokens);

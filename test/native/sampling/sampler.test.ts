@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import type { Sampling } from '../../../../functions/engine/engine.ts';
-import { Sampler } from '../../../../functions/engine/sampling/sampler.ts';
-import { argmax } from '../../../../functions/engine/sampling/selection.ts';
-import { seeded } from '../../../fixtures/random-checkpoint.ts';
-import { chiSquareLimit, chiSquareOf } from '../../../fixtures/statistics.ts';
+import type { Sampling } from '../../../functions/engine/engine.ts';
+import { Sampler } from '../../../functions/engine/sampling/sampler.ts';
+import { argmax } from '../../../functions/engine/sampling/selection.ts';
+import { VocabularyWeights } from '../../../functions/engine/sampling/vocabulary-weights.ts';
+import { seeded } from '../../fixtures/random-checkpoint.ts';
+import { chiSquareLimit, chiSquareOf } from '../../fixtures/statistics.ts';
 
 const everything: Sampling = { temperature: 1, topP: 1, topK: 0, minP: 0 };
 const draws = 20_000;
@@ -37,7 +38,7 @@ function allowed(logits: Float32Array, { temperature, topK, topP, minP }: Sampli
 }
 
 function counts(logits: Float32Array, sampling: Sampling, times = draws): number[] {
-  const sampler = new Sampler({ sampling }, logits.length);
+  const sampler = new Sampler({ sampling }, new VocabularyWeights(logits.length));
   const seen = new Array<number>(logits.length).fill(0);
   for (let i = 0; i < times; i++) seen[sampler.next(logits)]!++;
   return seen;
@@ -50,12 +51,12 @@ function randomLogits(size: number, seed: number, spread = 4): Float32Array {
 
 describe('greedy sampling', () => {
   it.each([1e-310, Number.MIN_VALUE, 9e-6])('is what a temperature of %d means', (temperature) => {
-    const sampler = new Sampler({ sampling: { ...everything, temperature } }, 4);
+    const sampler = new Sampler({ sampling: { ...everything, temperature } }, new VocabularyWeights(4));
     for (let i = 0; i < 20; i++) expect(sampler.next(Float32Array.of(1, 3, 8, 8 - 1e-6))).toBe(2);
   });
 
   it('takes the largest logit, the first of equals', () => {
-    const sampler = new Sampler({ sampling: { ...everything, temperature: 0 } }, 4);
+    const sampler = new Sampler({ sampling: { ...everything, temperature: 0 } }, new VocabularyWeights(4));
     expect(sampler.next(Float32Array.of(-1, 3, 2, 3))).toBe(1);
     expect(sampler.next(Float32Array.of(-5, -4, -4, -6))).toBe(1);
     expect(sampler.next(new Float32Array(4))).toBe(0);
@@ -83,7 +84,10 @@ describe('greedy sampling', () => {
   ])('is what %s amounts to', (_what, changed) => {
     for (let seed = 0; seed < 20; seed++) {
       const logits = randomLogits(500, seed);
-      const sampler = new Sampler({ sampling: { ...everything, ...changed, seed } }, logits.length);
+      const sampler = new Sampler(
+        { sampling: { ...everything, ...changed, seed } },
+        new VocabularyWeights(logits.length),
+      );
       expect(sampler.next(logits)).toBe(argmax(logits));
     }
   });
@@ -185,7 +189,7 @@ describe('seeds', () => {
   const logits = randomLogits(1000, 9, 1);
   const tokens = (seed?: number) => {
     const sampling = { ...everything, ...(seed !== undefined && { seed }) };
-    const sampler = new Sampler({ sampling }, logits.length);
+    const sampler = new Sampler({ sampling }, new VocabularyWeights(logits.length));
     return Array.from({ length: 20 }, () => sampler.next(logits));
   };
 
@@ -210,7 +214,7 @@ describe('logits that are no numbers', () => {
   ];
 
   it.each(samplings)('are never picked beside numbers (%s)', (_how, sampling) => {
-    const sampler = new Sampler({ sampling }, 4);
+    const sampler = new Sampler({ sampling }, new VocabularyWeights(4));
     for (const logits of [
       Float32Array.of(Number.NaN, 1, -Infinity, Number.NaN),
       Float32Array.of(-Infinity, 1, Number.NaN, Number.NaN),
@@ -220,7 +224,7 @@ describe('logits that are no numbers', () => {
   });
 
   it.each(samplings)('are an error where there is nothing else (%s)', (_how, sampling) => {
-    const sampler = new Sampler({ sampling }, 3);
+    const sampler = new Sampler({ sampling }, new VocabularyWeights(3));
     for (const value of [Number.NaN, -Infinity, Infinity]) {
       expect(() => sampler.next(new Float32Array(3).fill(value))).toThrow('no numbers');
     }

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { Sampling, TokenLogprobs } from '../../../../functions/engine/engine.ts';
-import { Sampler } from '../../../../functions/engine/sampling/sampler.ts';
-import { seeded } from '../../../fixtures/random-checkpoint.ts';
+import type { Sampling, TokenLogprobs } from '../../../functions/engine/engine.ts';
+import { Sampler } from '../../../functions/engine/sampling/sampler.ts';
+import { VocabularyWeights } from '../../../functions/engine/sampling/vocabulary-weights.ts';
+import { seeded } from '../../fixtures/random-checkpoint.ts';
 
 const greedy: Sampling = { temperature: 0, topP: 1, topK: 0, minP: 0 };
 
@@ -32,14 +33,14 @@ describe('log probabilities', () => {
     ['of changed logits', { repetitionPenalty: 3, presencePenalty: 2, logitBias: { 4: 100 } }, 4],
   ])("are the model's own (%s)", (_what, changed, count) => {
     const sampling = { ...greedy, ...changed };
-    const sampler = new Sampler({ sampling, logprobs: count, prompt: [1, 2, 3] }, 700);
+    const sampler = new Sampler({ sampling, logprobs: count, prompt: [1, 2, 3] }, new VocabularyWeights(700));
     const tokens = rows.map((row) => sampler.next(row.slice()));
     const entries = sampler.takeLogprobs()!;
     expect(entries).toEqual(tokens.map((token, i) => expected(rows[i]!, token, count)));
   });
 
   it('are taken once', () => {
-    const sampler = new Sampler({ sampling: greedy, logprobs: 1 }, 700);
+    const sampler = new Sampler({ sampling: greedy, logprobs: 1 }, new VocabularyWeights(700));
     const take = () => sampler.takeLogprobs()!.map((entry) => entry.top[0]!.token);
     const made = rows.slice(0, 3).map((row) => sampler.next(row));
     expect(take()).toEqual(made);
@@ -49,7 +50,7 @@ describe('log probabilities', () => {
   });
 
   it('name equals by the lower id, as many as there are', () => {
-    const sampler = new Sampler({ sampling: greedy, logprobs: 9 }, 3);
+    const sampler = new Sampler({ sampling: greedy, logprobs: 9 }, new VocabularyWeights(3));
     sampler.next(new Float32Array(3));
     const [entry] = sampler.takeLogprobs()!;
     expect(entry!.top.map(({ token }) => token)).toEqual([0, 1, 2]);
@@ -57,7 +58,7 @@ describe('log probabilities', () => {
   });
 
   it('are none where nobody asks', () => {
-    const sampler = new Sampler({ sampling: greedy }, 700);
+    const sampler = new Sampler({ sampling: greedy }, new VocabularyWeights(700));
     sampler.next(rows[0]!);
     expect(sampler.takeLogprobs()).toBeUndefined();
   });
