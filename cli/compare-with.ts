@@ -3,6 +3,7 @@ import { UsageError } from '../artifact/errors.ts';
 import type { CompareOptions, CompareStep } from '../compressor/compare/options.ts';
 import type { CalibrationMethod } from '../compressor/quantize/calibration.ts';
 import packageJson from '../package.json' with { type: 'json' };
+import { lossWeights } from './cure-options.ts';
 import { progress } from './progress.ts';
 import { writeReport } from './write-report.ts';
 
@@ -11,6 +12,7 @@ export interface CompareFlags {
   budget: number[];
   data: string[];
   cureTokens: number;
+  crossEntropy: number;
   learningRate?: number;
   seed: number;
   task: string[];
@@ -33,7 +35,16 @@ export async function compareWith(path: string, flags: CompareFlags, signal: Abo
   const { parsePrecision } = await import('../compressor/quantize/precision.ts');
   if (flags.cureTokens < 0) throw new UsageError(`--cure-tokens takes 0 or more, not ${flags.cureTokens}.`);
   parsePrecision(flags.quantize); // a wrong one is told before anything runs
-  const { methods, budget: budgets, cureTokens: tokens, seed, learningRate, out, ...rest } = flags;
+  const {
+    methods,
+    budget: budgets,
+    cureTokens: tokens,
+    crossEntropy,
+    seed,
+    learningRate,
+    out,
+    ...rest
+  } = flags;
   const tasks = await readTasks(flags);
   const checkpoint = await openCheckpoint(path);
   const show = progress();
@@ -44,7 +55,12 @@ export async function compareWith(path: string, flags: CompareFlags, signal: Abo
       budgets,
       tasks,
       ...rest,
-      cure: { tokens, seed, ...(learningRate !== undefined && { learningRate }) },
+      cure: {
+        tokens,
+        seed,
+        ...lossWeights(crossEntropy),
+        ...(learningRate !== undefined && { learningRate }),
+      },
       folder: (digest) => resolve(out ?? join(defaultCacheFolder(), 'compares', digest)),
       version: packageJson.version,
       detokenizer: await detokenizer(),

@@ -4,7 +4,7 @@ import { UsageError } from '../artifact/errors.ts';
 import { methods } from '../compressor/methods/index.ts';
 import type { MakeStudentOptions } from '../compressor/student/make-student.ts';
 import { type CuredPart, curedParts, heldOutShare } from '../compressor/train/cure-options.ts';
-import { parseCount, parseInteger, parseNumber } from './parse.ts';
+import { parseCount, parseInteger, parseNumber, parseShare } from './parse.ts';
 import { formatBytes, type Progress } from './progress.ts';
 
 /** Options of the distillation that repairs a fold. */
@@ -13,6 +13,7 @@ export interface CureFlags {
   data?: string[];
   cureTokens?: number;
   cureTrain: CuredPart;
+  crossEntropy: number;
   learningRate?: number;
   tail: number;
   seed: number;
@@ -37,6 +38,7 @@ export function addCureOptions(command: Command): Command {
         .choices([...curedParts])
         .default('all'),
     )
+    .addOption(crossEntropyOption())
     .option(
       '--learning-rate <rate>',
       'highest of the cure (default: 3e-4, for norms and adapters 1e-3)',
@@ -49,6 +51,20 @@ export function addCureOptions(command: Command): Command {
       0,
     )
     .option('--seed <number>', "order of the cure's data", parseCount, 1);
+}
+
+export function crossEntropyOption(): Option {
+  return new Option(
+    '--cross-entropy <share>',
+    "share of the cure's loss that is the text's own next tokens; the rest is the checkpoint's probabilities",
+  )
+    .argParser(parseShare)
+    .default(0);
+}
+
+/** What a cure trains for: both parts of its loss together weigh 1. @param share of the text's own tokens */
+export function lossWeights(share: number): { crossEntropy: number; divergence: number } {
+  return { crossEntropy: share, divergence: 1 - share };
 }
 
 /** For the end of `--help`. */
@@ -77,6 +93,7 @@ export function cureOf(flags: Partial<CureFlags>, show: Progress): Cure | undefi
     data: flags.data,
     tokens: asked,
     part: flags.cureTrain ?? 'all',
+    ...lossWeights(flags.crossEntropy ?? 0),
     tailLayers: flags.tail ?? 0,
     seed: flags.seed ?? 1,
     heldOutShare,

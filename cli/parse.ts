@@ -21,3 +21,9 @@ export function parseCount(text: string): number {
 export function parseIntegers(text: string): number[] {
   return text === '' || text === 'none' ? [] : text.split(',').map(parseInteger);
 }
+
+export function parseShare(text: string): number {
+  const value = parseNumber(text);
+  if (value < 0 || value > 1) throw new InvalidArgumentError('A number from 0 to 1 is expected.');
+  return value;
+}

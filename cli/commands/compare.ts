@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { calibrations } from '../../compressor/quantize/calibration.ts';
 import { type CompareFlags, compareWith } from '../compare-with.ts';
+import { crossEntropyOption } from '../cure-options.ts';
 import { parseCount, parseInteger, parseNumber } from '../parse.ts';
 import { interruptSignal } from '../signal.ts';
 
@@ -26,6 +27,7 @@ export function compareCommand(): Command {
     )
     .requiredOption('--data <files...>', 'text or JSON lines: trained on, a hundredth held out to measure on')
     .option('--cure-tokens <count>', 'tokens of each cure; 0 for none', parseInteger, 100_000)
+    .addOption(crossEntropyOption())
     .option('--learning-rate <rate>', 'highest of the cures (default: 3e-4)', parseNumber)
     .option('--seed <number>', "order of the cures' data", parseCount, 1)
     .option('--task <files...>', 'score these tasks as well, as for `foldgate eval`', [])

@@ -21,6 +21,15 @@ describe('the cure that flags ask for', () => {
     expect(() => cureOf({ data, cureTokens: -1 }, show)).toThrow(UsageError);
   });
 
+  it("weighs the text's own tokens against the checkpoint's probabilities as asked", () => {
+    const data = ['texts.txt'];
+    expect(cureOf({ data }, show)).toMatchObject({ crossEntropy: 0, divergence: 1 });
+    expect(cureOf({ data, crossEntropy: 0.25 }, show)).toMatchObject({
+      crossEntropy: 0.25,
+      divergence: 0.75,
+    });
+  });
+
   it('is recorded without the folders of this machine', () => {
     const cure = cureOf({ data: ['folder/texts.txt'], cureTokens: 5000, seed: 3 }, show);
     const recorded = recordedCure(cure);
