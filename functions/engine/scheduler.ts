@@ -70,7 +70,7 @@ export class Scheduler {
   cancel(id: number): void {
     const place = this.#waiting.findIndex((waiting) => waiting.id === id);
     if (place >= 0) this.#waiting.splice(place, 1);
-    for (const sequence of this.#running) if (sequence.id === id) sequence.cancelled = true;
+    for (const sequence of this.#running) if (sequence.id === id) sequence.over = true;
   }
 
   /** Sequences that have no row yet. */
@@ -113,7 +113,7 @@ export class Scheduler {
   }
 
   #admit(): boolean {
-    for (const sequence of this.#running.filter(({ cancelled }) => cancelled)) this.#leave(sequence);
+    for (const sequence of this.#running.filter(({ over }) => over)) this.#leave(sequence);
     while (this.#running.length < this.#model.count && this.#waiting.length > 0) {
       const waiting = this.#waiting.shift()!;
       try {
@@ -246,7 +246,7 @@ export class Scheduler {
     let accepted = 0;
     for (const after of logits.slice(0, draft.tokens.length + 1)) {
       this.#guard(sequence, () => this.#take(sequence, after));
-      if (!this.#running.includes(sequence) || sequence.cancelled) return true;
+      if (!this.#running.includes(sequence) || sequence.over) return true;
       if (sequence.token(sequence.length - 1) !== draft.tokens[accepted]) break;
       accepted++;
     }
@@ -274,11 +274,12 @@ export class Scheduler {
   }
 
   #take(sequence: Sequence, logits: Float32Array): void {
-    if (sequence.cancelled) return;
+    if (sequence.over) return;
     const chunk = sequence.take(logits);
     if (!chunk) return;
+    // Its row is cleared up before the next step: who waits for the text need not wait for that as well.
+    if (chunk.finish) sequence.over = true;
     this.#callbacks.onChunk(sequence.id, chunk);
-    if (chunk.finish) this.#leave(sequence);
   }
 
   /** What fails in here is the sequence's own failure; the others go on. @returns whether it went well */

@@ -24,8 +24,8 @@ export class Sequence {
   readonly id: number;
   /** Its row of the cache. */
   row: number;
-  /** Set when nobody wants its tokens any more. */
-  cancelled = false;
+  /** Set when it has its last token, or nobody wants any more of them. */
+  over = false;
   /** Tokens of the prompt that came from the prefix cache or another sequence; undefined before the first turn. */
   reused: number | undefined;
   readonly constraint: Constraint | undefined;
@@ -66,7 +66,7 @@ export class Sequence {
 
   /** Whether it may take part in a step now. */
   get able(): boolean {
-    return !this.cancelled && (this.constraint?.available ?? true);
+    return !this.over && (this.constraint?.available ?? true);
   }
 
   /** Tokens of prompt and completion. */

@@ -72,6 +72,23 @@ describe('a cancelled sequence', () => {
   });
 });
 
+describe('a finished sequence', () => {
+  it('has delivered its text when its row is saved and cleared', async () => {
+    const { scheduler, model, ended, of } = startScheduler(1, 1_000_000);
+    const saved: boolean[] = [];
+    const save = model.save.bind(model);
+    model.save = (row) => {
+      saved.push(of(1).chunks.at(-1)?.finish !== undefined);
+      return save(row);
+    };
+    scheduler.add(1, request(range(0, 40)));
+    const rest = ended(1).then(() => ({ saved: saved.length, row: model.contents[0]!.length }));
+    expect(await rest).toEqual({ saved: 0, row: 42 });
+    await expect.poll(() => model.contents).toEqual([[]]);
+    expect(saved).toEqual([true]);
+  });
+});
+
 describe('a sequence whose step fails', () => {
   it('ends with the error; the others go on', async () => {
     const { scheduler, model, ended, of, tokens } = startScheduler(2);
@@ -86,7 +103,7 @@ describe('a sequence whose step fails', () => {
     expect(tokens(1)).toEqual([101]);
     expect(tokens(2)).toEqual([201, 202, 203]);
     expect(tokens(3)).toEqual([301, 302, 303]);
-    for (const contents of model.contents) expect(contents).toEqual([]);
+    await expect.poll(() => model.contents).toEqual([[], []]);
   });
 
   it('may fail for want of memory for its prompt', async () => {
@@ -99,7 +116,7 @@ describe('a sequence whose step fails', () => {
     scheduler.add(2, request([200]));
     await ended(1, 2);
     expect(of(1).error?.message).toContain('allocation failed');
-    expect(model.contents).toEqual([[], []]);
+    await expect.poll(() => model.contents).toEqual([[], []]);
     expect(tokens(2)).toEqual([201, 202, 203]);
   });
 });
