@@ -74,8 +74,9 @@ export function addFoldOptions(command: Command): Command {
     .addOption(
       new Option(
         '--refill <how>',
-        'what runs in the places of removed layers: nothing, or the kept block before them, behind gains that ' +
-          'start at 0 for a cure to open (previous) or in full (tied)',
+        'what runs in the places of removed layers: nothing; behind gains that start at 0 for a cure to open, the ' +
+          'kept block before them (previous) or the one nearest to them by their weights (nearest); or the one ' +
+          'before them in full (tied)',
       )
         .choices([...refills])
         .default('none'),

@@ -40,7 +40,15 @@ export async function planOf(
     show.finish();
     ranking = { method: flags.rank, ...ranked };
   }
-  return makePlan(depth, ranking, flags);
+  const plan = makePlan(depth, ranking, flags);
+  if (flags.refill !== 'nearest') return plan;
+  const { withNearestBlocks } = await import('../compressor/plan/nearest-blocks.ts');
+  const chosen = await withNearestBlocks(checkpoint, plan, {
+    onProgress: (done, total) => show.update('Looking for the nearest blocks', done, total),
+    signal,
+  });
+  show.finish();
+  return chosen;
 }
 
 /** Finds what --target-size or --fit leave open, and says what it found. */

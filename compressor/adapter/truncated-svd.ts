@@ -34,7 +34,7 @@ export class TruncatedSvd implements Disposable {
     let basis = orthonormal(left(Float32Array.from({ length: count * inputs }, normalNumbers(1))), count);
     for (let i = 0; i < iterations; i++) basis = orthonormal(left(orthonormal(right(basis), count)), count);
     const coefficients = right(basis); // A = basisᵀ coefficients, nearly
-    const { values, vectors } = eigenOfSymmetric(gram(coefficients, count), count);
+    const { values, vectors } = eigenOfSymmetric(gramOf(coefficients, count), count);
     const down = new Float32Array(rank * inputs);
     const up = new Float32Array(outputs * rank);
     for (let r = 0; r < Math.min(rank, count); r++) {
@@ -97,7 +97,7 @@ function dot(a: Float32Array, b: Float32Array): number {
 }
 
 /** Products of all pairs of rows, [count, count]. */
-function gram(rows: Float32Array, count: number): Float64Array {
+export function gramOf(rows: Float32Array, count: number): Float64Array {
   const length = rows.length / count;
   const row = (r: number) => rows.subarray(r * length, (r + 1) * length);
   const products = new Float64Array(count * count);

@@ -4,6 +4,7 @@ import type { EvaluateOptions } from '../evaluate/student.ts';
 import type { TextWindows } from '../evaluate/windows.ts';
 import type { FoldMethod } from '../methods/method.ts';
 import { fromStart, makePlan } from '../plan/make-plan.ts';
+import { withNearestBlocks } from '../plan/nearest-blocks.ts';
 import type { FoldPlan } from '../plan/plan.ts';
 import { rankers } from '../rank/index.ts';
 import { nearestPlan } from './budget.ts';
@@ -34,7 +35,7 @@ export async function methodPlan(
       keep,
       ...options,
     });
-    return makePlan(
+    const plan = makePlan(
       { name, layers },
       { method: method.rank, ...ranking },
       {
@@ -48,6 +49,7 @@ export async function methodPlan(
         keep,
       },
     );
+    return method.refill === 'nearest' ? withNearestBlocks(checkpoint, plan, options) : plan;
   });
 }
 

@@ -2,6 +2,7 @@ import { angular } from './angular.ts';
 import { best } from './best.ts';
 import { chop } from './chop.ts';
 import { crash } from './crash.ts';
+import { flexigpt } from './flexigpt.ts';
 import { foldgpt } from './foldgpt.ts';
 import { foldgptRefilled } from './foldgpt-refilled.ts';
 import { loss } from './loss.ts';
@@ -17,6 +18,7 @@ export const methods: Record<string, FoldMethod> = {
   best,
   foldgpt,
   'foldgpt-refilled': foldgptRefilled,
+  flexigpt,
   replaceme,
   shortgpt,
   loss,

@@ -4,10 +4,11 @@ import type { Ranking } from '../rank/ranker.ts';
 import type { FoldPlan, PlannedLayer, SharedWeights } from './plan.ts';
 
 /**
- * What runs in the places of the layers whose blocks are removed: nothing; the kept block before them, behind gains
- * that start at zero (`previous`), or in full (`tied`: the layers stay, and share a neighbour's block).
+ * What runs in the places of the layers whose blocks are removed: nothing; behind gains that start at zero, the kept
+ * block before them (`previous`) or the one whose weights are nearest (`nearest`); or the one before them in full
+ * (`tied`: the layers stay, and share a neighbour's block).
  */
-export const refills = ['none', 'previous', 'tied'] as const;
+export const refills = ['none', 'previous', 'nearest', 'tied'] as const;
 export type Refill = (typeof refills)[number];
 
 export interface PlanOptions {
@@ -19,7 +20,10 @@ export interface PlanOptions {
   quantize: string;
   /** @default none */
   patch?: 'none' | 'linear';
-  /** @default none */
+  /**
+   * `nearest` gives the plan of `previous`, of the same size: the weights decide, so `withNearestBlocks` is to follow.
+   * @default none
+   */
   refill?: Refill;
   /** What layers with another layer's block have of their own. @default nothing */
   adapter?: AdapterForm;
@@ -88,7 +92,7 @@ function layersOf(count: number, removed: Set<number>, share: number, refill: Re
     if (!removed.has(source)) layers.push({ source, block: Math.floor(kept++ / share) });
     else if (refill !== 'none') {
       const block = Math.floor(Math.max(kept - 1, 0) / share);
-      layers.push({ source, block, ...(refill === 'previous' && { refill: true as const }) });
+      layers.push({ source, block, ...(refill !== 'tied' && { refill: true as const }) });
     }
   }
   return layers;

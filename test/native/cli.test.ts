@@ -48,6 +48,16 @@ describe('plan', () => {
     expect(stdout).toMatch(/^removing +parameters +bytes +layers that go\n--remove 0\.2 +\d+\.\d% .* 1$/m);
   });
 
+  it('names the block that a layer comes back with', async () => {
+    const args = ['--method', 'flexigpt', '--remove', '0.3', '--json'];
+    const { code, stdout, stderr } = await foldgate('plan', pico, ...args);
+    expect(code, stderr).toBe(0);
+    const { layers, adapter } = checkPlan(JSON.parse(stdout), { name: 'llama', layers: 3 }, 'stdout');
+    expect(layers[1]).toEqual({ source: 1, block: expect.any(Number), refill: true });
+    expect(adapter).toEqual({ gains: true, rank: 16 });
+    expect(stderr).toContain('Looking for the nearest blocks');
+  });
+
   it('prints a plan as JSON that fold carries out', async () => {
     const args = ['--remove', '0.3', '--share', '2', '--weights', 'weighted', '--quantize', 'int8:32'];
     const json = await output('plan', pico, ...args, '--json');

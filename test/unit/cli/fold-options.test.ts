@@ -31,6 +31,9 @@ describe('the options of a fold', () => {
     expect(parse('--method', 'foldgpt')).toMatchObject({ rank: 'gates', patch: 'linear' });
     expect(parse('--rank', 'runs', '--method', 'foldgpt')).toMatchObject({ rank: 'runs', patch: 'linear' });
     expect(parse('--method', 'shortgpt')).toMatchObject({ rank: 'influence', patch: 'none' });
+    expect(parse('--method', 'flexigpt')).toMatchObject({
+      ...{ rank: 'influence', refill: 'nearest', adapter: { gains: true, rank: 16 } },
+    });
   });
 
   it('are read as numbers, lists and choices', () => {

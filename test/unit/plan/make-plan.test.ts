@@ -102,6 +102,7 @@ describe('makePlan', () => {
       { source: 5, block: 3, refill: true },
     ]);
     expect(back.adapter).toEqual({ gains: true, rank: 2 });
+    expect(plan({ remove: 0.25, refill: 'nearest' }).layers).toEqual(back.layers);
     const tied = plan({ remove: 0.25, refill: 'tied' });
     expect(tied.layers).toEqual(back.layers.map(({ source, block }) => ({ source, block })));
     expect(tied.adapter).toBeUndefined();
