@@ -2,9 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { UsageError } from '../artifact/errors.ts';
 import { parseTokenizer } from '../artifact/tokenizer.ts';
-import { int4Tokens, patchTokens, windowTokens } from '../compressor/calibration/amounts.ts';
+import { int4Tokens, tokensToFit, windowTokens } from '../compressor/calibration/amounts.ts';
 import type { Checkpoint } from '../compressor/checkpoint/checkpoint.ts';
 import type { TextWindows } from '../compressor/evaluate/windows.ts';
+import type { FoldPlan } from '../compressor/plan/plan.ts';
 import type { Calibration } from '../compressor/quantize/calibration.ts';
 import { heldOutShare } from '../compressor/train/cure-options.ts';
 import type { FoldFlags } from './fold-options.ts';
@@ -13,8 +14,8 @@ import type { FoldFlags } from './fold-options.ts';
 export interface CalibrationTexts {
   /** Layers are ranked on it. */
   text: TextWindows;
-  /** Cuts what patches are fitted on, where the plan has any. */
-  fit: () => TextWindows;
+  /** Cuts what stands in for removed layers is fitted on. */
+  fit: (plan: Pick<FoldPlan, 'patch'>) => TextWindows;
   /** Cuts what int4 is fitted to, where it is to be. */
   calibrate?: () => Calibration;
   /** Each step's quality is measured on it, so nothing else should see it. */
@@ -44,7 +45,7 @@ export async function calibrationTexts(
   return {
     text,
     ...(method !== 'none' && { calibrate: () => ({ method, windows: windowsToFit() }) }),
-    fit: () => cut(content, patchTokens),
+    fit: (plan) => cut(content, tokensToFit(plan)),
     quality: {
       text: unseen === undefined ? text : cut(unseen, flags.calibrationTokens),
       description,

@@ -9,6 +9,7 @@ const meanings: Record<string, (score: string) => string> = {
   influence: (score) => `it turns the hidden state by ${score} (1 - cosine)`,
   gates: (score) => `its gate ended at ${score}`,
   runs: (score) => `its share of what its run costs with a patch in its place is ${score} nats a token`,
+  cosine: (score) => `it turns the hidden state by ${score} (1 - cosine)`,
   angular: (score) => `it turns the hidden state by ${score} of a half turn`,
   clusters: (score) => `its output differs from that of its cluster's first layer by ${score} (1 - CKA)`,
 };
@@ -39,11 +40,13 @@ export function explanation(plan: FoldPlan): string {
   ].join('\n');
 }
 
-const legend = "■ own block  □ another's  ◌ comes back with another's  ✕ removed  ~ a linear patch follows";
+const legend =
+  "■ own block  □ another's  ◌ comes back with another's  ✕ removed  ~ a linear patch follows  " +
+  '+ trained to stand in for those after it';
 
-function sign({ fate, patched }: LayerReason): string {
+function sign({ fate, patched, fitted }: LayerReason): string {
   const signs = { own: '■', shared: '□', refilled: '◌', removed: '✕' };
-  return `${signs[fate]}${patched ? '~' : ' '}`;
+  return `${signs[fate]}${patched ? '~' : fitted ? '+' : ' '}`;
 }
 
 function sentence(reason: LayerReason, plan: FoldPlan): string {
@@ -66,6 +69,7 @@ function why({ score, rank }: LayerReason, { method, checkpointLayers }: FoldPla
   return `: ${meaning}, place ${rank} of ${checkpointLayers} from the least`;
 }
 
-function patchOf({ patched }: LayerReason): string {
+function patchOf({ patched, fitted }: LayerReason): string {
+  if (fitted) return '; it is trained to stand in for the layers after it';
   return patched ? '; a linear patch stands in for the layers after it' : '';
 }

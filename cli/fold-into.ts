@@ -28,7 +28,7 @@ export async function foldInto(
   const { bytesOf } = await import('../artifact/manifest.ts');
   const { openCheckpoint } = await import('../compressor/checkpoint/open.ts');
   const { fold, publishingStep } = await import('../compressor/fold.ts');
-  const { patchedLayers } = await import('../compressor/patch/cuts.ts');
+  const { fitsText } = await import('../compressor/patch/cuts.ts');
   const { fitsCodes } = await import('../compressor/quantize/precision.ts');
   const { planTable } = await import('./plan-table.ts');
   const show = progress();
@@ -55,7 +55,7 @@ export async function foldInto(
       version: packageJson.version,
       options: { ...options, ...recordedCure(cure), plan },
       // The plan decides, which may come from a file and not from flags.
-      ...(patchedLayers(plan, checkpoint.architecture.layers.length).length > 0 && { fit: texts.fit() }),
+      ...(fitsText(plan) && { fit: texts.fit(plan) }),
       ...(fitsCodes(plan.quantize) && texts.calibrate && { calibrate: texts.calibrate() }),
       ...(cure && { cure }),
       ...(quality && { quality: texts.quality }),
@@ -64,7 +64,10 @@ export async function foldInto(
         show.finish();
         sending.update(step, done, total);
       },
-      onNotice: (message) => process.stderr.write(`${message}\n`),
+      onNotice(message) {
+        show.finish();
+        process.stderr.write(`${message}\n`);
+      },
       signal,
     });
     sending.finish();

@@ -4,7 +4,7 @@ import { UsageError } from '../artifact/errors.ts';
 import { type AdapterForm, noAdapter, parseAdapter } from '../compressor/adapter/adapter.ts';
 import { methods } from '../compressor/methods/index.ts';
 import { type Refill, refills } from '../compressor/plan/make-plan.ts';
-import { type SharedWeights, sharedWeights } from '../compressor/plan/plan.ts';
+import { type PatchKind, patchKinds, type SharedWeights, sharedWeights } from '../compressor/plan/plan.ts';
 import { type CalibrationMethod, calibrations } from '../compressor/quantize/calibration.ts';
 import { parseBytes } from './bytes.ts';
 import { parseCount, parseInteger, parseIntegers, parseNumber } from './parse.ts';
@@ -16,7 +16,7 @@ export interface FoldFlags {
   remove: number;
   share: number;
   rank: string;
-  patch: 'none' | 'linear';
+  patch: PatchKind;
   refill: Refill;
   adapter: AdapterForm;
   weights: SharedWeights;
@@ -66,9 +66,10 @@ export function addFoldOptions(command: Command): Command {
     .addOption(
       new Option(
         '--patch <kind>',
-        'what stands in for removed layers: nothing, or a linear map fitted to the text',
+        'what stands in for removed layers: nothing, a linear map fitted to the text, or the layer before them, ' +
+          'trained on the text to do what it and they did (block)',
       )
-        .choices(['none', 'linear'])
+        .choices([...patchKinds])
         .default('none'),
     )
     .addOption(
@@ -127,6 +128,7 @@ const rankHelp: Record<string, string> = {
   gates: 'by gates trained together to a size',
   runs: 'runs of neighbours, measured with a linear patch in their place',
   angular: 'the one run whose ends are nearest by angle',
+  cosine: 'the one run, with the layer before it, that turns the hidden state least; for --patch block',
   clusters: 'neighbours with like outputs (CKA), all but the first of each cluster',
   reverse: 'the deepest first',
   'late-middle': 'one run in the late middle',

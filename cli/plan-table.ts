@@ -1,5 +1,6 @@
 import { adaptedLayers } from '../compressor/adapter/adapted-layers.ts';
 import type { Checkpoint } from '../compressor/checkpoint/checkpoint.ts';
+import { fittedLayers } from '../compressor/patch/cuts.ts';
 import { type FoldPlan, groupsOf, type PlannedLayer } from '../compressor/plan/plan.ts';
 import { foldedSizes } from '../compressor/plan/sizes.ts';
 import {
@@ -14,8 +15,10 @@ import { formatBytes } from './progress.ts';
 export function planTable(checkpoint: Checkpoint, plan: FoldPlan): string {
   const planned = new Map(plan.layers.map((layer) => [layer.source, layer]));
   const groups = groupsOf(plan);
+  const fitted = new Set(fittedLayers(plan).map((index) => plan.layers[index]!.source));
   const rows = checkpoint.architecture.layers.map((_, layer) => {
-    const fate = fateOf(planned.get(layer), groups);
+    const trained = fitted.has(layer) ? ', trained to stand in for the layers after it' : '';
+    const fate = `${fateOf(planned.get(layer), groups)}${trained}`;
     const score = plan.scores ? plan.scores[layer]!.toFixed(4).padStart(10) : '';
     return `${String(layer).padStart(5)}${score}  ${fate}`;
   });

@@ -5,7 +5,7 @@ export function normalNumbers(seed: number): () => number {
 }
 
 /** From 0 to below 1. */
-function uniformNumbers(seed: number): () => number {
+export function uniformNumbers(seed: number): () => number {
   let state = seed;
   return () => {
     state = (state + 0x6d2b79f5) | 0;

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { bytesOf, distinctBlocks } from '../../artifact/manifest.ts';
 import { openLocalModel } from '../../artifact/models/open-local.ts';
 import { openStore } from '../../artifact/store/open.ts';
-import { int4Tokens, patchTokens } from '../calibration/amounts.ts';
+import { int4Tokens, tokensToFit } from '../calibration/amounts.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { foldedModel } from '../evaluate/folded-model.ts';
 import { scoreTask, type TaskScore } from '../evaluate/score-task.ts';
@@ -63,7 +63,7 @@ export async function foldFor(
     workFolder: join(folder, 'work'),
     version,
     options: { plan },
-    fit: texts.training(patchTokens),
+    fit: texts.training(tokensToFit(plan)),
     ...(setting.calibrate !== 'none' && {
       calibrate: { method: setting.calibrate, windows: texts.training(int4Tokens).windows },
     }),

@@ -11,6 +11,7 @@ import { relaxed } from './relaxed.ts';
 import { replaceme } from './replaceme.ts';
 import { reverse } from './reverse.ts';
 import { shortgpt } from './shortgpt.ts';
+import { streamline } from './streamline.ts';
 import { uniform } from './uniform.ts';
 
 /** The methods by the name that `--method` takes. */
@@ -20,6 +21,7 @@ export const methods: Record<string, FoldMethod> = {
   'foldgpt-refilled': foldgptRefilled,
   flexigpt,
   replaceme,
+  streamline,
   shortgpt,
   loss,
   angular,

@@ -1,4 +1,5 @@
 import type { Refill } from '../plan/make-plan.ts';
+import type { PatchKind } from '../plan/plan.ts';
 
 /**
  * A way to fold, by name: which layers go, what stands in for them, and how the result is repaired.
@@ -12,7 +13,7 @@ export interface FoldMethod {
   /** As for `--rank`. */
   rank: string;
   /** As for `--patch`. */
-  patch: 'none' | 'linear';
+  patch: PatchKind;
   /** As for `--refill`. @default none */
   refill?: Refill;
   /** As for `--adapter`. @default none */

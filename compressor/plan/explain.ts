@@ -1,5 +1,5 @@
 import { adaptedLayers } from '../adapter/adapted-layers.ts';
-import { patchedLayers } from '../patch/cuts.ts';
+import { fittedLayers, patchedLayers } from '../patch/cuts.ts';
 import { mixturesOf } from '../weights/mixture.ts';
 import type { FoldPlan } from './plan.ts';
 
@@ -18,6 +18,8 @@ export interface LayerReason {
   adapted: boolean;
   /** Whether a linear patch stands behind it, in the place of the layers after it. */
   patched: boolean;
+  /** Whether it is trained to do what it and the layers removed after it did. */
+  fitted: boolean;
   /** By the plan's method: the higher, the more it matters. */
   score?: number;
   /** Its place among all layers, 1 for the one that matters least. */
@@ -32,6 +34,7 @@ export function explainPlan(plan: FoldPlan): LayerReason[] {
   const mixtures = mixturesOf(plan);
   const adapted = new Set(adaptedLayers(plan));
   const patched = new Set(patchedLayers(plan, checkpointLayers));
+  const fitted = new Set(fittedLayers(plan));
   const indexOf = new Map(layers.map(({ source }, index) => [source, index]));
   const all = [...Array(checkpointLayers).keys()];
   const ranks = scores && ranksOf(scores);
@@ -52,6 +55,7 @@ export function explainPlan(plan: FoldPlan): LayerReason[] {
       ...(planned && { block: planned.block, weightsOf: weightsOf! }),
       adapted: index !== undefined && adapted.has(index),
       patched: index !== undefined && patched.has(index),
+      fitted: index !== undefined && fitted.has(index),
       ...(scores && { score: scores[layer]!, rank: ranks![layer]! }),
       spared: !goes(layer) && ranks !== undefined && ranks[layer]! < highestRank,
     };

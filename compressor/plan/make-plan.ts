@@ -1,7 +1,8 @@
 import { InvalidDataError, UsageError } from '../../artifact/errors.ts';
 import { type AdapterForm, noAdapter } from '../adapter/adapter.ts';
+import { sharedFittedLayer } from '../patch/cuts.ts';
 import type { Ranking } from '../rank/ranker.ts';
-import type { FoldPlan, PlannedLayer, SharedWeights } from './plan.ts';
+import type { FoldPlan, PatchKind, PlannedLayer, SharedWeights } from './plan.ts';
 
 /**
  * What runs in the places of the layers whose blocks are removed: nothing; behind gains that start at zero, the kept
@@ -19,7 +20,7 @@ export interface PlanOptions {
   weights: SharedWeights;
   quantize: string;
   /** @default none */
-  patch?: 'none' | 'linear';
+  patch?: PatchKind;
   /**
    * `nearest` gives the plan of `previous`, of the same size: the weights decide, so `withNearestBlocks` is to follow.
    * @default none
@@ -34,8 +35,8 @@ export interface PlanOptions {
 /**
  * Removes the least important layers and groups the kept neighbours.
  * @param scores importance per layer of the checkpoint: the higher, the more it matters
- * @throws UsageError where nothing would be left, or more should go than may go; InvalidDataError for scores
- * that are no numbers
+ * @throws UsageError where nothing would be left, more should go than may go, or a layer is to be trained by itself
+ * and shared; InvalidDataError for scores that are no numbers
  */
 export function makePlan(
   checkpoint: { name: string; layers: number },
@@ -69,7 +70,7 @@ export function makePlan(
   const refilled = planned.some(({ refill }) => refill);
   const { gains, rank } = options.adapter ?? noAdapter;
   const adapter = { gains: gains || refilled, rank };
-  return {
+  const plan: FoldPlan = {
     version: 1,
     checkpoint: checkpoint.name,
     checkpointLayers: layers,
@@ -82,6 +83,13 @@ export function makePlan(
     ...(ranking.scores && { scores: ranking.scores }),
     ...(ranking.gates && { gates: ranking.gates }),
   };
+  if (sharedFittedLayer(plan) !== undefined) {
+    throw new UsageError(
+      '--patch block trains the layer before a cut by itself, so no other may run its block. Leave out --share and ' +
+        '--refill, or take --patch linear.',
+    );
+  }
+  return plan;
 }
 
 function layersOf(count: number, removed: Set<number>, share: number, refill: Refill): PlannedLayer[] {

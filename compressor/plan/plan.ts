@@ -2,10 +2,18 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { InvalidDataError, UsageError } from '../../artifact/errors.ts';
 import { maxRank } from '../adapter/adapter.ts';
+import { sharedFittedLayer } from '../patch/cuts.ts';
 
 /** Which layer of a group gives the shared weights, or how they are averaged. */
 export const sharedWeights = ['first', 'middle', 'last', 'mean', 'weighted'] as const;
 export type SharedWeights = (typeof sharedWeights)[number];
+
+/**
+ * What stands in for each run of removed layers: nothing, a linear map behind the layer before them, or that layer
+ * itself, trained to do what it and they did.
+ */
+export const patchKinds = ['none', 'linear', 'block'] as const;
+export type PatchKind = (typeof patchKinds)[number];
 
 const index = z.int().min(0).max(4095);
 
@@ -25,7 +33,7 @@ const planSchema = z.strictObject({
   /** What layers that run another layer's block have of their own besides norms. @default nothing */
   adapter: z.strictObject({ gains: z.boolean(), rank: z.int().min(0).max(maxRank) }).optional(),
   /** What stands in for each run of removed layers. @default none */
-  patch: z.enum(['none', 'linear']).optional(),
+  patch: z.enum(patchKinds).optional(),
   /** Whose weights a group runs. */
   weights: z.enum(sharedWeights),
   /** As for `--quantize`. */
@@ -111,6 +119,13 @@ export function checkPlan(
   }
   if (plan.layers.some(({ refill }) => refill) && !plan.adapter?.gains) {
     throw wrong('layers with "refill" come in through gains: set "adapter": {"gains": true, "rank": 0}.');
+  }
+  const fitted = sharedFittedLayer(plan);
+  if (fitted !== undefined) {
+    throw wrong(
+      `"patch": "block" trains layers[${fitted}], before removed ones, but other layers run its block too: ` +
+        'give it a block of its own, or set "patch": "linear".',
+    );
   }
   if (plan.scores && plan.scores.length !== layers) {
     throw wrong(`scores has ${plan.scores.length} entries for ${layers} layers.`);

@@ -1,5 +1,6 @@
 import { angular } from './angular.ts';
 import { clusters } from './clusters.ts';
+import { cosine } from './cosine.ts';
 import { gates } from './gates.ts';
 import { greedy } from './greedy.ts';
 import { influence } from './influence.ts';
@@ -18,6 +19,7 @@ export const rankers: Record<string, Ranker> = {
   gates,
   runs,
   angular,
+  cosine,
   clusters,
   reverse,
   'late-middle': lateMiddle,

@@ -1,6 +1,7 @@
 import { svg } from '../../charts/chart.ts';
 import { type Content, html, type Markup } from '../../charts/html.ts';
 import type { CompareResult, Comparison } from '../compare/row.ts';
+import type { PatchKind } from '../plan/plan.ts';
 import { nameOf } from './series.ts';
 
 const width = 760;
@@ -51,14 +52,22 @@ function row({ row: about, plan }: CompareResult, columns: number[], cell: numbe
     return html`<rect class="kept ${shared ? `c${block % 8}` : ''}" x="${x + 1}" y="${y}" width="${cell - 2}" height="${height}" rx="3"><title>layer ${layer}: block ${block}${refilled.has(layer) && ' again, behind gains'}</title></rect>${name}`;
   });
   const kept = new Map([...blockOf].filter(([layer]) => !refilled.has(layer)));
+  const standIn = plan.patch && standIns[plan.patch];
   const patches =
-    plan.patch === 'linear' &&
+    standIn &&
     runsOf(columns, kept).map(
       ([from, to]) =>
-        html`<rect class="patch" x="${left + from * cell + 3}" y="${y + height / 2 - 3}" width="${(to - from) * cell - 6}" height="6" rx="3"><title>a linear patch in the place of layers ${from} to ${to - 1}</title></rect>`,
+        html`<rect class="patch" x="${left + from * cell + 3}" y="${y + height / 2 - 3}" width="${(to - from) * cell - 6}" height="6" rx="3"><title>${standIn} layers ${from} to ${to - 1}</title></rect>`,
     );
   return html`<text class="name" x="${left - 12}" y="${y + height / 2 + 4}" text-anchor="end">${nameOf(about)}</text>${cells}${patches}`;
 }
+
+/** By the plan's patch, before the layers it is for. */
+const standIns: Record<PatchKind, string> = {
+  none: '',
+  linear: 'a linear patch in the place of',
+  block: 'the layer before them is trained to stand in for',
+};
 
 /** Runs of removed layers: from, and to the first kept one. */
 function runsOf(columns: number[], blockOf: Map<number, number>): [number, number][] {

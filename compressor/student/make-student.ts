@@ -6,9 +6,11 @@ import { adaptStudent } from '../adapter/adapt-student.ts';
 import { adaptedLayers } from '../adapter/adapted-layers.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { TextWindows } from '../evaluate/windows.ts';
+import { keepFittedLayers } from '../export/keep-fitted-layers.ts';
 import { keepPatches } from '../export/keep-patches.ts';
 import type { WorkFolder } from '../export/work-folder.ts';
-import { patchedLayers } from '../patch/cuts.ts';
+import { fitsText, fittedLayers, patchedLayers } from '../patch/cuts.ts';
+import { fitLayers, withFittedLayers } from '../patch/fitted-student.ts';
 import { fitPatches, withPatches } from '../patch/patch-student.ts';
 import type { FoldPlan } from '../plan/plan.ts';
 import { cure } from '../train/cure.ts';
@@ -19,11 +21,11 @@ import { blocksOf, type Student } from './student.ts';
 export interface MakeStudentOptions {
   checkpoint: Checkpoint;
   plan: FoldPlan;
-  /** What patches are fitted on, where the plan has any. */
+  /** What patches and the layers that stand in for others are fitted on, where the plan has any. */
   fit?: TextWindows;
   /** Distillation of the result. @default none */
   cure?: Omit<CureOptions, 'folder' | 'signal' | 'identity'>;
-  /** Where patches and the cure keep what they need to go on after an interruption. */
+  /** Where patches, fitted layers and the cure keep what they need to go on after an interruption. */
   work: WorkFolder;
   onProgress?: (step: string, done: number, total: number) => void;
   onNotice?: (message: string) => void;
@@ -32,7 +34,14 @@ export interface MakeStudentOptions {
 
 /** The model after one step of the fold. */
 export interface Stage {
-  name: 'checkpoint' | 'layers removed' | 'blocks shared' | 'adapted' | 'patched' | 'cured';
+  name:
+    | 'checkpoint'
+    | 'layers removed'
+    | 'blocks shared'
+    | 'adapted'
+    | 'patched'
+    | 'layers replaced'
+    | 'cured';
   student: Student;
 }
 
@@ -56,9 +65,13 @@ export async function makeStudent(options: MakeStudentOptions): Promise<[Stage, 
     });
     stages.push({ name: 'adapted', student });
   }
-  if (hasPatches(options)) {
+  if (patchedLayers(plan, plan.checkpointLayers).length > 0) {
     student = await patched(student, options);
     stages.push({ name: 'patched', student });
+  }
+  if (fittedLayers(plan).length > 0) {
+    student = await layersReplaced(student, options);
+    stages.push({ name: 'layers replaced', student });
   }
   if (options.cure) {
     const { work, signal } = options;
@@ -73,35 +86,32 @@ export async function makeStudent(options: MakeStudentOptions): Promise<[Stage, 
 const cureFolder = 'cure';
 
 /** What the result depends on besides the checkpoint and the plan's layers. */
-export async function studentIdentity(
-  options: Pick<MakeStudentOptions, 'checkpoint' | 'plan' | 'fit' | 'cure'>,
-): Promise<unknown> {
-  const { fit, cure } = options;
+export async function studentIdentity({
+  plan,
+  fit,
+  cure,
+}: Pick<MakeStudentOptions, 'plan' | 'fit' | 'cure'>): Promise<unknown> {
   const hash = createHash('sha256');
-  if (hasPatches(options)) for (const window of fit?.windows ?? []) hash.update(window);
+  if (fitsText(plan)) {
+    hash.update(plan.patch!);
+    for (const window of fit?.windows ?? []) hash.update(window);
+  }
   if (!cure) return hash.digest('hex');
   for (const path of cure.data) hash.update(await readFile(path));
   const { data: _, session, saveEverySeconds, onMemory, onStep, onHeldOut, ...settings } = cure;
   return { text: hash.digest('hex'), settings };
 }
 
-/** Fewer tokens than this for each number a patch's output depends on, and the fit is to the text. */
+/** Fewer tokens than this for each number an output depends on, and the fit is to the text. */
 const tokensPerInput = 8;
 
 async function patched(
   student: Student,
   { checkpoint, fit, work, signal, onNotice, onProgress }: MakeStudentOptions,
 ): Promise<Student> {
-  if (!fit) throw new UsageError('Linear patches are fitted on a text: give one.');
-  const wanted = tokensPerInput * checkpoint.architecture.width;
-  if (fit.tokens < wanted) {
-    onNotice?.(
-      `The patches are fitted on ${fit.tokens} tokens only, and will know that text better than others. ` +
-        `Give --calibration a text of ${wanted} tokens or more.`,
-    );
-  }
+  const { windows } = textToFit('The patches', fit, checkpoint, onNotice);
   const patches = await keepPatches(work, () =>
-    fitPatches(checkpoint, student, fit.windows, {
+    fitPatches(checkpoint, student, windows, {
       onProgress: (done, total) => onProgress?.('Fitting patches', done, total),
       ...(signal && { signal }),
     }),
@@ -109,6 +119,45 @@ async function patched(
   return withPatches(student, patches);
 }
 
-function hasPatches({ checkpoint, plan }: Pick<MakeStudentOptions, 'checkpoint' | 'plan'>): boolean {
-  return patchedLayers(plan, checkpoint.architecture.layers.length).length > 0;
+async function layersReplaced(
+  student: Student,
+  { checkpoint, fit, work, signal, onNotice, onProgress }: MakeStudentOptions,
+): Promise<Student> {
+  const { windows } = textToFit('The layers that stand in for others', fit, checkpoint, onNotice);
+  const fitted = await keepFittedLayers(work, () =>
+    fitLayers(checkpoint, student, windows, {
+      onFitted(index, last, { before, after }) {
+        const { source } = student.layers[index]!;
+        onNotice?.(
+          `Layer ${source} was trained to do what layers ${source} to ${last} did: its outputs differ from theirs by ` +
+            `${percent(after)} of their mean square, before by ${percent(before)}.`,
+        );
+      },
+      ...(onProgress && { onProgress }),
+      ...(signal && { signal }),
+    }),
+  );
+  return withFittedLayers(student, fitted);
+}
+
+/** Says so where there is too little. */
+function textToFit(
+  what: string,
+  fit: TextWindows | undefined,
+  { architecture }: Checkpoint,
+  onNotice: MakeStudentOptions['onNotice'],
+): TextWindows {
+  if (!fit) throw new UsageError(`${what} are fitted on a text: give one.`);
+  const wanted = tokensPerInput * architecture.width;
+  if (fit.tokens < wanted) {
+    onNotice?.(
+      `${what} are fitted on ${fit.tokens} tokens only, and will know that text better than others. ` +
+        `Give --calibration a text of ${wanted} tokens or more.`,
+    );
+  }
+  return fit;
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)}%`;
 }

@@ -151,6 +151,39 @@ describe('the choice of layers to remove', () => {
     await checkpoint.close();
   });
 
+  it('by cosine takes the run, the layer before those that go included, that turns the state least', async () => {
+    const { checkpoint, text } = await taleText(48);
+    const few = { ...text, windows: text.windows.slice(0, 2), targets: text.targets.slice(0, 2) };
+    const { width, layers } = checkpoint.architecture;
+    const states = [await embed(checkpoint, few.windows)];
+    for (const layer of layers.keys()) {
+      const before = [...layers.keys()].slice(0, layer + 1);
+      states.push(await runStudent(plannedStudent(checkpoint, plan(before)), few.windows));
+    }
+    /** From unit vectors: 1 - cosine is half their squared distance. */
+    const turn = (from: number, to: number) => {
+      const unit = (all: number[]) => all.map((value) => value / Math.hypot(...all));
+      const turns = states[from]!.flatMap((window, w) =>
+        Array.from({ length: window.length / width }, (_, t) => {
+          const [x, y] = [window, states[to]![w]!].map((all) =>
+            unit([...all.subarray(t * width, (t + 1) * width)]),
+          );
+          return x!.reduce((sum, value, i) => sum + (value - y![i]!) ** 2, 0) / 2;
+        }),
+      );
+      return turns.reduce((sum, value) => sum + value, 0) / turns.length;
+    };
+    for (const remove of [1, 3]) {
+      // The layer that stays may be one that is to be kept, as the first is; the last may not go.
+      const turns = Array.from({ length: layers.length - 1 - remove }, (_, i) => turn(i, i + remove + 1));
+      const least = turns.indexOf(Math.min(...turns));
+      const { scores } = await rankers.cosine!(checkpoint, few, { remove, keep: [0, layers.length - 1] });
+      expect(lowest(scores, remove)).toEqual(Array.from({ length: remove }, (_, i) => least + 1 + i));
+      expect(scores[least + 1]).toBeCloseTo(turns[least]! / (remove + 1), 5);
+    }
+    await checkpoint.close();
+  });
+
   it('by clusters joins neighbours that are most alike, and lets the first of each stay', async () => {
     const alike = [
       [1, 0.9, 0.8, 0.1, 0.1],

@@ -2,12 +2,12 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { calibrationTexts } from '../../../cli/calibration-texts.ts';
-import { patchTokens } from '../../../compressor/calibration/amounts.ts';
+import { tokensToFit } from '../../../compressor/calibration/amounts.ts';
 import { openCheckpoint } from '../../../compressor/checkpoint/open.ts';
 import { picoPath } from '../../fixtures/pico.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
-it('offers patches as much text as they need, however little layers are ranked on', async () => {
+it('offers what stands in for layers as much text as it needs, however little layers are ranked on', async () => {
   const calibration = join(await temporaryFolder(), 'text.txt');
   await writeFile(calibration, 'Once upon a time there was a fox who lived in a wood. '.repeat(2000));
   const checkpoint = await openCheckpoint(picoPath('llama'));
@@ -18,5 +18,7 @@ it('offers patches as much text as they need, however little layers are ranked o
   });
   await checkpoint.close();
   expect(texts.text.tokens).toBeLessThan(700);
-  expect(texts.fit().tokens).toBeGreaterThan(0.95 * patchTokens);
+  const patched = texts.fit({ patch: 'linear' }).tokens;
+  expect(patched).toBeGreaterThan(0.95 * tokensToFit({ patch: 'linear' }));
+  expect(texts.fit({ patch: 'block' }).tokens).toBeGreaterThan(1.5 * patched);
 });

@@ -30,6 +30,7 @@ describe('the options of a fold', () => {
   it('follow a method, except where they are given', () => {
     expect(parse('--method', 'foldgpt')).toMatchObject({ rank: 'gates', patch: 'linear' });
     expect(parse('--rank', 'runs', '--method', 'foldgpt')).toMatchObject({ rank: 'runs', patch: 'linear' });
+    expect(parse('--method', 'streamline')).toMatchObject({ rank: 'cosine', patch: 'block' });
     expect(parse('--method', 'shortgpt')).toMatchObject({ rank: 'influence', patch: 'none' });
     expect(parse('--method', 'flexigpt')).toMatchObject({
       ...{ rank: 'influence', refill: 'nearest', adapter: { gains: true, rank: 16 } },

@@ -35,6 +35,11 @@ describe('checkPlan', () => {
     expect(() => checkPlan({ ...good, ...layers([0, 0], [0, 0], [1, 1]) }, checkpoint, 'x')).not.toThrow();
   });
 
+  it('takes a layer trained by itself where its block is its own', () => {
+    const plan = { ...good, ...layers([0, 0], [1, 1], [3, 2]), patch: 'block' };
+    expect(checkPlan(plan, checkpoint, 'x')).toEqual(plan);
+  });
+
   it.each([
     ['another version', { version: 2 }, 'version'],
     ['no layers', { layers: [] }, 'layers'],
@@ -53,6 +58,11 @@ describe('checkPlan', () => {
     ['a gap between blocks', layers([0, 0], [1, 2]), 'block 1 of 2 has no layer'],
     ['blocks that begin at one', layers([0, 1], [1, 2]), 'block 0 of 2 has no layer'],
     ['scores for other layers', { scores: [1, 2, 3] }, 'scores has 3 entries'],
+    [
+      'a layer trained by itself whose block another runs',
+      { ...layers([0, 0], [1, 1], [3, 1]), patch: 'block' },
+      '"patch": "block" trains layers[1]',
+    ],
     ['a weighted mean without weights', { weights: 'weighted' }, '"weighted" needs scores'],
   ])('refuses %s', (_what, changed, message) => {
     const check = () => checkPlan({ ...good, ...changed }, checkpoint, 'plan.json');

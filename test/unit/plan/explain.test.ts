@@ -16,7 +16,9 @@ describe('why a plan does what it does', () => {
     expect(reasons.map(({ fate }) => fate)).toEqual(['own', 'own', 'removed', 'removed', 'own', 'own']);
     expect(reasons.map(({ rank }) => rank)).toEqual([3, 5, 1, 2, 4, 6]);
     expect(reasons.map(({ patched }) => patched)).toEqual([false, true, false, false, false, false]);
-    expect(reasons.some(({ spared }) => spared)).toBe(false);
+    const fitted = explainPlan(plan({ patch: 'block' })).filter((reason) => reason.fitted);
+    expect(fitted.map(({ layer }) => layer)).toEqual([1]);
+    expect(reasons.some(({ spared, fitted }) => spared || fitted)).toBe(false);
     const spared = explainPlan(plan({ keep: [2] })).filter((reason) => reason.spared);
     expect(spared.map(({ layer }) => layer)).toEqual([2]);
   });
@@ -38,6 +40,9 @@ describe('why a plan does what it does', () => {
       '2 ██·········· ✕  is removed: the loss rises by 0.100 nats a token without it, place 1 of 6 from the least.',
     );
     expect(text).toMatch(/1 ██████████·· ■~ keeps its own weights, block 1: .*; a linear patch stands in/);
+    expect(explanation(plan({ patch: 'block' }))).toMatch(
+      /1 █.* ■\+ keeps .*; it is trained to stand in for/,
+    );
     expect(text).toMatch(/5 ████████████ ■ /);
     const { scores: _, ...unranked } = plan({ remove: 0, share: 3 });
     expect(explanation(unranked)).toMatch(

@@ -127,6 +127,13 @@ describe('makePlan', () => {
     expect(() => plan(changed)).toThrow(message);
   });
 
+  it('refuses to train a layer by itself whose block others run', () => {
+    const trained = { remove: 0.25, patch: 'block' as const, keep: [] };
+    expect(plan(trained)).toMatchObject({ patch: 'block' });
+    for (const changed of [{ share: 2 }, { refill: 'previous' as const }])
+      expect(() => plan({ ...trained, ...changed })).toThrow(/Leave out --share and --refill/);
+  });
+
   it('refuses scores that are no numbers, as a damaged checkpoint gives', () => {
     const ranking = { method: 'loss', scores: [1, 2, 3, 4, Number.NaN, 6, 7, 8] };
     expect(() => plan({ remove: 0.25 }, ranking)).toThrow(InvalidDataError);
