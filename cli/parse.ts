@@ -22,6 +22,10 @@ export function parseIntegers(text: string): number[] {
   return text === '' || text === 'none' ? [] : text.split(',').map(parseInteger);
 }
 
+export function parseCounts(text: string): number[] {
+  return text.split(',').map(parseCount);
+}
+
 export function parseShare(text: string): number {
   const value = parseNumber(text);
   if (value < 0 || value > 1) throw new InvalidArgumentError('A number from 0 to 1 is expected.');

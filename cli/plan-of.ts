@@ -1,5 +1,6 @@
 import type { Checkpoint } from '../compressor/checkpoint/checkpoint.ts';
 import type { TextWindows } from '../compressor/evaluate/windows.ts';
+import type { makePlan, PlanOptions } from '../compressor/plan/make-plan.ts';
 import type { FoldPlan } from '../compressor/plan/plan.ts';
 import { anyQuantization, type FoldFlags } from './fold-options.ts';
 import { formatBytes, type Progress } from './progress.ts';
@@ -16,32 +17,57 @@ export async function planOf(
   signal: AbortSignal,
   options: { rank?: boolean } = {},
 ): Promise<FoldPlan> {
-  const depth = { name: checkpoint.name, layers: checkpoint.architecture.layers.length };
   if (flags.plan !== undefined) {
     const { readPlan } = await import('../compressor/plan/plan.ts');
-    return readPlan(flags.plan, depth);
+    return readPlan(flags.plan, { name: checkpoint.name, layers: checkpoint.architecture.layers.length });
   }
   await fitFlags(checkpoint, flags);
-  const { fromStart, makePlan } = await import('../compressor/plan/make-plan.ts');
   const { parsePrecision } = await import('../compressor/quantize/precision.ts');
   parsePrecision(flags.quantize); // a typing error is told before the work, not after it
-  let ranking: Parameters<typeof makePlan>[1] = { method: 'none' };
+  const ranking = await rankingFor(checkpoint, flags, calibration, show, signal, options);
+  return rankedPlan(checkpoint, ranking, flags, show, signal);
+}
+
+type RankingOf = Parameters<typeof makePlan>[1];
+
+/** Ranks the layers where the fold needs it. @param options as for `planOf` */
+export async function rankingFor(
+  checkpoint: Checkpoint,
+  flags: Pick<FoldFlags, 'rank'> & PlanOptions,
+  calibration: TextWindows,
+  show: Progress,
+  signal: AbortSignal,
+  options: { rank?: boolean } = {},
+): Promise<RankingOf> {
+  const depth = { name: checkpoint.name, layers: checkpoint.architecture.layers.length };
   const remove = Math.round(flags.remove * depth.layers);
-  const needsScores = remove > 0 || flags.weights === 'weighted';
-  if (options.rank || needsScores) {
-    makePlan(depth, { method: 'check', scores: new Array(depth.layers).fill(0) }, flags); // likewise
-    const { rankers } = await import('../compressor/rank/index.ts');
-    const ranked = await rankers[flags.rank]!(checkpoint, calibration, {
-      remove,
-      keep: fromStart(flags.keep, depth.layers),
-      onProgress: (done, total) => show.update(`Ranking layers by ${flags.rank}`, done, total),
-      signal,
-    });
-    show.finish();
-    ranking = { method: flags.rank, ...ranked };
-  }
-  const plan = makePlan(depth, ranking, flags);
-  if (flags.refill !== 'nearest') return plan;
+  if (!options.rank && remove === 0 && flags.weights !== 'weighted') return { method: 'none' };
+  const { fromStart, makePlan } = await import('../compressor/plan/make-plan.ts');
+  // What cannot be done is told before the work.
+  makePlan(depth, { method: 'check', scores: new Array(depth.layers).fill(0) }, flags);
+  const { rankers } = await import('../compressor/rank/index.ts');
+  const ranked = await rankers[flags.rank]!(checkpoint, calibration, {
+    remove,
+    keep: fromStart(flags.keep, depth.layers),
+    onProgress: (done, total) => show.update(`Ranking layers by ${flags.rank}`, done, total),
+    signal,
+  });
+  show.finish();
+  return { method: flags.rank, ...ranked };
+}
+
+/** The plan that a ranking comes to. */
+export async function rankedPlan(
+  checkpoint: Checkpoint,
+  ranking: RankingOf,
+  options: PlanOptions,
+  show: Progress,
+  signal: AbortSignal,
+): Promise<FoldPlan> {
+  const { makePlan } = await import('../compressor/plan/make-plan.ts');
+  const { name, architecture } = checkpoint;
+  const plan = makePlan({ name, layers: architecture.layers.length }, ranking, options);
+  if (options.refill !== 'nearest') return plan;
   const { withNearestBlocks } = await import('../compressor/plan/nearest-blocks.ts');
   const chosen = await withNearestBlocks(checkpoint, plan, {
     onProgress: (done, total) => show.update('Looking for the nearest blocks', done, total),

@@ -29,8 +29,8 @@ export function storedBytes({ architecture: a, plan, precision, budget, tokenize
   return foldedSizes(a, plan, precision, budget).bytes + rotary + graph + tokenizer;
 }
 
-/** Tokens of context that are in use. */
-const contextTokens = 2048;
+/** Tokens of context that are taken to be in use. */
+export const contextTokens = 2048;
 
 /** Resident memory of a process that serves the model, with 2,048 tokens of one sequence in its cache. */
 export function servedBytes({ architecture, plan, precision, budget }: SizedModel): number {

@@ -11,6 +11,9 @@ import { reverse } from './reverse.ts';
 import { runs } from './runs.ts';
 import { uniform } from './uniform.ts';
 
+/** Rankings that look at each layer by itself: how many are to go changes none of their scores. */
+export const layerwise: ReadonlySet<string> = new Set(['loss', 'influence', 'reverse']);
+
 /** The ways to rank layers, by the name that `--rank` takes. */
 export const rankers: Record<string, Ranker> = {
   loss,

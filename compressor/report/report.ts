@@ -1,57 +1,26 @@
 import { compact, resetIds } from '../../charts/chart.ts';
-import { type Content, html, Markup } from '../../charts/html.ts';
+import { type Content, html } from '../../charts/html.ts';
 import type { Comparison } from '../compare/row.ts';
 import { cureCurves } from './cure-curves.ts';
 import { gatePaths } from './gate-paths.ts';
 import { heatMap } from './heat-map.ts';
 import { importance } from './importance.ts';
 import { layerMap } from './layer-map.ts';
+import { page, type Section } from './page.ts';
 import { bestOf, resultsTable } from './results-table.ts';
 import { samples } from './samples.ts';
 import { percent } from './series.ts';
-import { style } from './style.ts';
 import { tradeOff } from './trade-off.ts';
 
-interface Section {
-  id: string;
-  title: string;
-  body: Content;
-}
-
-/** A comparison as one HTML page: it opens offline, loads nothing, and runs no script. */
+/** A comparison as one HTML page. */
 export function reportPage(comparison: Comparison): string {
   resetIds();
-  const sections = sectionsOf(comparison).filter(({ body }) => body !== undefined);
-  const title = `${comparison.checkpoint}: ways to fold it`;
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${title}</title>
-<style>${new Markup(style)}</style>
-</head>
-<body>
-<main>
-<header>
-<h1>${title}</h1>
-<p class="lead">${headline(comparison)}</p>
-<p class="soft">${circumstances(comparison)}</p>
-<nav aria-label="Sections"><ul>${sections.map(({ id, title: name }) => html`<li><a href="#${id}">${name}</a></li>`)}</ul></nav>
-</header>
-${sections.map(
-  ({
-    id,
-    title: name,
-    body,
-  }) => html`<section id="${id}" aria-labelledby="${id}-title"><h2 id="${id}-title">${name}</h2>
-${body}</section>
-`,
-)}</main>
-</body>
-</html>
-`.text;
+  return page({
+    title: `${comparison.checkpoint}: ways to fold it`,
+    lead: headline(comparison),
+    circumstances: circumstances(comparison),
+    sections: sectionsOf(comparison),
+  });
 }
 
 function sectionsOf(comparison: Comparison): Section[] {

@@ -20,3 +20,8 @@ export function percent(share: number, digits = 1): string {
 export function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(bytes < 1e8 ? 2 : 0)} MB`;
 }
+
+/** What sharing without training ruins has ten digits, of which three say enough. */
+export function formatPerplexity(value: number): string {
+  return value < 1e5 ? value.toFixed(2) : value.toExponential(2);
+}

@@ -1,36 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { reportPage } from '../../../compressor/report/report.ts';
 import { comparison, nasty } from '../../fixtures/comparison.ts';
+import { elementsOf } from '../../fixtures/html-elements.ts';
 
 const page = reportPage(comparison());
-
-const voidElements = new Set(['meta', 'br', 'hr', 'img', 'input', 'link']);
-
-/** Elements in order, each closed where it should be; throws where one is not. */
-function elementsOf(text: string): { name: string; attributes: Map<string, string> }[] {
-  const body = text.replace(/^<!doctype html>/, '').replace(/<style>[^<]*<\/style>/, '<style></style>');
-  const open: string[] = [];
-  const found: { name: string; attributes: Map<string, string> }[] = [];
-  const between = body.replaceAll(/<[^<>]*>/g, (tag) => {
-    const [, slash, name, rest, selfClosing] =
-      /^<(\/?)([a-zA-Z][a-zA-Z0-9]*)((?:\s+[a-zA-Z][a-zA-Z0-9-]*="[^"]*")*)\s*(\/?)>$/.exec(tag) ?? [];
-    if (name === undefined) throw new Error(`no tag: ${tag}`);
-    if (slash) {
-      const last = open.pop();
-      if (last !== name) throw new Error(`${tag} closes ${last}`);
-      return '';
-    }
-    const pairs = [...rest!.matchAll(/([a-zA-Z][a-zA-Z0-9-]*)="([^"]*)"/g)].map(
-      ([, key, value]) => [key!, value!] as const,
-    );
-    found.push({ name, attributes: new Map(pairs) });
-    if (!selfClosing && !voidElements.has(name)) open.push(name);
-    return '';
-  });
-  if (open.length > 0) throw new Error(`left open: ${open.join(', ')}`);
-  if (/[<>]/.test(between)) throw new Error('a bracket outside of tags');
-  return found;
-}
 
 const all = elementsOf(page);
 const values = (attribute: string) => all.flatMap(({ attributes }) => attributes.get(attribute) ?? []);

@@ -1,0 +1,119 @@
+import { join, resolve } from 'node:path';
+import { UsageError } from '../artifact/errors.ts';
+import type { Checkpoint } from '../compressor/checkpoint/checkpoint.ts';
+import type { MeasuredFold } from '../compressor/measure-fold.ts';
+import type { FoldPlan } from '../compressor/plan/plan.ts';
+import type { Sweep, SweepCell } from '../compressor/plan/sweep.ts';
+import { type CalibrationTexts, calibrationTexts } from './calibration-texts.ts';
+import type { FoldFlags } from './fold-options.ts';
+import { rankedPlan, rankingFor } from './plan-of.ts';
+import type { Progress } from './progress.ts';
+
+/** Options of `plan --sweep`. */
+export interface SweepFlags {
+  sweep?: true;
+  sweepKept?: number[];
+  sweepShare?: number[];
+  measure?: true;
+  report?: string;
+}
+
+/** @throws UsageError where options of a sweep were given without one */
+export function refuseWithoutSweep(flags: SweepFlags): void {
+  if (flags.sweep) return;
+  const names = {
+    sweepKept: '--sweep-kept',
+    sweepShare: '--sweep-share',
+    measure: '--measure',
+    report: '--report',
+  };
+  for (const [flag, name] of Object.entries(names))
+    if (flags[flag as keyof typeof names] !== undefined) throw new UsageError(`${name} needs --sweep.`);
+}
+
+/** Sweeps as the flags say, showing the progress on stderr. */
+export async function sweepWith(
+  checkpoint: Checkpoint,
+  flags: FoldFlags & SweepFlags,
+  show: Progress,
+  signal: AbortSignal,
+): Promise<Sweep> {
+  const { anyPlan, contextOf, defaultGrid, sweepCells, sweepPoint } = await import(
+    '../compressor/plan/sweep.ts'
+  );
+  const { parsePrecision } = await import('../compressor/quantize/precision.ts');
+  parsePrecision(flags.quantize);
+  const standard = defaultGrid(checkpoint, flags.keep);
+  const grid = { kept: flags.sweepKept ?? standard.kept, shares: flags.sweepShare ?? standard.shares };
+  const cells = sweepCells(checkpoint, grid, flags);
+  const unranked = cells.map((cell) => anyPlan(checkpoint, cell)); // what cannot be is told before the work
+  const files = Object.values(await checkpoint.tokenizerFiles());
+  const tokenizer = files.reduce((sum, { length }) => sum + length, 0);
+  const sweep: Sweep = {
+    checkpoint: checkpoint.name,
+    checkpointLayers: checkpoint.architecture.layers.length,
+    quantize: flags.quantize,
+    context: contextOf(checkpoint),
+    points: [],
+  };
+  if (!flags.measure) {
+    sweep.points = cells.map((cell, i) => sweepPoint(checkpoint, cell, unranked[i]!, tokenizer));
+    return sweep;
+  }
+  const texts = await calibrationTexts(checkpoint, flags);
+  const { description, text } = texts.quality;
+  sweep.measured = { rank: flags.rank, text: description, tokens: text.tokens };
+  const measure = await measurer(checkpoint, flags, texts, show, signal);
+  for (const [done, cell] of cells.entries()) {
+    const label = `${cell.kept} layers kept, ${cell.share} a block`;
+    const { plan, measured } = await measure(cell, (step) =>
+      show.update('Sweeping', done, cells.length, `${label}: ${step}`),
+    );
+    show.update('Sweeping', done + 1, cells.length, label);
+    sweep.points.push({ ...sweepPoint(checkpoint, cell, plan, tokenizer), measured, plan });
+  }
+  show.finish();
+  return sweep;
+}
+
+/** What ranks, folds and measures one cell after the other. */
+async function measurer(
+  checkpoint: Checkpoint,
+  flags: FoldFlags,
+  texts: CalibrationTexts,
+  show: Progress,
+  signal: AbortSignal,
+): Promise<
+  (cell: SweepCell, onStep: (step: string) => void) => Promise<{ plan: FoldPlan; measured: MeasuredFold }>
+> {
+  const { defaultCacheFolder } = await import('../artifact/cache.ts');
+  const { measureFold } = await import('../compressor/measure-fold.ts');
+  const { fitsText } = await import('../compressor/patch/cuts.ts');
+  const { layerwise } = await import('../compressor/rank/index.ts');
+  const { text } = texts.quality;
+  const workFolder = join(defaultCacheFolder(), 'folds');
+  const rankings = new Map<string, Awaited<ReturnType<typeof rankingFor>>>();
+  return async ({ kept, options }, onStep) => {
+    // Of those that look at each layer by itself, one ranking serves all; where none goes, none is made.
+    const key = layerwise.has(flags.rank) && options.remove > 0 ? 'any' : String(kept);
+    const ranking =
+      rankings.get(key) ??
+      (await rankingFor(checkpoint, { ...options, rank: flags.rank }, texts.text, show, signal));
+    rankings.set(key, ranking);
+    const plan = await rankedPlan(checkpoint, ranking, options, show, signal);
+    const onProgress = (step: string, done: number, total: number) => onStep(`${step} ${done}/${total}`);
+    const how = { checkpoint, plan, text, workFolder, onProgress, signal };
+    return {
+      plan,
+      measured: await measureFold({ ...how, ...(fitsText(plan) && { fit: texts.fit(plan) }) }),
+    };
+  };
+}
+
+/** Writes a sweep's report: whole or not at all. */
+export async function writeSweepReport(sweep: Sweep, path: string): Promise<void> {
+  const { writeAtomically } = await import('../artifact/store/atomic-file.ts');
+  const { sweepPage } = await import('../compressor/report/sweep-page.ts');
+  const page = sweepPage(sweep);
+  await writeAtomically(resolve(path), (file) => file.writeFile(page));
+}

@@ -1,0 +1,28 @@
+import { type AdaptedPlan, adaptersParameters } from '../adapter/adapted-layers.ts';
+import type { Architecture } from '../checkpoint/architecture.ts';
+import { blockMatrices, matrixShape } from '../graph/layer.ts';
+import { patchedLayers } from '../patch/cuts.ts';
+import type { FoldPlan } from './plan.ts';
+
+/**
+ * Multiply-adds that decoding one token takes: of every layer that runs, whoever else runs its block, of its
+ * attention over so many positions, and of patches, adapters and head. Norms and activations are left out.
+ * @param positions tokens that the token sees, itself included; layers with a window see no more than that
+ */
+export function multiplyAdds(
+  a: Architecture,
+  plan: AdaptedPlan & Pick<FoldPlan, 'patch'>,
+  positions: number,
+): number {
+  const block = blockMatrices.reduce((sum, matrix) => {
+    const [outputs, inputs] = matrixShape(a, matrix);
+    return sum + outputs * inputs;
+  }, 0);
+  const attention = plan.layers.reduce((sum, { source }) => {
+    const seen = Math.min(positions, a.layers[source]!.window ?? positions);
+    return sum + 2 * seen * a.heads * a.headSize; // scores, and the mean of the values
+  }, 0);
+  const patches = patchedLayers(plan, a.layers.length).length * a.width * a.width;
+  const head = a.vocabularySize * a.width;
+  return plan.layers.length * block + attention + patches + adaptersParameters(a, plan) + head;
+}

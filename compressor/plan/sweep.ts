@@ -1,0 +1,141 @@
+import { UsageError } from '../../artifact/errors.ts';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { MeasuredFold } from '../measure-fold.ts';
+import { bitsBudget, parsePrecision, resolvePrecision } from '../quantize/precision.ts';
+import { fromStart, makePlan, type PlanOptions } from './make-plan.ts';
+import { multiplyAdds } from './multiply-adds.ts';
+import { type FoldPlan, groupsOf } from './plan.ts';
+import { contextTokens, servedBytes, storedBytes, type TokenizerBytes } from './served-bytes.ts';
+import { foldedSizes } from './sizes.ts';
+
+/** What is varied: how many layers are kept, and how many neighbours of them run one block. */
+export interface SweepGrid {
+  kept: number[];
+  shares: number[];
+}
+
+/** A fold of the grid, and what it comes to before anything is read or trained. */
+export interface SweepPoint {
+  /** Layers whose blocks are kept. */
+  kept: number;
+  /** Kept neighbours that run one block. */
+  share: number;
+  /** Distinct blocks. */
+  blocks: number;
+  /** Layers that run, those included that come back. */
+  layers: number;
+  /** Each distinct block counted once. */
+  parameters: number;
+  /** Bytes in a store. */
+  stored: number;
+  /** Resident bytes of a serving process with `contextTokens` of context. */
+  served: number;
+  /** Of one token with as much context as `contextOf` gives. */
+  multiplyAdds: number;
+}
+
+/** What came out of a sweep. */
+export interface Sweep {
+  checkpoint: string;
+  checkpointLayers: number;
+  /** As for `--quantize`. */
+  quantize: string;
+  /** Tokens of context that memory and multiply-adds are counted with. */
+  context: number;
+  /** Where folds were carried out: how layers were ranked, and what perplexity was measured on. */
+  measured?: { rank: string; text: string; tokens: number };
+  /** The most layers first; of those with as many, the most blocks. Plans where layers were ranked. */
+  points: (SweepPoint & { measured?: MeasuredFold; plan?: FoldPlan })[];
+}
+
+/** Shares of the layers to leave out: what models bear, and somewhat beyond. */
+const removedShares = [0, 0.1, 0.2, 0.3, 0.4, 0.5];
+const sharedLayers = [1, 2, 3];
+
+/**
+ * The grid for a checkpoint, where nobody asks for another one.
+ * @param keep as `PlanOptions` has it
+ */
+export function defaultGrid({ architecture }: Checkpoint, keep: readonly number[]): SweepGrid {
+  const layers = architecture.layers.length;
+  const least = leastKept(layers, keep);
+  const kept = removedShares.map((share) => layers - Math.round(share * layers));
+  const shares = sharedLayers.filter((share) => share <= layers);
+  return { kept: [...new Set(kept)].filter((count) => count >= least), shares };
+}
+
+function leastKept(layers: number, keep: readonly number[]): number {
+  return Math.max(1, new Set(fromStart(keep, layers)).size);
+}
+
+/** One place of the grid. */
+export interface SweepCell {
+  kept: number;
+  share: number;
+  options: PlanOptions;
+}
+
+/**
+ * The places of a grid, the most layers first, and the plan each stands for: distinct blocks and how often they are
+ * repeated are two axes of a model's size (after Conv-TasNet's, arXiv 2303.03005; its third, the width, is none
+ * of a fold, whose blocks keep their shape).
+ * @param options everything but what the grid says
+ * @throws UsageError for a grid with a place outside of the checkpoint
+ */
+export function sweepCells(
+  { name, architecture }: Checkpoint,
+  grid: SweepGrid,
+  options: Omit<PlanOptions, 'remove' | 'share'>,
+): SweepCell[] {
+  const layers = architecture.layers.length;
+  const least = leastKept(layers, options.keep);
+  const outside = grid.kept.find((count) => !(Number.isInteger(count) && count >= least && count <= layers));
+  if (outside !== undefined) {
+    throw new UsageError(
+      `A sweep keeps ${least} (those of --keep) to ${layers} layers (all of ${name}), not ${outside}.`,
+    );
+  }
+  const kept = [...new Set(grid.kept)].sort((a, b) => b - a);
+  const shares = [...new Set(grid.shares)].sort((a, b) => a - b);
+  return kept.flatMap((count) =>
+    shares.map((share) => ({
+      kept: count,
+      share,
+      options: { ...options, remove: (layers - count) / layers, share },
+    })),
+  );
+}
+
+/** The plan of a cell where it does not matter which layers go: for what depends on their number alone. */
+export function anyPlan({ name, architecture }: Checkpoint, { options }: SweepCell): FoldPlan {
+  // In the order of depth they go as one run, with one patch at most.
+  const scores = architecture.layers.map((_, layer) => layer);
+  return makePlan({ name, layers: scores.length }, { method: 'none', scores }, options);
+}
+
+/** What a plan comes to. @param tokenizer bytes of its files */
+export function sweepPoint(
+  checkpoint: Checkpoint,
+  { kept, share }: Pick<SweepCell, 'kept' | 'share'>,
+  plan: FoldPlan,
+  tokenizer: TokenizerBytes,
+): SweepPoint {
+  const { architecture } = checkpoint;
+  const precision = resolvePrecision(checkpoint, plan, parsePrecision(plan.quantize));
+  const sized = { architecture, plan, precision, budget: bitsBudget(plan.quantize), tokenizer };
+  return {
+    kept,
+    share,
+    blocks: groupsOf(plan).length,
+    layers: plan.layers.length,
+    parameters: foldedSizes(architecture, plan, precision, sized.budget).folded,
+    stored: storedBytes(sized),
+    served: servedBytes(sized),
+    multiplyAdds: multiplyAdds(architecture, plan, contextOf(checkpoint)),
+  };
+}
+
+/** Tokens of context that a sweep counts with. */
+export function contextOf({ architecture }: Pick<Checkpoint, 'architecture'>): number {
+  return Math.min(contextTokens, architecture.contextLength);
+}

@@ -1,0 +1,126 @@
+import { axes, continuous, legend, marker, path, resetIds, svg, wide } from '../../charts/chart.ts';
+import { type Content, html, type Markup } from '../../charts/html.ts';
+import type { Sweep } from '../plan/sweep.ts';
+import { page } from './page.ts';
+import { formatPerplexity, megabytes } from './series.ts';
+
+type Point = Sweep['points'][number];
+
+/** A number of a fold, for an axis or a column. */
+interface Measure {
+  label: string;
+  of: (point: Point) => number;
+  format: (value: number) => string;
+}
+
+const megabytesOf = (label: string, of: (point: Point) => number): Measure => ({
+  label,
+  of: (point) => of(point) / 1e6,
+  format: (value) => megabytes(value * 1e6),
+});
+const stored = megabytesOf('stored size in MB', (point) => point.stored);
+const served = megabytesOf('memory while serving in MB', (point) => point.served);
+const multiplyAdds: Measure = {
+  label: 'multiply-adds a token in millions',
+  of: (point) => point.multiplyAdds / 1e6,
+  format: (value) => `${value.toFixed(value < 100 ? 1 : 0)} million multiply-adds`,
+};
+const time: Measure = {
+  label: 'time a token in ms',
+  of: (point) => point.measured!.time,
+  format: (value) => `${value.toFixed(2)} ms`,
+};
+const perplexity: Measure = {
+  label: 'perplexity (lower is better)',
+  of: (point) => point.measured!.perplexity,
+  format: (value) => `perplexity ${formatPerplexity(value)}`,
+};
+
+/** A sweep as one HTML page. */
+export function sweepPage(sweep: Sweep): string {
+  resetIds();
+  const { points, measured, checkpoint } = sweep;
+  const figure = (x: Measure, y: Measure) => html`<figure>${chart(points, x, y)}</figure>`;
+  const quality = measured && html`${figure(stored, perplexity)}${figure(time, perplexity)}`;
+  return page({
+    title: `${checkpoint}: sizes to fold it to`,
+    lead: lead(points),
+    circumstances: circumstances(sweep),
+    sections: [
+      {
+        id: 'quality',
+        title: 'What it costs',
+        body: quality && html`<p>Untrained: a cure gives part of it back.</p>${quality}`,
+      },
+      {
+        id: 'work',
+        title: 'Bytes and work',
+        body: html`<p>Sharing blocks saves bytes, and no work: every layer that runs is computed. Removing layers saves both.</p>
+${figure(stored, measured ? time : multiplyAdds)}${figure(served, multiplyAdds)}`,
+      },
+      { id: 'folds', title: 'All folds', body: table(sweep) },
+    ],
+  });
+}
+
+/** One number of all folds against another: of each sharing a line, from the most layers on. */
+function chart(points: readonly Point[], x: Measure, y: Measure): Markup {
+  const shares = [...new Set(points.map(({ share }) => share))];
+  const across = continuous(points.map(x.of), [wide.left, wide.width - wide.right]);
+  const up = continuous(points.map(y.of), [wide.height - wide.bottom, wide.top]);
+  const place = (point: Point): [number, number] => [across(x.of(point)), up(y.of(point))];
+  const lines = shares.map((share, series) => {
+    const own = points.filter((point) => point.share === share);
+    return html`<path class="line s${series % 8}" d="${path(own.map(place))}"/>`;
+  });
+  const inWords = (point: Point) => `${nameOf(point)}: ${x.format(x.of(point))}, ${y.format(y.of(point))}`;
+  const marks = points.map((point) => marker(shares.indexOf(point.share), ...place(point), inWords(point)));
+  const caption = {
+    title: `${y.label} by ${x.label}`,
+    description: points.map((point) => `${inWords(point)}.`).join(' '),
+  };
+  const series = shares.map((share, i) => ({ series: i, name: sharing(share) }));
+  return html`${legend(series)}
+${svg(wide, caption, html`${axes(wide, across, up, { x: x.label, y: y.label })}${lines}${marks}`)}`;
+}
+
+function sharing(share: number): string {
+  return share === 1 ? 'a block a layer' : `a block for ${share} layers`;
+}
+
+function nameOf({ kept, blocks }: Point): string {
+  return `${kept} layers of ${blocks} blocks`;
+}
+
+function lead(points: readonly Point[]): string {
+  const sorted = points.toSorted((a, b) => a.stored - b.stored);
+  const inWords = (point: Point) => `${megabytes(point.stored)} (${nameOf(point)})`;
+  return `From ${inWords(sorted.at(-1)!)} down to ${inWords(sorted[0]!)}.`;
+}
+
+function circumstances({ checkpointLayers, quantize, context, measured }: Sweep): string {
+  const how = measured
+    ? ` Layers were ranked by ${measured.rank}; perplexity is that of float32 on ${measured.tokens} tokens of ${measured.text}; ` +
+      'the time is that of the stored form on the machine that wrote this page.'
+    : '';
+  return (
+    `${checkpointLayers} layers; stored as ${quantize}; memory and multiply-adds with ${context} tokens of context.${how} ` +
+    "The width is every block's own, which no fold changes."
+  );
+}
+
+function table({ points, measured }: Sweep): Content {
+  const head = (text: string, title: string) => html`<th scope="col" title="${title}">${text}</th>`;
+  const cell = ({ of, format }: Measure, point: Point) => html`<td>${format(of(point))}</td>`;
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Folds"><table>
+<thead><tr><th scope="col">kept</th>${head('share', 'neighbours that run one block')}${head('blocks', 'distinct ones')}${head('layers', 'that run')}
+${head('parameters', 'each block counted once')}${head('stored', 'graph and tokenizer included')}${head('in memory', 'while serving')}${head('a token', 'multiply-adds')}
+${measured && html`${head('time', 'of a token')}${head('perplexity', 'in float32')}`}</tr></thead>
+<tbody>${points.map(
+    (
+      point,
+    ) => html`<tr><th scope="row">${point.kept}</th><td>${point.share}</td><td>${point.blocks}</td><td>${point.layers}</td>
+<td>${point.parameters.toLocaleString('en')}</td>${cell(stored, point)}${cell(served, point)}<td>${(point.multiplyAdds / 1e6).toFixed(1)} M</td>
+${measured && html`${cell(time, point)}<td>${formatPerplexity(point.measured!.perplexity)}</td>`}</tr>`,
+  )}</tbody></table></div>`;
+}

@@ -1,0 +1,115 @@
+import { describe, expect, it } from 'vitest';
+import { UsageError } from '../../../artifact/errors.ts';
+import { bytesOf } from '../../../artifact/manifest.ts';
+import { servedMemoryOf } from '../../../artifact/served-memory.ts';
+import type { Architecture } from '../../../compressor/checkpoint/architecture.ts';
+import { exportModel } from '../../../compressor/export/export.ts';
+import { WorkFolder } from '../../../compressor/export/work-folder.ts';
+import type { PlanOptions } from '../../../compressor/plan/make-plan.ts';
+import { anyPlan, contextOf, defaultGrid, sweepCells, sweepPoint } from '../../../compressor/plan/sweep.ts';
+import { parsePrecision, resolvePrecision } from '../../../compressor/quantize/precision.ts';
+import { makeStudent } from '../../../compressor/student/make-student.ts';
+import { readGraph } from '../../fixtures/exported-graph.ts';
+import { picoArchitecture, randomCheckpoint } from '../../fixtures/random-checkpoint.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
+import { textOf } from '../../fixtures/texts.ts';
+
+type Options = Omit<PlanOptions, 'remove' | 'share'>;
+const options: Options = { weights: 'first', quantize: 'none', keep: [0, -1] };
+
+function deep(layers: number, changed: Partial<Architecture> = {}) {
+  const layer = picoArchitecture.layers[0]!;
+  return randomCheckpoint({
+    ...picoArchitecture,
+    layers: Array.from({ length: layers }, () => layer),
+    ...changed,
+  });
+}
+
+describe('the grid of a sweep', () => {
+  it('goes from all layers to half of them, alone and in groups', () => {
+    expect(defaultGrid(deep(30), [0, -1])).toEqual({ kept: [30, 27, 24, 21, 18, 15], shares: [1, 2, 3] });
+    expect(defaultGrid(deep(4), [0, -1])).toEqual({ kept: [4, 3, 2], shares: [1, 2, 3] });
+    expect(defaultGrid(deep(4), [0, 1, -1])).toEqual({ kept: [4, 3], shares: [1, 2, 3] });
+    expect(defaultGrid(deep(1), [])).toEqual({ kept: [1], shares: [1] });
+  });
+
+  it('has each place once, in order', () => {
+    const cells = sweepCells(deep(8), { kept: [4, 8, 4], shares: [2, 1] }, options);
+    expect(cells.map(({ kept, share }) => [kept, share])).toEqual([
+      [8, 1],
+      [8, 2],
+      [4, 1],
+      [4, 2],
+    ]);
+    for (const cell of cells) {
+      const plan = anyPlan(deep(8), cell);
+      expect(plan.layers).toHaveLength(cell.kept);
+      expect(new Set(plan.layers.map(({ block }) => block)).size).toBe(cell.kept / cell.share);
+    }
+  });
+
+  it.each([[[9]], [[1]], [[0]], [[2.5]]])('refuses to keep %j of 8 layers of which two stay', (kept) => {
+    expect(() => sweepCells(deep(8), { kept, shares: [1] }, options)).toThrow(UsageError);
+    expect(() => sweepCells(deep(8), { kept, shares: [1] }, options)).toThrow(
+      `keeps 2 (those of --keep) to 8 layers (all of random), not ${kept[0]}`,
+    );
+  });
+});
+
+const windowed = { window: 10, rotary: 0 };
+const folds: [string, Options, Partial<Architecture>][] = [
+  ['plain', options, {}],
+  ['in int4, with a head of its own', { ...options, quantize: 'int4' }, { tiedHead: false }],
+  ['patched', { ...options, patch: 'linear' }, {}],
+  ['with layers that come back', { ...options, refill: 'previous', adapter: { gains: true, rank: 3 } }, {}],
+  ['with windows', options, { layers: [windowed, ...picoArchitecture.layers.slice(1)] }],
+];
+
+describe.each(folds)('the numbers of a fold %s', (_name, how, changed) => {
+  const checkpoint = randomCheckpoint({ ...picoArchitecture, vocabularySize: 600, ...changed });
+  const cells = sweepCells(checkpoint, { kept: [4, 3, 2], shares: [1, 2] }, how);
+
+  it.each(cells.map((cell) => [cell.kept, cell.share, cell] as const))(
+    'are those of what is stored: %i layers, %i a block',
+    async (_kept, _share, cell) => {
+      const plan = anyPlan(checkpoint, cell);
+      const work = await WorkFolder.open(await temporaryFolder(), 'sweep');
+      const fit = textOf([Array.from({ length: 40 }, (_, i) => i)]);
+      const { student } = (await makeStudent({ checkpoint, plan, fit, work })).at(-1)!;
+      const { manifest, files } = await exportModel({
+        ...{ checkpoint, student, plan, work, name: 'x' },
+        precision: resolvePrecision(checkpoint, plan, parsePrecision(plan.quantize)),
+        folding: { method: 'x', version: 'x', checkpoint: 'x', createdAt: 'x', options: {} },
+      });
+      const tokenizer = Object.values(manifest.tokenizer).reduce((sum, file) => sum + (file?.bytes ?? 0), 0);
+      const point = sweepPoint(checkpoint, cell, plan, tokenizer);
+
+      expect(point.layers).toBe(manifest.layers.length);
+      expect(point.blocks).toBe(manifest.weights.filter(({ kind }) => kind === 'block').length);
+      expect(point.parameters).toBe(manifest.parameters.folded);
+      expect(point.stored).toBeGreaterThanOrEqual(bytesOf(manifest));
+      expect(point.stored - bytesOf(manifest)).toBeLessThan(20_000); // what names in graphs may take
+      expect(Math.abs(point.served / servedMemoryOf(manifest, 2048) - 1)).toBeLessThan(0.01);
+      const graph = files.get(manifest.graph.sha256)!;
+      expect(point.multiplyAdds).toBe(await countedIn(graph, contextOf(checkpoint)));
+    },
+  );
+});
+
+/** Multiply-adds of one token, node by node of the graph that is served. */
+async function countedIn(path: string, context: number): Promise<number> {
+  const { nodes, external } = await readGraph(path);
+  let sum = 0;
+  for (const { opType, input, attribute } of nodes) {
+    const value = (name: string) => Number(attribute.find((entry) => entry.name === name)?.i ?? -1);
+    const shape = input.map((name) => external.get(name)?.shape).find((dims) => dims && dims.length >= 1);
+    if (opType === 'GroupQueryAttention') {
+      const window = value('local_window_size');
+      sum += 2 * (window < 0 ? context : Math.min(window, context)) * value('num_heads') * 16;
+    } else if (opType === 'MatMulNBits') sum += value('K') * value('N');
+    else if (['MatMul', 'Gemm', 'FusedMatMul'].includes(opType)) sum += shape![0]! * shape![1]!;
+    else if (opType === 'Mul' && shape) sum += shape[0]!; // a gain
+  }
+  return sum;
+}
