@@ -92,6 +92,13 @@ async function measurer(
   const { layerwise } = await import('../compressor/rank/index.ts');
   const { text } = texts.quality;
   const workFolder = join(defaultCacheFolder(), 'folds');
+  const told = new Set<string>();
+  const onNotice = (message: string) => {
+    if (told.has(message)) return;
+    told.add(message);
+    show.finish();
+    process.stderr.write(`${message}\n`);
+  };
   const rankings = new Map<string, Awaited<ReturnType<typeof rankingFor>>>();
   return async ({ kept, options }, onStep) => {
     // Of those that look at each layer by itself, one ranking serves all; where none goes, none is made.
@@ -102,7 +109,7 @@ async function measurer(
     rankings.set(key, ranking);
     const plan = await rankedPlan(checkpoint, ranking, options, show, signal);
     const onProgress = (step: string, done: number, total: number) => onStep(`${step} ${done}/${total}`);
-    const how = { checkpoint, plan, text, workFolder, onProgress, signal };
+    const how = { checkpoint, plan, text, workFolder, onProgress, onNotice, signal };
     return {
       plan,
       measured: await measureFold({ ...how, ...(fitsText(plan) && { fit: texts.fit(plan) }) }),

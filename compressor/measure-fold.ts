@@ -30,6 +30,8 @@ export interface MeasureOptions {
   /** Folder for work in progress; nothing stays in it. */
   workFolder: string;
   onProgress?: (step: string, done: number, total: number) => void;
+  /** Something worth a line: a text too short to fit on. */
+  onNotice?: (message: string) => void;
   signal?: AbortSignal;
 }
 

@@ -34,10 +34,12 @@ Without --remove, it also prints which layers would go first, and what that woul
 
 A sweep has parameters, bytes stored and in memory, and multiply-adds a token, known at once from the sizes. With
 --measure each fold is ranked, written to the cache folder, timed there and removed again; its perplexity is that
-of float32 on the calibration text, untrained. Its JSON is {checkpoint, checkpointLayers, quantize, context, points},
-measured: {rank, text, tokens} where it was; a point is {kept, share, blocks, layers, parameters, stored, served,
-multiplyAdds}, with measured: {perplexity, time in ms} and plan. The width of the blocks is no axis: folding does
-not change it.
+of float32 on the calibration text, untrained. Patches, where there are any, are fitted on the same text. The width
+of blocks is no axis: folding does not change it.
+
+JSON of a sweep: {checkpoint, checkpointLayers, quantize, context, points}, and measured: {rank, text, tokens} where
+it was; a point is {kept, share, blocks, layers, parameters, stored, served, multiplyAdds}, with measured:
+{perplexity, time in ms} and plan.
 
 Examples:
   foldgate plan model.gguf
