@@ -4,7 +4,7 @@ import type { Store } from '../artifact/store/store.ts';
 import type { FoldResult } from '../compressor/fold.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { calibrationTexts } from './calibration-texts.ts';
-import { type CureFlags, cureOf, recordedCure } from './cure-options.ts';
+import { awareOf, type CureFlags, cureOf, recordedCure } from './cure-options.ts';
 import type { FoldFlags } from './fold-options.ts';
 import { planOf } from './plan-of.ts';
 import { byteProgress, formatBytes, progress } from './progress.ts';
@@ -44,6 +44,7 @@ export async function foldInto(
     }
     const texts = await calibrationTexts(checkpoint, flags);
     const cure = cureOf(flags, show);
+    const aware = awareOf(flags, show);
     const plan = await planOf(checkpoint, flags, texts.text, show, signal);
     process.stderr.write(`${planTable(checkpoint, plan)}\n\n`);
     const result = await fold({
@@ -53,11 +54,12 @@ export async function foldInto(
       name,
       workFolder: join(defaultCacheFolder(), 'folds'),
       version: packageJson.version,
-      options: { ...options, ...recordedCure(cure), plan },
+      options: { ...options, ...recordedCure(cure), ...recordedCure(aware, 'quantizeAware'), plan },
       // The plan decides, which may come from a file and not from flags.
       ...(fitsText(plan) && { fit: texts.fit(plan) }),
       ...(fitsCodes(plan.quantize) && texts.calibrate && { calibrate: texts.calibrate() }),
       ...(cure && { cure }),
+      ...(aware && { aware }),
       ...(quality && { quality: texts.quality }),
       onProgress(step, done, total) {
         if (step !== publishingStep) return show.update(step, done, total);

@@ -6,9 +6,9 @@ import type { Store } from '../artifact/store/store.ts';
 import type { Checkpoint } from './checkpoint/checkpoint.ts';
 import { fingerprint } from './checkpoint/fingerprint.ts';
 import { evaluateFolded } from './evaluate/folded.ts';
-import { evaluateStudent } from './evaluate/student.ts';
+import { type EvaluateOptions, evaluateStudent } from './evaluate/student.ts';
 import type { Quality, TextWindows } from './evaluate/windows.ts';
-import { exportModel } from './export/export.ts';
+import { type ExportedModel, exportModel } from './export/export.ts';
 import {
   makeQuantizer,
   type Quantization,
@@ -16,11 +16,21 @@ import {
   quantizationOf,
   quantizedForm,
 } from './export/make-quantizer.ts';
+import { writtenCodes } from './export/read-codes.ts';
 import { WorkFolder } from './export/work-folder.ts';
 import type { FoldPlan } from './plan/plan.ts';
+import type { BlockQuantizer } from './quantize/block-quantizer.ts';
 import type { Calibration } from './quantize/calibration.ts';
 import { bitsBudget, parsePrecision, resolvePrecision } from './quantize/precision.ts';
 import { type MakeStudentOptions, makeStudent, type Stage, studentIdentity } from './student/make-student.ts';
+import { blocksOf, type Student } from './student/student.ts';
+import {
+  AwareQuantizer,
+  type AwareTraining,
+  awareStage,
+  checkAware,
+  trainAware,
+} from './student/train-aware.ts';
 import { mixturesOf } from './weights/mixture.ts';
 
 /** The step whose progress is told in bytes. */
@@ -42,6 +52,11 @@ export interface FoldOptions {
   calibrate?: Calibration;
   /** Distillation after removing and sharing. @default none */
   cure?: NonNullable<MakeStudentOptions['cure']>;
+  /**
+   * Quantization-aware training of the result: what it gives, rounded to nearest, is published where it does better on the
+   * quality's text than the calibrated codes, or where nothing is measured. @default none
+   */
+  aware?: AwareTraining;
   /** Measures what each step costs in perplexity; left out where absent. */
   quality?: { text: TextWindows; description: string };
   /** Called through each step of the work. */
@@ -67,6 +82,7 @@ export async function fold(options: FoldOptions): Promise<FoldResult> {
   const mixtures = mixturesOf(plan);
   const { version, workFolder } = options;
   const quantization = quantizationOf(precision, bitsBudget(plan.quantize), options.calibrate);
+  if (options.aware) checkAware(precision);
   const identity = [
     version,
     await fingerprint(checkpoint),
@@ -75,6 +91,7 @@ export async function fold(options: FoldOptions): Promise<FoldResult> {
     mixtures,
     quantizationIdentity(quantization),
     await studentIdentity(options),
+    ...(options.aware ? [await studentIdentity({ plan, cure: options.aware })] : []),
   ];
   const onWait = () =>
     options.onNotice?.('Another process is folding the same. Waiting until it has published its result.');
@@ -87,54 +104,55 @@ async function foldIn(
   quantization: Quantization,
   options: FoldOptions,
 ): Promise<FoldResult> {
-  const { precision } = quantization;
-  const { checkpoint, plan, store, name, signal } = options;
+  const { checkpoint, store, name, signal, aware } = options;
   const resumedSteps = work.resumedSteps;
-  const report = (step: string) => (done: number, total: number) => options.onProgress?.(step, done, total);
   const steps = await makeStudent({ ...options, work });
+  const { student } = steps.at(-1)!;
+  const { floats, stored } = measuredStages(steps, quantization.precision);
+  const quality: StageQuality[] = [];
+  for (const { name: stage, student } of options.quality ? floats : []) {
+    quality.push({
+      stage,
+      ...(await measured(stage, options, (text, how) => evaluateStudent(student, text, how))),
+    });
+  }
+  const { onProgress } = options;
   const how = {
     ...quantization,
     checkpoint,
     work,
-    ...(options.onProgress && { onProgress: options.onProgress }),
+    ...(onProgress && { onProgress }),
     ...(signal && { signal }),
   };
-  const student = await quantizedForm({ ...how, student: steps.at(-1)!.student });
-  const { manifest, files } = await withResource(await makeQuantizer({ ...how, student }), (quantizer) =>
-    exportModel({
-      checkpoint,
-      student,
-      plan,
-      precision,
-      name,
-      work,
-      quantizer,
-      folding: {
-        method: plan.method,
-        version: options.version,
-        checkpoint: checkpoint.name,
-        createdAt: new Date().toISOString(),
-        options: options.options,
-      },
-      onProgress: report('Folding'),
-      ...(signal && { signal }),
-    }),
-  );
-  const quality: FoldResult['quality'] = [];
+  const form = await quantizedForm({ ...how, student });
+  const fitted = await makeQuantizer({ ...how, student: form });
+  const { precision } = quantization;
+  const candidates = [
+    await storedForm({ ...options, stage: stored, student: form, quantizer: fitted, work, precision }),
+  ];
+  if (aware) {
+    const codes = await writtenCodes(work, blocksOf(form));
+    const folder = await WorkFolder.open(work.path, awareStage);
+    const where = { folder: folder.path, ...(signal && { signal }) };
+    const trained = await trainAware(checkpoint, form, codes, aware, where);
+    const quantizer = new AwareQuantizer(trained, codes);
+    candidates.push(
+      await storedForm({
+        ...options,
+        stage: awareStage,
+        student: trained,
+        quantizer,
+        work: folder,
+        precision,
+      }),
+    );
+  }
+  // The best comes last, as the one that is published.
+  candidates.sort((a, b) => (b.quality?.perplexity ?? 0) - (a.quality?.perplexity ?? 0));
+  const { manifest, files } = candidates.at(-1)!;
+  quality.push(...candidates.flatMap(({ quality }) => quality ?? []));
   if (options.quality) {
-    const { text, description } = options.quality;
-    const how = (stage: string) => ({
-      onProgress: report(`Measuring: ${stage}`),
-      ...(signal && { signal }),
-    });
-    const { floats, stored } = measuredStages(steps, precision);
-    for (const { name: stage, student } of floats) {
-      quality.push({ stage, ...(await evaluateStudent(student, text, how(stage))) });
-      checkFinite(quality.at(-1)!);
-    }
-    const graph = files.get(manifest.graph.sha256)!;
-    quality.push({ stage: stored, ...(await evaluateFolded(graph, manifest, text, how(stored))) });
-    checkFinite(quality.at(-1)!);
+    const { description } = options.quality;
     manifest.quality = quality.map(({ stage, tokens, perplexity }) => ({
       stage,
       text: description,
@@ -153,6 +171,63 @@ async function foldIn(
   });
   await work.remove();
   return { manifest, version, quality, resumedSteps };
+}
+
+type StageQuality = FoldResult['quality'][number];
+
+interface StoredFormOptions extends FoldOptions {
+  stage: string;
+  student: Student;
+  quantizer: BlockQuantizer;
+  work: WorkFolder;
+  precision: Quantization['precision'];
+}
+
+/** A student in codes, written into the work folder, and what they cost where that is measured. */
+async function storedForm(
+  options: StoredFormOptions,
+): Promise<ExportedModel & { quality: StageQuality | undefined }> {
+  const { stage, student, quantizer, work, checkpoint, plan, name, precision, onProgress, signal } = options;
+  const exported = await withResource(quantizer, (quantizer) =>
+    exportModel({
+      checkpoint,
+      student,
+      plan,
+      precision,
+      name,
+      work,
+      quantizer,
+      folding: {
+        method: plan.method,
+        version: options.version,
+        checkpoint: checkpoint.name,
+        createdAt: new Date().toISOString(),
+        options: options.options,
+      },
+      ...(onProgress && { onProgress: (done, total) => onProgress('Folding', done, total) }),
+      ...(signal && { signal }),
+    }),
+  );
+  if (!options.quality) return { ...exported, quality: undefined };
+  const graph = exported.files.get(exported.manifest.graph.sha256)!;
+  const found = await measured(stage, options, (text, how) =>
+    evaluateFolded(graph, exported.manifest, text, how),
+  );
+  return { ...exported, quality: { stage, ...found } };
+}
+
+/** @throws InvalidDataError where the step ruined the model */
+async function measured(
+  stage: string,
+  { quality, onProgress, signal }: FoldOptions,
+  evaluate: (text: TextWindows, how: EvaluateOptions) => Promise<Quality>,
+): Promise<Quality> {
+  const found = await evaluate(quality!.text, {
+    ...(onProgress && { onProgress: (done, total) => onProgress(`Measuring: ${stage}`, done, total) }),
+    ...(signal && { signal }),
+  });
+  checkFinite({ stage, ...found });
+  return found;
 }
 
 /** A model that computes no numbers would fail later, where nobody could tell why. */

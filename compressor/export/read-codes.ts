@@ -3,6 +3,18 @@ import { join } from 'node:path';
 import { blockMatrices } from '../graph/layer.ts';
 import type { BlockCodes } from '../quantize/block-quantizer.ts';
 import type { StoredTensor, WrittenBlob } from './blob-writer.ts';
+import { blockStep } from './export.ts';
+import type { WorkFolder } from './work-folder.ts';
+
+/** The codes of a fold's blocks, all of which are written. */
+export async function writtenCodes(work: WorkFolder, blocks: number): Promise<BlockCodes[]> {
+  const codes: BlockCodes[] = [];
+  for (let block = 0; block < blocks; block++) {
+    const blob = await work.find(blockStep(block));
+    codes.push(await readCodes(work.path, blob!));
+  }
+  return codes;
+}
 
 /** The codes of a block that was written into `folder`. */
 export async function readCodes(folder: string, blob: WrittenBlob): Promise<BlockCodes> {

@@ -24,7 +24,7 @@ export interface MakeStudentOptions {
   /** What patches and the layers that stand in for others are fitted on, where the plan has any. */
   fit?: TextWindows;
   /** Distillation of the result. @default none */
-  cure?: Omit<CureOptions, 'folder' | 'signal' | 'identity'>;
+  cure?: Omit<CureOptions, 'folder' | 'signal' | 'identity' | 'codes'>;
   /** Where patches, fitted layers and the cure keep what they need to go on after an interruption. */
   work: WorkFolder;
   onProgress?: (step: string, done: number, total: number) => void;

@@ -1,5 +1,6 @@
 import { UsageError } from '../../artifact/errors.ts';
 import type { SessionOptions } from '../../artifact/onnxruntime/session.ts';
+import type { BlockCodes } from '../quantize/block-quantizer.ts';
 import type { HeldOut, StepReport } from './cure-report.ts';
 import type { MemoryPlan } from './memory.ts';
 
@@ -59,6 +60,11 @@ export interface CureSettings {
 
 export interface CureOptions extends Partial<CureSettings> {
   tokens: number;
+  /**
+   * By block: codes that the blocks are rounded to while they are trained, in their form and with their scales. `identity`
+   * has to tell them from others. @default the blocks run as they are
+   */
+  codes?: readonly BlockCodes[];
   /** Training data: see `readDocuments`. */
   data: readonly string[];
   /**

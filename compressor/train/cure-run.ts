@@ -3,11 +3,12 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { embed } from '../forward/embed.ts';
 import type { Student, Vocabulary } from '../student/student.ts';
 import { AdamW } from './adamw.ts';
-import { asksTeacher, type CureSettings, trainsBlocks } from './cure-options.ts';
+import { asksTeacher, type CureOptions, type CureSettings, trainsBlocks } from './cure-options.ts';
 import type { StepReport } from './cure-report.ts';
 import type { Batch } from './data/packed.ts';
 import { type Head, readHead } from './head.ts';
 import type { MemoryPlan } from './memory.ts';
+import { RoundedBlocks } from './rounded-blocks.ts';
 import { StudentPass, type Trace } from './student-pass.ts';
 import { tailLoss } from './tail-loss.ts';
 import { type Lesson, Teacher } from './teacher.ts';
@@ -32,6 +33,8 @@ export class CureRun implements Disposable {
   /** None where the loss does not ask it. */
   readonly #teacher: Teacher | undefined;
   readonly #student: Student;
+  /** What runs for the weights' blocks, where those are trained to round well. */
+  readonly #rounded: RoundedBlocks | undefined;
   readonly #pass: StudentPass;
   readonly #loss: TiledLoss;
   readonly #teacherHead: Head;
@@ -46,14 +49,16 @@ export class CureRun implements Disposable {
     weights: TrainedWeights,
     settings: CureSettings,
     keep: Pick<MemoryPlan, 'keepTeacher' | 'keepActivations'>,
-    session: SessionOptions = {},
+    { codes, session = {} }: Pick<CureOptions, 'codes' | 'session'> = {},
   ): Promise<CureRun> {
-    return new CureRun(checkpoint, weights, settings, await readHead(checkpoint), keep, session);
+    const rounded = codes && new RoundedBlocks(weights.blocks, weights.architecture, codes);
+    return new CureRun(checkpoint, weights, rounded, settings, await readHead(checkpoint), keep, session);
   }
 
   private constructor(
     checkpoint: Checkpoint,
     weights: TrainedWeights,
+    rounded: RoundedBlocks | undefined,
     settings: CureSettings,
     head: Head,
     keep: Pick<MemoryPlan, 'keepTeacher' | 'keepActivations'>,
@@ -73,7 +78,8 @@ export class CureRun implements Disposable {
       ? new Teacher(checkpoint, shape, keep.keepTeacher, session)
       : undefined;
     this.#student = weights.asStudent();
-    this.#pass = new StudentPass(weights, shape, part, keep.keepActivations, session);
+    this.#rounded = rounded;
+    this.#pass = new StudentPass(weights, shape, part, keep.keepActivations, session, rounded?.blocks);
     this.#loss = new TiledLoss({ width, normEpsilon, ...session });
     const vectorRate = trainsBlocks(part) ? settings.vectorRate : 1;
     const rates = { vectorRate, gainRate: settings.gainRate };
@@ -90,6 +96,7 @@ export class CureRun implements Disposable {
     const embedded = await this.#embed(batches);
     const lesson = await this.#teach(batches, embedded, wanted, signal);
     this.#weights.zeroGradients();
+    this.#rounded?.refresh();
     const { embedding, head } = this.#weights.gradients.vocabulary;
     const headGradient = head ?? embedding;
     const sums = { crossEntropy: 0, divergence: 0, tail: 0 };
@@ -149,6 +156,7 @@ export class CureRun implements Disposable {
 
   /** Means over the batches in nats a token. */
   async examine({ batches, teacher }: Exam, signal?: AbortSignal) {
+    this.#rounded?.refresh();
     const embedded = await this.#embed(batches);
     const losses: Loss[] = [];
     for (const [i, batch] of batches.entries()) {

@@ -41,12 +41,13 @@ export async function cure(checkpoint: Checkpoint, student: Student, options: Cu
   const settings = settle(options, checkpoint.architecture.contextLength);
   const documents = await readDocuments(options.data);
   const split = splitDocuments(documents, settings.heldOutShare);
-  const memory = planMemory(student, await addedParts(student), settings);
+  const added = { ...(await addedParts(student)), rounded: options.codes !== undefined };
+  const memory = planMemory(student, added, settings);
   options.onMemory?.(memory);
   checkMemory(memory, settings);
 
   const weights = await TrainedWeights.read(student, settings.part);
-  const run = await CureRun.open(checkpoint, weights, settings, memory, options.session);
+  const run = await CureRun.open(checkpoint, weights, settings, memory, options);
   return withResource(run, async () => {
     const sha256 = digestOfAll(documents);
     const identity = { settings, layers: student.layers, data: sha256, identity: options.identity ?? null };

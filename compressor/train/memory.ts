@@ -33,11 +33,13 @@ export interface AddedParts {
   patches: number;
   /** Parameters of all adapters. */
   adapters: number;
+  /** Whether the blocks run rounded, beside the weights behind them. @default false */
+  rounded?: boolean;
 }
 
 export function planMemory(
   student: Pick<Student, 'architecture' | 'layers'>,
-  { patches, adapters }: AddedParts,
+  { patches, adapters, rounded = false }: AddedParts,
   settings: CureSettings,
   available = process.availableMemory(),
 ): MemoryPlan {
@@ -55,6 +57,7 @@ export function planMemory(
   const tokens = batch * length;
   const parts = [
     { what: 'weights', bytes: (matrices + vectors + adapters) * float },
+    ...(rounded ? [{ what: 'rounded weights', bytes: blocksOf(student) * blockParameters(a) * float }] : []),
     { what: 'gradients', bytes: trained * float },
     { what: 'moments', bytes: 2 * trained * float },
     { what: 'head', bytes: a.vocabularySize * a.width * float },

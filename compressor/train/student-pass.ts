@@ -1,6 +1,7 @@
 import type { SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { PatchRunner } from '../forward/patch-runner.ts';
+import type { BlockWeights } from '../weights/block.ts';
 import { type CuredPart, trainsBlocks } from './cure-options.ts';
 import type { BatchShape } from './layer-expression.ts';
 import { LayerTrainer } from './layer-gradient.ts';
@@ -20,23 +21,30 @@ export interface Trace {
 /** Takes one batch through all layers of a student, and back. */
 export class StudentPass implements Disposable {
   readonly #weights: TrainedWeights;
+  /** What runs for the weights' blocks. */
+  readonly #blocks: readonly BlockWeights[];
   readonly #layers: LayerTrainer;
   readonly #patches: PatchRunner;
   readonly #patchGradient: PatchGradient;
   /** By layer: what the way back would compute again. Empty where that is what it does. */
   readonly #activations: Float32Array[];
 
-  /** @param keepActivations spends memory to save a fifth of the work */
+  /**
+   * @param keepActivations spends memory to save a fifth of the work
+   * @param blocks what runs for the weights' blocks: these, or what they are rounded to
+   */
   constructor(
     weights: TrainedWeights,
     shape: BatchShape,
     part: CuredPart,
     keepActivations: boolean,
     options: SessionOptions = {},
+    blocks: readonly BlockWeights[] = weights.blocks,
   ) {
     const { architecture } = weights;
     const quiet = { spinning: false, ...options };
     this.#weights = weights;
+    this.#blocks = blocks;
     this.#layers = new LayerTrainer(architecture, shape, {
       trainable: part === 'model' ? 'all' : part,
       ...quiet,
@@ -49,13 +57,13 @@ export class StudentPass implements Disposable {
 
   /** @param hidden embedded tokens, [batch * tokens, width] */
   async forward(hidden: Float32Array, signal?: AbortSignal): Promise<Trace> {
-    const { layers, blocks, own, patches } = this.#weights;
+    const { layers, own, patches } = this.#weights;
     const trace: Trace = { inputs: [], outputs: [], final: hidden };
     for (const [i, { source, block }] of layers.entries()) {
       await betweenSteps(signal);
       trace.inputs.push(trace.final);
       const kept = this.#activations[i];
-      const out = this.#layers.forward(source, blocks[block]!, own[i]!, trace.final, 1, kept);
+      const out = this.#layers.forward(source, this.#blocks[block]!, own[i]!, trace.final, 1, kept);
       trace.outputs.push(out);
       const patch = patches[i];
       trace.final = patch ? this.#patches.run(patch, out) : out;
@@ -75,7 +83,7 @@ export class StudentPass implements Disposable {
     atOutputs: ReadonlyMap<number, Float32Array>,
     signal?: AbortSignal,
   ): Promise<Float32Array> {
-    const { layers, blocks, own, patches, gradients } = this.#weights;
+    const { layers, own, patches, gradients } = this.#weights;
     let current = gradient;
     for (let i = layers.length - 1; i >= 0; i--) {
       await betweenSteps(signal);
@@ -87,7 +95,7 @@ export class StudentPass implements Disposable {
       const into = this.#weights.layerGradients(i);
       current = this.#layers.backward(
         source,
-        blocks[block]!,
+        this.#blocks[block]!,
         own[i]!,
         trace.inputs[i]!,
         current,

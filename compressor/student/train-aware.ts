@@ -1,0 +1,84 @@
+import { join } from 'node:path';
+import { UsageError } from '../../artifact/errors.ts';
+import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { type BlockMatrix, blockMatrices, matrixShape } from '../graph/layer.ts';
+import type { BlockCodes, BlockQuantizer } from '../quantize/block-quantizer.ts';
+import { nearestInCells, roundToScales } from '../quantize/cells.ts';
+import { cure } from '../train/cure.ts';
+import type { MakeStudentOptions } from './make-student.ts';
+import type { Student } from './student.ts';
+
+/** Of a fold's measurements: the model trained to round well, in its codes. */
+export const awareStage = 'quantization-aware';
+
+/** How a student is trained to round well. */
+export type AwareTraining = NonNullable<MakeStudentOptions['cure']>;
+
+/** @throws UsageError where nothing is rounded */
+export function checkAware(precision: Record<MatrixKind, Precision>): void {
+  if (blockMatrices.every((matrix) => precision[matrix].bits === 32))
+    throw new UsageError(
+      '--quantize-aware trains weights to round well, and --quantize none rounds nothing.',
+    );
+}
+
+/**
+ * Distils a student further while its blocks run in codes: see `RoundedBlocks`. It starts at the codes it is given, so
+ * that what they were fitted to is not lost, and keeps their scales.
+ * @param codes by block
+ * @param folder where the training keeps its state
+ */
+export async function trainAware(
+  checkpoint: Checkpoint,
+  student: Student,
+  codes: readonly BlockCodes[],
+  training: AwareTraining,
+  { folder, signal }: { folder: string; signal?: AbortSignal },
+): Promise<Student> {
+  const how = { ...training, codes, folder: join(folder, 'cure'), ...(signal && { signal }) };
+  return (await cure(checkpoint, withinCells(student, codes), how)).student;
+}
+
+/** The student whose weights are the nearest that round to the codes. */
+function withinCells(student: Student, codes: readonly BlockCodes[]): Student {
+  const matrixOf = (block: number, matrix: BlockMatrix, weights: Float32Array) => {
+    const own = codes[block]![matrix];
+    return own ? nearestInCells(weights, own, matrixShape(student.architecture, matrix)[1]) : weights;
+  };
+  return {
+    ...student,
+    matrix: async (block, matrix) => matrixOf(block, matrix, await student.matrix(block, matrix)),
+    async block(block) {
+      const weights = await student.block(block);
+      const matrices = { ...weights.matrices };
+      for (const matrix of blockMatrices) matrices[matrix] = matrixOf(block, matrix, matrices[matrix]);
+      return { ...weights, matrices };
+    },
+    unchanged: () => undefined,
+  };
+}
+
+/** Rounds a student that was trained to it: with the scales it was trained with. */
+export class AwareQuantizer implements BlockQuantizer {
+  readonly #student: Student;
+  readonly #codes: readonly BlockCodes[];
+
+  constructor(student: Student, codes: readonly BlockCodes[]) {
+    this.#student = student;
+    this.#codes = codes;
+  }
+
+  async quantize(block: number): Promise<BlockCodes> {
+    const { matrices } = await this.#student.block(block);
+    const rounded: BlockCodes = {};
+    for (const matrix of blockMatrices) {
+      const like = this.#codes[block]![matrix];
+      const [, inputs] = matrixShape(this.#student.architecture, matrix);
+      if (like) rounded[matrix] = roundToScales(matrices[matrix], like, inputs);
+    }
+    return rounded;
+  }
+
+  [Symbol.dispose](): void {}
+}
