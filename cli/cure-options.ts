@@ -1,9 +1,9 @@
 import { basename } from 'node:path';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../artifact/errors.ts';
 import { methods } from '../compressor/methods/index.ts';
 import type { MakeStudentOptions } from '../compressor/student/make-student.ts';
-import { type CuredPart, curedParts, heldOutShare } from '../compressor/train/cure-options.ts';
+import { type CuredPart, checkPart, curedParts, heldOutShare } from '../compressor/train/cure-options.ts';
 import { parseCount, parseInteger, parseNumber, parseShare } from './parse.ts';
 import { formatBytes, type Progress } from './progress.ts';
 
@@ -16,6 +16,7 @@ export interface CureFlags {
   crossEntropy: number;
   learningRate?: number;
   tail: number;
+  optimizer: Pick<Cure, 'sparseGradients'>;
   seed: number;
   quantizeAware?: number;
 }
@@ -51,12 +52,34 @@ export function addCureOptions(command: Command): Command {
       parseInteger,
       0,
     )
+    .addOption(optimizerOption())
     .option('--seed <number>', "order of the cure's data", parseCount, 1)
     .option(
       '--quantize-aware <tokens>',
       'tokens to distil on after that, with the weights rounded as they will be stored; kept if it does better',
       parseCount,
     );
+}
+
+/** Share of the coordinates that SparseGrad keeps where nothing says otherwise: what its paper found to matter. */
+const usualShare = 0.01;
+
+function optimizerOption(): Option {
+  return new Option(
+    '--optimizer <name>',
+    "adamw, or sparsegrad[:SHARE]: the MLP matrices' gradients are followed along a share of their coordinates alone, " +
+      `in a basis found first (default share: ${usualShare}); less memory, smaller states`,
+  )
+    .argParser((text) => {
+      if (text === 'adamw') return {};
+      const [name, share = `${usualShare}`, ...others] = text.split(':');
+      if (name !== 'sparsegrad' || others.length > 0)
+        throw new InvalidArgumentError('adamw or sparsegrad[:SHARE] is expected.');
+      const value = parseShare(share);
+      if (value === 0) throw new InvalidArgumentError('A share above 0 is expected.');
+      return { sparseGradients: value };
+    })
+    .default({}, 'adamw');
 }
 
 export function crossEntropyOption(): Option {
@@ -95,14 +118,17 @@ export function cureOf(flags: Partial<CureFlags>, show: Progress): Cure | undefi
   }
   if (asked < 0) throw new UsageError(`--cure-tokens takes 0 or more, not ${asked}.`);
   if (asked === 0) return undefined;
+  const part = flags.cureTrain ?? 'all';
+  checkPart({ part, ...flags.optimizer });
   return {
     data: flags.data,
     tokens: asked,
-    part: flags.cureTrain ?? 'all',
+    part,
     ...lossWeights(flags.crossEntropy ?? 0),
     tailLayers: flags.tail ?? 0,
     seed: flags.seed ?? 1,
     heldOutShare,
+    ...flags.optimizer,
     ...(flags.learningRate !== undefined && { learningRate: flags.learningRate }),
     ...trainingProgress('Curing', show),
   };
@@ -132,13 +158,16 @@ export function awareOf(flags: Partial<CureFlags>, show: Progress): Cure | undef
 export function trainingProgress(
   what: string,
   show: Progress,
-): Pick<Cure, 'onMemory' | 'onStep' | 'onHeldOut'> {
+): Pick<Cure, 'onMemory' | 'onPrepare' | 'onStep' | 'onHeldOut'> {
   return {
-    onMemory({ total, available }) {
+    onMemory({ total, available, saved }) {
+      const less =
+        saved === 0 ? '' : `, ${formatBytes(Math.abs(saved))} ${saved > 0 ? 'less' : 'more'} than by AdamW`;
       process.stderr.write(
-        `${what} takes ${formatBytes(total)} of the ${formatBytes(available)} there are.\n`,
+        `${what} takes ${formatBytes(total)} of the ${formatBytes(available)} there are${less}.\n`,
       );
     },
+    onPrepare: (done, total) => show.update('Choosing gradients to follow', done, total),
     onStep({ step, steps, loss, tokensPerSecond }) {
       show.update(what, step, steps, `loss ${loss.toFixed(3)}, ${tokensPerSecond.toFixed(0)} tokens/s`);
     },
@@ -158,6 +187,6 @@ export function recordedCure(
   as: 'cure' | 'quantizeAware' = 'cure',
 ): Record<string, unknown> {
   if (!cure) return {};
-  const { data, onMemory, onStep, onHeldOut, session, ...settings } = cure;
+  const { data, onMemory, onPrepare, onStep, onHeldOut, session, ...settings } = cure;
   return { [as]: { ...settings, data: data.map((path) => basename(path)) } };
 }

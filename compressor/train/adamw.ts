@@ -1,8 +1,11 @@
 import { FoldgateError } from '../../artifact/errors.ts';
 import type { Session, SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
+import type { BlockMatrix } from '../graph/layer.ts';
 import { GraphBuilder } from '../onnx/graph.ts';
+import type { Optimizer } from './optimizer.ts';
 import { trainingSession } from './session.ts';
+import type { State } from './state-file.ts';
 
 /** Something that is trained: its numbers and their gradient, in arrays that stay where they are. */
 export interface Parameter {
@@ -12,6 +15,10 @@ export interface Parameter {
   gradient: Float32Array;
   /** Matrices decay. Vectors (norms, biases) and gains do not, and have learning rates of their own. */
   kind: 'matrix' | 'vector' | 'gain';
+  /** Factor on its learning rate, besides that of its kind. @default 1 */
+  rate?: number;
+  /** Which matrix of a block it is, where it is one. */
+  matrix?: BlockMatrix;
 }
 
 export interface AdamWOptions extends SessionOptions {
@@ -39,11 +46,10 @@ export interface Moments {
 const chunk = 2 ** 18;
 
 /** AdamW (arXiv 1711.05101), run by ONNX Runtime; values and moments are updated where they are. */
-export class AdamW implements Disposable {
+export class AdamW implements Optimizer {
   readonly parameters: readonly Parameter[];
   /** In the order of the parameters. */
   readonly moments: readonly Moments[];
-  /** Steps taken. */
   steps = 0;
   readonly #options: Required<Omit<AdamWOptions, keyof SessionOptions>>;
   readonly #session: Session;
@@ -67,11 +73,15 @@ export class AdamW implements Disposable {
     this.#session = trainingSession(adamwGraph(betas, epsilon), session);
   }
 
-  /**
-   * One step along the gradients, which are left as they are.
-   * @returns the norm of all gradients together, before clipping
-   * @throws FoldgateError where it is not finite: nothing is changed then
-   */
+  get arrays(): State['arrays'] {
+    return this.parameters.flatMap(({ name, values }, i) => [
+      [`${name}.values`, values],
+      [`${name}.mean`, this.moments[i]!.mean],
+      [`${name}.square`, this.moments[i]!.square],
+    ]);
+  }
+
+  /** Gradients are left as they are. */
   step(learningRate: number): number {
     const { betas, weightDecay, vectorRate, gainRate, clipNorm } = this.#options;
     const factors = { matrix: 1, vector: vectorRate, gain: gainRate };
@@ -86,7 +96,7 @@ export class AdamW implements Disposable {
     const corrections = betas.map((beta) => 1 - beta ** this.steps);
     const squareCorrection = scalar(1 / Math.sqrt(corrections[1]!));
     for (const [i, parameter] of this.parameters.entries()) {
-      const rate = learningRate * factors[parameter.kind];
+      const rate = learningRate * factors[parameter.kind] * (parameter.rate ?? 1);
       const scalars = {
         scale,
         squareCorrection,

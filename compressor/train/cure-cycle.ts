@@ -54,9 +54,8 @@ export class CureCycle {
 
   async #step(steps: number, firstStep: number, startedAt: number): Promise<void> {
     const { run, state, sequences, settings, metrics, options } = this.#parts;
-    const { batch, length, tokensPerStep, learningRate: peak, warmupSteps: warmup, floor } = settings;
-    const count = tokensPerStep / length / batch;
-    const batches = Array.from({ length: count }, () => sequences.next(batch));
+    const { tokensPerStep, learningRate: peak, warmupSteps: warmup, floor } = settings;
+    const batches = nextBatches(sequences, settings);
     const rate = learningRate({ peak, steps, warmup, floor }, run.optimizer.steps);
     const losses = await run.step(batches, rate, options.signal);
     state.position = sequences.position;
@@ -106,4 +105,12 @@ export class CureCycle {
     await this.#parts.state.save();
     this.#savedAt = performance.now();
   }
+}
+
+/** Those of one step. */
+export function nextBatches(
+  sequences: PackedSequences,
+  { batch, length, tokensPerStep }: CureSettings,
+): Batch[] {
+  return Array.from({ length: tokensPerStep / length / batch }, () => sequences.next(batch));
 }

@@ -46,6 +46,11 @@ export interface CureSettings {
   vectorRate: number;
   /** Factor on the learning rate of gains, which have a long way to go. @default 10 */
   gainRate: number;
+  /**
+   * Trains of the MLP matrices this share of their coordinates in a basis of the gradients (`SparseGrad`), above 0 to 1.
+   * @default AdamW for everything
+   */
+  sparseGradients?: number;
   /** Longest gradient. @default 1 */
   clipNorm: number;
   /** Order of the data. @default 1 */
@@ -78,6 +83,8 @@ export interface CureOptions extends Partial<CureSettings> {
   saveEverySeconds?: number;
   session?: SessionOptions;
   signal?: AbortSignal;
+  /** Called through the gradients that `sparseGradients` begins with. */
+  onPrepare?: (done: number, total: number) => void;
   /** Called before anything large is read. */
   onMemory?: (plan: MemoryPlan) => void;
   onStep?: (report: StepReport) => void;
@@ -110,6 +117,7 @@ export function settle(options: CureOptions, contextLength: number): CureSetting
     weightDecay: options.weightDecay ?? 0.01,
     vectorRate: options.vectorRate ?? 1,
     gainRate: options.gainRate ?? 10,
+    ...(options.sparseGradients !== undefined && { sparseGradients: options.sparseGradients }),
     clipNorm: options.clipNorm ?? 1,
     seed: options.seed ?? 1,
     heldOutShare: options.heldOutShare ?? heldOutShare,
@@ -148,6 +156,10 @@ function check(s: CureSettings, contextLength: number): void {
     'floor',
   ] as const;
   for (const name of weights) if (!(s[name] >= 0)) throw wrong(name, '0 or more', s[name]);
+  const { sparseGradients } = s;
+  if (sparseGradients !== undefined && !(sparseGradients > 0 && sparseGradients <= 1))
+    throw wrong('sparseGradients', 'above 0 to 1', sparseGradients);
+  checkPart(s);
   if (!Number.isInteger(s.tailLayers) || s.tailLayers < 0)
     throw wrong('tailLayers', 'a whole number', s.tailLayers);
   if (!Number.isInteger(s.length) || s.length < 2 || s.length > contextLength)
@@ -160,6 +172,14 @@ function check(s: CureSettings, contextLength: number): void {
     throw wrong('batch', `a divisor of a step's ${s.tokensPerStep / s.length} sequences`, s.batch);
   if (s.crossEntropy + s.divergence + s.tailLayers * s.tailWeight === 0)
     throw new UsageError('All weights of the loss are 0: there is nothing to train for.');
+}
+
+/** @throws UsageError where there is nothing for SparseGrad to train */
+export function checkPart({ part, sparseGradients }: Pick<CureSettings, 'part' | 'sparseGradients'>): void {
+  if (sparseGradients === undefined || trainsBlocks(part)) return;
+  throw new UsageError(
+    `SparseGrad trains the MLP matrices, which a cure of ${part} alone leaves as they are: leave out either.`,
+  );
 }
 
 function wrong(name: string, expected: string, value: number): UsageError {

@@ -8,7 +8,9 @@ import type { StepReport } from './cure-report.ts';
 import type { Batch } from './data/packed.ts';
 import { type Head, readHead } from './head.ts';
 import type { MemoryPlan } from './memory.ts';
+import type { Optimizer } from './optimizer.ts';
 import { RoundedBlocks } from './rounded-blocks.ts';
+import { SparseGrad } from './sparse-grad.ts';
 import { StudentPass, type Trace } from './student-pass.ts';
 import { tailLoss } from './tail-loss.ts';
 import { type Lesson, Teacher } from './teacher.ts';
@@ -39,7 +41,7 @@ export class CureRun implements Disposable {
   readonly #loss: TiledLoss;
   readonly #teacherHead: Head;
   readonly #head: Head;
-  readonly optimizer: AdamW;
+  readonly optimizer: Optimizer;
   /** The last layers of the student, and the teacher's whose outputs they are drawn to. */
   readonly #tail: { index: number; source: number }[];
 
@@ -83,14 +85,40 @@ export class CureRun implements Disposable {
     this.#loss = new TiledLoss({ width, normEpsilon, ...session });
     const vectorRate = trainsBlocks(part) ? settings.vectorRate : 1;
     const rates = { vectorRate, gainRate: settings.gainRate };
-    this.optimizer = new AdamW(weights.parameters, { weightDecay, clipNorm, ...rates, ...session });
+    const how = { weightDecay, clipNorm, ...rates, ...session };
+    const { parameters, architecture } = weights;
+    this.optimizer =
+      settings.sparseGradients === undefined
+        ? new AdamW(parameters, how)
+        : new SparseGrad(parameters, architecture, settings.sparseGradients, how);
     this.#tail = [...weights.layers.entries()]
       .slice(Math.max(0, weights.layers.length - tailLayers))
       .map(([index, { source }]) => ({ index, source }));
   }
 
+  /**
+   * What the optimizer wants to know of the first gradients, where it does.
+   * @param next gives the batches of one step, then of the one after it
+   */
+  async prepareOptimizer(
+    next: () => Batch[],
+    onProgress: (done: number, total: number) => void,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const gradients = async () => {
+      await this.#gradients(next(), signal);
+    };
+    await this.optimizer.prepare?.({ gradients, onProgress, ...(signal && { signal }) });
+  }
+
   /** @param batches of one step */
   async step(batches: Batch[], learningRate: number, signal?: AbortSignal): Promise<StepLosses> {
+    const losses = await this.#gradients(batches, signal);
+    return { ...losses, gradientNorm: this.optimizer.step(learningRate) };
+  }
+
+  /** Fills the gradients of all weights with those of a step's batches. */
+  async #gradients(batches: Batch[], signal?: AbortSignal): Promise<Omit<StepLosses, 'gradientNorm'>> {
     const { crossEntropy, divergence, tailWeight } = this.#settings;
     const wanted = new Set(this.#tail.map(({ source }) => source));
     const embedded = await this.#embed(batches);
@@ -121,7 +149,7 @@ export class CureRun implements Disposable {
       this.#addToEmbedding(tokens, gradient);
     }
     const loss = crossEntropy * sums.crossEntropy + divergence * sums.divergence + tailWeight * sums.tail;
-    return { loss, ...sums, gradientNorm: this.optimizer.step(learningRate) };
+    return { loss, ...sums };
   }
 
   /** One batch's part of the mean over layers and the step's tokens, and its gradients by layer. */

@@ -2,10 +2,10 @@ import { readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { UsageError } from '../../artifact/errors.ts';
 import { temporaryPrefix } from '../../artifact/store/atomic-file.ts';
-import type { AdamW } from './adamw.ts';
 import type { HeldOut } from './cure-report.ts';
 import type { Position } from './data/packed.ts';
-import { readArrays, readMeta, type State, writeState } from './state-file.ts';
+import type { Optimizer } from './optimizer.ts';
+import { readArrays, readMeta, writeState } from './state-file.ts';
 
 interface Meta {
   version: 1;
@@ -15,21 +15,27 @@ interface Meta {
   measured: HeldOut[];
 }
 
-/** All that a cure needs to go on: weights, moments, steps, the data's position, what was measured. */
+/** All that a cure needs to go on: what the optimizer has, steps, the data's position, what was measured. */
 export class CureState {
   readonly #path: string;
   readonly #identity: Record<string, unknown>;
-  readonly #optimizer: AdamW;
+  readonly #optimizer: Optimizer;
   /** Where the data goes on; undefined at the start. */
   position: Position | undefined;
   measured: HeldOut[] = [];
+  /** Whether a state was there: nothing needs preparing. */
+  resumed = false;
 
   /**
-   * Fills weights and moments from a state that is there.
+   * Fills the optimizer's arrays from a state that is there.
    * @param identity everything the result depends on, as JSON values
    * @throws UsageError where the state is another cure's
    */
-  static async open(path: string, identity: Record<string, unknown>, optimizer: AdamW): Promise<CureState> {
+  static async open(
+    path: string,
+    identity: Record<string, unknown>,
+    optimizer: Optimizer,
+  ): Promise<CureState> {
     const state = new CureState(path, identity, optimizer);
     await sweep(dirname(path));
     const meta = (await readMeta(path)) as Meta | undefined;
@@ -40,33 +46,25 @@ export class CureState {
         `${path} is the state of another cure (other: ${differing.join(', ')}). Go on with the settings and the data of that one, or remove it to begin anew.`,
       );
     }
-    await readArrays(path, state.#arrays());
+    await readArrays(path, optimizer.arrays);
+    state.resumed = true;
     optimizer.steps = meta.steps;
     state.position = meta.position;
     state.measured = meta.measured;
     return state;
   }
 
-  private constructor(path: string, identity: Record<string, unknown>, optimizer: AdamW) {
+  private constructor(path: string, identity: Record<string, unknown>, optimizer: Optimizer) {
     this.#path = path;
     this.#identity = identity;
     this.#optimizer = optimizer;
   }
 
   async save(): Promise<void> {
-    const { steps } = this.#optimizer;
+    const { steps, arrays } = this.#optimizer;
     const { position, measured } = this;
     const meta: Meta = { version: 1, identity: this.#identity, steps, position, measured };
-    await writeState(this.#path, { meta, arrays: this.#arrays() });
-  }
-
-  #arrays(): State['arrays'] {
-    const { parameters, moments } = this.#optimizer;
-    return parameters.flatMap(({ name, values }, i) => [
-      [`${name}.values`, values],
-      [`${name}.mean`, moments[i]!.mean],
-      [`${name}.square`, moments[i]!.square],
-    ]);
+    await writeState(this.#path, { meta, arrays });
   }
 }
 

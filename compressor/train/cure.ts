@@ -4,7 +4,7 @@ import { withResource } from '../../artifact/dispose.ts';
 import { adapterFormOf, adapterParameters } from '../adapter/adapter.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { Student } from '../student/student.ts';
-import { CureCycle } from './cure-cycle.ts';
+import { CureCycle, nextBatches } from './cure-cycle.ts';
 import { type CureOptions, type CureSettings, settle } from './cure-options.ts';
 import type { HeldOut } from './cure-report.ts';
 import { CureRun } from './cure-run.ts';
@@ -59,6 +59,12 @@ export async function cure(checkpoint: Checkpoint, student: Student, options: Cu
     const { seed, length } = settings;
     const resumed = state.position && { position: state.position };
     const sequences = new PackedSequences(split.training, encoder, { seed, length, ...resumed });
+    if (run.optimizer.prepare && !state.resumed) {
+      const first = new PackedSequences(split.training, encoder, { seed, length });
+      const onProgress = (done: number, total: number) => options.onPrepare?.(done, total);
+      await run.prepareOptimizer(() => nextBatches(first, settings), onProgress, options.signal);
+      await state.save();
+    }
     const heldOut = heldOutBatches(
       new PackedSequences(split.heldOut, encoder, { seed: 0, length }),
       settings,

@@ -6,11 +6,14 @@ import { blockParameters, normParameters } from '../weights/block.ts';
 import { asksTeacher, type CureSettings, trainsBlocks } from './cure-options.ts';
 import { activationLength } from './layer-gradient.ts';
 import { tokensAtATime } from './logit-tiles.ts';
+import { type SparseSize, sparseMatrices, sparseSize } from './sparse-grad.ts';
 
 /** What a cure will hold in memory, computed before it reads anything large. */
 export interface MemoryPlan {
   parts: { what: string; bytes: number }[];
   total: number;
+  /** What the optimizer does without, against AdamW for everything. @default 0 */
+  saved: number;
   /** What this process may still take. */
   available: number;
   /** Whether the teacher's weights fit in memory too; else they are read anew for every step. */
@@ -53,13 +56,14 @@ export function planMemory(
     (part === 'norms' ? 0 : adapters) +
     (trainsBlocks(part) ? matrices : 0) +
     (part === 'model' ? vocabulary : 0);
+  const optimizer = optimizerMemory(student, trained, settings);
   const teacherLayer = blockParameters(a) + normParameters(a);
   const tokens = batch * length;
   const parts = [
     { what: 'weights', bytes: (matrices + vectors + adapters) * float },
     ...(rounded ? [{ what: 'rounded weights', bytes: blocksOf(student) * blockParameters(a) * float }] : []),
     { what: 'gradients', bytes: trained * float },
-    { what: 'moments', bytes: 2 * trained * float },
+    ...optimizer.parts,
     { what: 'head', bytes: a.vocabularySize * a.width * float },
     ...(part === 'model' ? [{ what: 'embedding and head', bytes: vocabulary * float }] : []),
     { what: 'states of the layers', bytes: (student.layers.length + 2) * tokens * a.width * float },
@@ -81,14 +85,42 @@ export function planMemory(
   const activations = student.layers.length * activationLength(a, { batch, tokens: length }) * float;
   const keepActivations = total() + activations <= available * usableShare;
   if (keepActivations) parts.push({ what: 'activations', bytes: activations });
-  return { parts, total: total(), available, keepTeacher, keepActivations };
+  return { parts, total: total(), saved: optimizer.saved, available, keepTeacher, keepActivations };
+}
+
+/** @param trained parameters */
+function optimizerMemory(
+  student: Pick<Student, 'architecture' | 'layers'>,
+  trained: number,
+  { sparseGradients }: CureSettings,
+): Pick<MemoryPlan, 'parts' | 'saved'> {
+  const dense = { what: 'moments', bytes: 2 * trained * float };
+  if (sparseGradients === undefined) return { parts: [dense], saved: 0 };
+  const sizes = sparseMatrices.map((kind) => sparseSize(student.architecture, kind, sparseGradients));
+  const sum = (count: (size: SparseSize) => number) => sizes.reduce((total, size) => total + count(size), 0);
+  const blocks = blocksOf(student);
+  const without = blocks * sum(({ shape }) => shape[0] * shape[1]);
+  const kept = blocks * sum(({ kept }) => kept);
+  // Bases and, while they are looked for, what they are found from and what is chosen from.
+  const bases = sum(({ shape, corner }) => corner[0] * shape[0] + corner[1] * shape[1]);
+  const search = sum(({ shape, corner }) => shape[0] ** 2 + shape[1] ** 2 + blocks * corner[0] * corner[1]);
+  const parts = [
+    { what: 'moments', bytes: 2 * (trained - without + kept) * float },
+    // Values, before and after a step, gradients and positions.
+    { what: 'kept coordinates and their bases', bytes: (4 * kept + bases + search) * float },
+  ];
+  return { parts, saved: dense.bytes - parts.reduce((total, { bytes }) => total + bytes, 0) };
 }
 
 /** @throws UsageError with advice where it is more than there is */
-export function checkMemory({ parts, total, available }: MemoryPlan, { part, batch }: CureSettings): void {
+export function checkMemory(
+  { parts, total, available }: MemoryPlan,
+  { part, batch, sparseGradients }: CureSettings,
+): void {
   if (total <= available * usableShare) return;
   const list = parts.map(({ what, bytes }) => `${what} ${megabytes(bytes)}`).join(', ');
   const advice = [
+    ...(trainsBlocks(part) && sparseGradients === undefined ? ['train the MLP matrices by SparseGrad'] : []),
     ...(trainsBlocks(part) ? ['train the norms alone'] : []),
     ...(batch > 1 ? ['take fewer sequences at a time'] : []),
     'shorten the sequences',

@@ -124,7 +124,10 @@ function* parametersOf(weights: Arrays, gradients: Arrays, part: CuredPart): Gen
     for (const [b, { matrices, qkvBias }] of weights.blocks.entries()) {
       const own = gradients.blocks[b]!;
       for (const matrix of blockMatrices)
-        yield parameter(`blocks.${b}.${matrix}`, matrices[matrix], own.matrices[matrix], 'matrix');
+        yield {
+          ...parameter(`blocks.${b}.${matrix}`, matrices[matrix], own.matrices[matrix], 'matrix'),
+          matrix,
+        };
       if (qkvBias) yield parameter(`blocks.${b}.qkv.bias`, qkvBias, own.qkvBias!);
     }
     for (const [i, patch] of weights.patches.entries()) {

@@ -30,6 +30,23 @@ describe('foldgate fold --data', () => {
     expect(trained).toBeLessThan(0.8);
   });
 
+  it('follows few of the gradients by --optimizer sparsegrad, and tells what that saves', async () => {
+    const [folder, data] = [await temporaryFolder(), await picoData()];
+    const args = ['--remove', '0.34', '--data', data, '--cure-tokens', '4096', '--learning-rate', '3e-3'];
+    const { code, stdout, stderr } = await foldgate(
+      ...['fold', picoPath('llama'), ...args, '--optimizer', 'sparsegrad:0.02', '--quantize', 'none'],
+      ...['--out', `file:${join(folder, 'sparse')}`, '--json'],
+    );
+    expect(stderr).toMatch(/Curing takes .* there are, [\d.]+ \w+ (less|more) than by AdamW\.\n/);
+    expect(stderr).toContain('Choosing gradients to follow: 8/8');
+    expect(code).toBe(0);
+    const { quality } = JSON.parse(stdout) as Folded;
+    const [removed, cured] = ['layers removed', 'cured'].map(
+      (name) => quality.find(({ stage }) => stage === name)!,
+    );
+    expect(cured!.perplexity).toBeLessThan(removed!.perplexity);
+  });
+
   it('refuses a share of the loss that is none', async () => {
     const { code, stderr } = await foldgate('fold', 'x', '--out', 'file:y', '--cross-entropy', '1.5');
     expect(stderr).toContain('A number from 0 to 1 is expected');

@@ -1,6 +1,7 @@
+import { Command, CommanderError } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../../artifact/errors.ts';
-import { cureOf, recordedCure } from '../../../cli/cure-options.ts';
+import { addCureOptions, type CureFlags, cureOf, recordedCure } from '../../../cli/cure-options.ts';
 
 const show = { update: () => {}, finish: () => {} };
 
@@ -28,6 +29,29 @@ describe('the cure that flags ask for', () => {
       crossEntropy: 0.25,
       divergence: 0.75,
     });
+  });
+
+  it('follows a share of the gradients where SparseGrad is asked for', () => {
+    const sparse = (...args: string[]) => {
+      const command = addCureOptions(new Command('test')).exitOverride();
+      command.configureOutput({ writeErr: () => {} }).action(() => {});
+      const flags = command.parse(['--data', 'texts.txt', ...args], { from: 'user' }).opts<CureFlags>();
+      return cureOf(flags, show)?.sparseGradients;
+    };
+    expect(sparse()).toBeUndefined();
+    expect(sparse('--optimizer', 'adamw')).toBeUndefined();
+    expect(sparse('--optimizer', 'sparsegrad')).toBe(0.01);
+    expect(sparse('--optimizer', 'sparsegrad:0.05')).toBe(0.05);
+    expect(() => sparse('--optimizer', 'sparsegrad', '--cure-train', 'norms')).toThrow(UsageError);
+    for (const wrong of [
+      'sgd',
+      'sparsegrad:',
+      'sparsegrad:0',
+      'sparsegrad:2',
+      'sparsegrad:0.1:2',
+      'sparsegrads',
+    ])
+      expect(() => sparse('--optimizer', wrong), wrong).toThrow(CommanderError);
   });
 
   it('is recorded without the folders of this machine', () => {

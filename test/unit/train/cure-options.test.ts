@@ -17,6 +17,8 @@ describe('the settings of a cure', () => {
       warmupSteps: 5,
       evaluateEvery: 20_000,
     });
+    // What a state was saved with before there was the choice.
+    expect(settled({})).not.toHaveProperty('sparseGradients');
     expect(settled({ part: 'norms' }).learningRate).toBe(1e-3);
     expect(settled({ tokensPerStep: 6 * 256 }).batch).toBe(3);
     expect(settled({ tokensPerStep: 256 }).batch).toBe(1);
@@ -36,6 +38,9 @@ describe('the settings of a cure', () => {
     [{ learningRate: -1 }, /learningRate/],
     [{ tailLayers: 0.5 }, /tailLayers/],
     [{ heldOutShare: 1 }, /heldOutShare/],
+    [{ sparseGradients: 0 }, /sparseGradients should be above 0 to 1, not 0/],
+    [{ sparseGradients: 1.01 }, /sparseGradients/],
+    [{ sparseGradients: 0.01, part: 'adapters' as const }, /a cure of adapters alone leaves/],
     [{ divergence: 0, tailWeight: 5 }, /nothing to train for/],
     [{ divergence: -1 }, /divergence should be 0 or more/],
   ])('are refused where they make no sense: %j', (changed, message) => {

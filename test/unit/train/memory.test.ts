@@ -53,6 +53,22 @@ describe('the memory of a cure', () => {
     expect(gradients('all')).toBe(4 * (norms + 1e6 + 24 * perBlock));
   });
 
+  it('holds moments of what SparseGrad keeps alone, and tells what that saves', () => {
+    const dense = planMemory(student(24, 20), none, settings(), 64e9);
+    const sparse = planMemory(student(24, 20), none, settings({ sparseGradients: 0.01 }), 64e9);
+    const mlp = 20 * 3 * 576 * 1536;
+    const kept = 20 * 3 * Math.round(0.01 * 576 * 1536);
+    expect(bytesOf(dense, 'moments')! - bytesOf(sparse, 'moments')!).toBe(8 * (mlp - kept));
+    expect(bytesOf(sparse, 'gradients')).toBe(bytesOf(dense, 'gradients'));
+    // Corners of 116 x 308; sums of 576 and 1,536 squared.
+    const bases = 3 * (116 * 576 + 308 * 1536);
+    const search = 3 * (576 ** 2 + 1536 ** 2 + 20 * 116 * 308);
+    expect(bytesOf(sparse, 'kept coordinates and their bases')).toBe(4 * (4 * kept + bases + search));
+    expect(dense.saved).toBe(0);
+    expect(sparse.saved).toBe(dense.total - sparse.total);
+    expect(sparse.saved).toBeGreaterThan(350e6);
+  });
+
   it('holds the teacher where it fits, else one layer of it', () => {
     const plenty = planMemory(student(24), none, settings(), 64e9);
     expect(plenty.keepTeacher).toBe(true);
