@@ -50,11 +50,13 @@ function sign({ fate, patched, fitted }: LayerReason): string {
 }
 
 function sentence(reason: LayerReason, plan: FoldPlan): string {
-  const { fate, block, weightsOf, adapted, spared } = reason;
+  const { fate, block, weightsOf, adapted, fitted, spared } = reason;
   const others = weightsOf?.length === 1 ? `layer ${weightsOf[0]}` : `layers ${weightsOf?.join(', ')} mixed`;
   const own = adapted ? ' with an adapter of its own' : '';
   const what = {
-    own: `keeps its own weights, block ${block}`,
+    own: fitted
+      ? `is trained, from its own weights, to do what it and the layers after it did, block ${block}`
+      : `keeps its own weights, block ${block}`,
     shared: `runs block ${block}, the weights of ${others}${own}`,
     refilled: `is removed; its place runs block ${block} of ${others} behind gains that start at zero`,
     removed: 'is removed',
@@ -69,7 +71,6 @@ function why({ score, rank }: LayerReason, { method, checkpointLayers }: FoldPla
   return `: ${meaning}, place ${rank} of ${checkpointLayers} from the least`;
 }
 
-function patchOf({ patched, fitted }: LayerReason): string {
-  if (fitted) return '; it is trained to stand in for the layers after it';
+function patchOf({ patched }: LayerReason): string {
   return patched ? '; a linear patch stands in for the layers after it' : '';
 }

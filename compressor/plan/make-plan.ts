@@ -86,7 +86,7 @@ export function makePlan(
   if (sharedFittedLayer(plan) !== undefined) {
     throw new UsageError(
       '--patch block trains the layer before a cut by itself, so no other may run its block. Leave out --share and ' +
-        '--refill, or take --patch linear.',
+        '--refill (in a sweep, say --sweep-share 1), or take --patch linear.',
     );
   }
   return plan;

@@ -23,29 +23,27 @@ export interface SparseSize {
 /** The corner is so many times as wide and high as one that holds what is kept and nothing else. */
 const cornerFactor = 2;
 
-/** Whole numbers that float32, in which positions are saved, tells apart. */
-const maxPositions = 2 ** 24;
+/** Directions a side, at most: finding them takes time by their number's square, two minutes for 512 of 8,192. */
+const maxDirections = 512;
 
 /**
  * @param share of a matrix's coordinates that is kept, above 0 to 1
- * @throws UsageError where there are more to choose from than can be counted
+ * @throws UsageError where that is more than there is to choose from
  */
 export function sparseSize(a: Architecture, kind: SparseKind, share: number): SparseSize {
   const shape = matrixShape(a, kind);
-  const corner = shape.map((size) =>
-    Math.min(size, Math.ceil(cornerFactor * Math.sqrt(share) * size)),
-  ) as Shape2;
-  if (corner[0] * corner[1] > maxPositions) {
+  const sides = shape.map((size) => Math.ceil(cornerFactor * Math.sqrt(share) * size));
+  const corner = shape.map((size, i) => Math.min(size, sides[i]!, maxDirections)) as Shape2;
+  const kept = Math.max(1, Math.round(share * shape[0] * shape[1]));
+  const candidates = corner[0] * corner[1];
+  if (kept > candidates) {
+    const most = Math.floor((1e4 * candidates) / shape[0] / shape[1]) / 1e4;
     throw new UsageError(
-      `A share of ${share} of ${shape[0]} x ${shape[1]} gradients is chosen from ${corner[0] * corner[1]} numbers, ` +
-        `${maxPositions} at most: keep less with --optimizer sparsegrad:SHARE.`,
+      `A share of ${share} of ${shape[0]} x ${shape[1]} gradients is ${kept} numbers, chosen from ${candidates}: ` +
+        `keep ${most} or less.`,
     );
   }
-  return {
-    shape,
-    corner,
-    kept: Math.min(corner[0] * corner[1], Math.max(1, Math.round(share * shape[0] * shape[1]))),
-  };
+  return { shape, corner, kept };
 }
 
 /** One matrix of a block, and the coordinates of it that are trained. */

@@ -208,10 +208,13 @@ describe('SparseGrad', () => {
     }
   });
 
-  it('refuses more coordinates than it can count', () => {
+  it('refuses to keep more coordinates than it chooses from', () => {
     const large = { ...picoArchitecture, width: 8192, intermediateSize: 28_672 };
-    expect(sparseSize(large, 'down', 0.01)).toMatchObject({ corner: [1639, 5735], kept: 2_348_810 });
-    expect(() => sparseSize(large, 'down', 0.1)).toThrow(UsageError);
+    expect(sparseSize(large, 'down', 0.001)).toMatchObject({ corner: [512, 512], kept: 234_881 });
+    expect(() => sparseSize(large, 'down', 0.01)).toThrow(
+      /2348810 numbers, chosen from 262144: keep 0.0011 or/,
+    );
+    expect(() => sparseSize(large, 'down', 0.01)).toThrow(UsageError);
   });
 });
 

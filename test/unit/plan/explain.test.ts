@@ -41,7 +41,7 @@ describe('why a plan does what it does', () => {
     );
     expect(text).toMatch(/1 ██████████·· ■~ keeps its own weights, block 1: .*; a linear patch stands in/);
     expect(explanation(plan({ patch: 'block' }))).toMatch(
-      /1 █.* ■\+ keeps .*; it is trained to stand in for/,
+      /1 █.* ■\+ is trained, from its own weights, to do what it and the layers after it did, block 1: /,
     );
     expect(text).toMatch(/5 ████████████ ■ /);
     const { scores: _, ...unranked } = plan({ remove: 0, share: 3 });

@@ -67,6 +67,15 @@ describe('the page', () => {
     expect(classes.filter((name) => name === 'line gate')).toHaveLength(3);
   });
 
+  it('says what stands in for removed layers', () => {
+    expect(page).toContain('<title>a linear patch in the place of layers 1 to 1</title>');
+    const other = comparison();
+    other.results[4]!.plan.patch = 'block';
+    const title = '<title>the layer before them is trained to stand in for layers 1 to 2</title>';
+    expect(reportPage(other)).toContain(title);
+    expect(page).not.toContain(title);
+  });
+
   it('has no number that is none', () => {
     expect(page).not.toMatch(/NaN|undefined|Infinity|\[object/);
   });
