@@ -61,7 +61,7 @@ const rounds = 4;
 
 /**
  * AdamW in whose steps MLP matrices move along few coordinates (SparseGrad, arXiv 2410.07383): in a basis found from
- * the first gradients of all matrices of a kind, most of a gradient lies in some hundredths of its coordinates. Those
+ * the first gradients of all matrices of a kind, some hundredths of a gradient's coordinates hold much of it. Those
  * with the largest sum of squares over some further gradients are kept, each matrix its own: AdamW has moments of these
  * alone, and the weights change along them alone. All other parameters are trained as by `AdamW`. (The paper chooses
  * anew at every step, by the largest of that step's gradient.)
