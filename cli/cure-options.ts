@@ -13,7 +13,7 @@ export interface CureFlags {
   data?: string[];
   cureTokens?: number;
   cureTrain: CuredPart;
-  crossEntropy: number;
+  crossEntropy?: number;
   learningRate?: number;
   tail: number;
   optimizer: Pick<Cure, 'sparseGradients'>;
@@ -40,10 +40,15 @@ export function addCureOptions(command: Command): Command {
         .choices([...curedParts])
         .default('all'),
     )
-    .addOption(crossEntropyOption())
+    .option(
+      '--cross-entropy <share>',
+      "share of the cure's loss that is the text's own next tokens; the rest is the checkpoint's probabilities " +
+        "(default: the method's, else 0)",
+      parseShare,
+    )
     .option(
       '--learning-rate <rate>',
-      'highest of the cure (default: 3e-4, for norms and adapters 1e-3)',
+      "highest of the cure (default: the method's, else 3e-4, for norms and adapters 1e-3)",
       parseNumber,
     )
     .option(
@@ -82,15 +87,6 @@ function optimizerOption(): Option {
     .default({}, 'adamw');
 }
 
-export function crossEntropyOption(): Option {
-  return new Option(
-    '--cross-entropy <share>',
-    "share of the cure's loss that is the text's own next tokens; the rest is the checkpoint's probabilities",
-  )
-    .argParser(parseShare)
-    .default(0);
-}
-
 /** What a cure trains for: both parts of its loss together weigh 1. @param share of the text's own tokens */
 export function lossWeights(share: number): { crossEntropy: number; divergence: number } {
   return { crossEntropy: share, divergence: 1 - share };
@@ -103,16 +99,20 @@ files of UTF-8 text, or .jsonl with {"text"} or {"messages"} a line. A hundredth
 measured on instead. An interrupted cure goes on where it was when the same command runs again.
 `;
 
+function crossEntropyOf({ crossEntropy, method }: Partial<CureFlags>): number {
+  return crossEntropy ?? methods[method ?? '']?.crossEntropy ?? 0;
+}
+
 type Cure = NonNullable<MakeStudentOptions['cure']>;
 
 /** @throws UsageError for a cure without text */
 export function cureOf(flags: Partial<CureFlags>, show: Progress): Cure | undefined {
-  const ofMethod = methods[flags.method ?? '']?.cureTokens;
-  const asked = flags.cureTokens ?? ofMethod ?? usualTokens;
+  const method = methods[flags.method ?? ''];
+  const asked = flags.cureTokens ?? method?.cureTokens ?? usualTokens;
   if (!flags.data) {
     if ((flags.cureTokens ?? 0) > 0)
       throw new UsageError('--cure-tokens needs text to train on: give --data.');
-    if (asked > 0 && ofMethod !== undefined)
+    if (asked > 0 && method)
       process.stderr.write(`${flags.method} ends with a cure on text: without --data it is left out.\n`);
     return undefined;
   }
@@ -120,16 +120,17 @@ export function cureOf(flags: Partial<CureFlags>, show: Progress): Cure | undefi
   if (asked === 0) return undefined;
   const part = flags.cureTrain ?? 'all';
   checkPart({ part, ...flags.optimizer });
+  const learningRate = flags.learningRate ?? method?.learningRate;
   return {
     data: flags.data,
     tokens: asked,
     part,
-    ...lossWeights(flags.crossEntropy ?? 0),
+    ...lossWeights(crossEntropyOf(flags)),
     tailLayers: flags.tail ?? 0,
     seed: flags.seed ?? 1,
     heldOutShare,
     ...flags.optimizer,
-    ...(flags.learningRate !== undefined && { learningRate: flags.learningRate }),
+    ...(learningRate !== undefined && { learningRate }),
     ...trainingProgress('Curing', show),
   };
 }
@@ -139,14 +140,14 @@ const awareRate = 1e-4;
 
 /** Training to round well. @throws UsageError where there is no text for it */
 export function awareOf(flags: Partial<CureFlags>, show: Progress): Cure | undefined {
-  const { data, quantizeAware: tokens, learningRate, crossEntropy = 0, seed = 1 } = flags;
+  const { data, quantizeAware: tokens, learningRate, seed = 1 } = flags;
   if (tokens === undefined) return undefined;
   if (!data) throw new UsageError('--quantize-aware needs text to train on: give --data.');
   return {
     data,
     tokens,
     part: 'all',
-    ...lossWeights(crossEntropy),
+    ...lossWeights(crossEntropyOf(flags)),
     seed,
     heldOutShare,
     learningRate: learningRate === undefined ? awareRate : learningRate / 3,

@@ -1,8 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { calibrations } from '../../compressor/quantize/calibration.ts';
 import { type CompareFlags, compareWith } from '../compare-with.ts';
-import { crossEntropyOption } from '../cure-options.ts';
-import { parseCount, parseInteger, parseNumber } from '../parse.ts';
+import { parseCount, parseInteger, parseNumber, parseShare } from '../parse.ts';
 import { interruptSignal } from '../signal.ts';
 
 export function compareCommand(): Command {
@@ -27,7 +26,12 @@ export function compareCommand(): Command {
     )
     .requiredOption('--data <files...>', 'text or JSON lines: trained on, a hundredth held out to measure on')
     .option('--cure-tokens <count>', 'tokens of each cure; 0 for none', parseInteger, 100_000)
-    .addOption(crossEntropyOption())
+    .option(
+      '--cross-entropy <share>',
+      "share of the cures' loss that is the text's own next tokens, as for `foldgate fold`",
+      parseShare,
+      0,
+    )
     .option('--learning-rate <rate>', 'highest of the cures (default: 3e-4)', parseNumber)
     .option('--seed <number>', "order of the cures' data", parseCount, 1)
     .option('--task <files...>', 'score these tasks as well, as for `foldgate eval`', [])

@@ -7,4 +7,6 @@ export const best: FoldMethod = {
   patch: 'linear',
   calibrationTokens: 6144,
   cureTokens: 400_000,
+  crossEntropy: 0.5,
+  learningRate: 2e-4,
 };

@@ -22,4 +22,8 @@ export interface FoldMethod {
   calibrationTokens?: number;
   /** Tokens of distillation after the fold, where there is text to train on. */
   cureTokens: number;
+  /** As for `--cross-entropy`. @default 0 */
+  crossEntropy?: number;
+  /** As for `--learning-rate`. @default the cure's own */
+  learningRate?: number;
 }

@@ -1,7 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../../artifact/errors.ts';
-import { addCureOptions, type CureFlags, cureOf, recordedCure } from '../../../cli/cure-options.ts';
+import { addCureOptions, awareOf, type CureFlags, cureOf, recordedCure } from '../../../cli/cure-options.ts';
 
 const show = { update: () => {}, finish: () => {} };
 
@@ -29,6 +29,11 @@ describe('the cure that flags ask for', () => {
       crossEntropy: 0.25,
       divergence: 0.75,
     });
+    const best = { data, method: 'best' };
+    expect(cureOf(best, show)).toMatchObject({ crossEntropy: 0.5, divergence: 0.5, learningRate: 2e-4 });
+    const other = { ...best, crossEntropy: 0, learningRate: 1e-4 };
+    expect(cureOf(other, show)).toMatchObject({ crossEntropy: 0, divergence: 1, learningRate: 1e-4 });
+    expect(awareOf({ ...best, quantizeAware: 9 }, show)).toMatchObject({ tokens: 9, crossEntropy: 0.5 });
   });
 
   it('follows a share of the gradients where SparseGrad is asked for', () => {
