@@ -33,6 +33,17 @@ const precisionSchema = z.object({
 /** The kinds of matrix whose precision can be chosen. */
 export const matrixKinds = ['qkv', 'output', 'gate', 'up', 'down', 'embedding'] as const;
 
+/** How tokens are drawn where a request does not say, in the words of the engine's `Sampling`. */
+export const samplingSchema = z
+  .object({
+    temperature: z.number().min(0).max(2),
+    topP: z.number().min(0).max(1),
+    topK: z.int().min(0),
+    minP: z.number().min(0).max(1),
+    repetitionPenalty: z.number().min(0.01).max(100),
+  })
+  .partial();
+
 const manifestSchema = z.object({
   schemaVersion: z.literal(schemaVersion),
   name: z.string().regex(modelNamePattern),
@@ -73,6 +84,8 @@ const manifestSchema = z.object({
     /** Jinja source, as in the checkpoint. */
     chatTemplate: z.string().optional(),
   }),
+  /** How the checkpoint's makers sample it (generation_config.json): what requests that do not say take. */
+  sampling: samplingSchema.optional(),
   /** The ONNX graph, a blob whose initializers name other blobs by their sha256, as files beside it. */
   graph: blobSchema,
   /** `tokenizer.json` and `tokenizer_config.json`, each a blob. */

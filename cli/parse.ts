@@ -26,8 +26,13 @@ export function parseCounts(text: string): number[] {
   return text.split(',').map(parseCount);
 }
 
-export function parseShare(text: string): number {
-  const value = parseNumber(text);
-  if (value < 0 || value > 1) throw new InvalidArgumentError('A number from 0 to 1 is expected.');
-  return value;
+export function parseBetween(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = parseNumber(text);
+    if (value < least || value > most)
+      throw new InvalidArgumentError(`A number from ${least} to ${most} is expected.`);
+    return value;
+  };
 }
+
+export const parseShare = parseBetween(0, 1);

@@ -1,19 +1,20 @@
 import { text as readAll } from 'node:stream/consumers';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { withResource } from '../../artifact/dispose.ts';
 import { UsageError } from '../../artifact/errors.ts';
 import type { LoadedModel } from '../../functions/model/loaded-model.ts';
-import { parseCount, parseInteger, parseNumber } from '../parse.ts';
+import { parseBetween, parseCount, parseInteger, parseShare } from '../parse.ts';
 import { byteProgress } from '../progress.ts';
 import { addEngineOptions, type EngineFlags, engineOptions } from '../serve-options.ts';
 import { interruptSignal } from '../signal.ts';
 
 interface Flags extends EngineFlags {
   maxTokens: number;
-  temperature: number;
-  topP: number;
-  topK: number;
-  minP: number;
+  temperature?: number;
+  topP?: number;
+  topK?: number;
+  minP?: number;
+  repetitionPenalty?: number;
   seed?: number;
   chat?: boolean;
   raw?: boolean;
@@ -27,10 +28,15 @@ export function runCommand(): Command {
     .argument('<model>', 'STORE/NAME: file:./models/NAME, ./models/NAME or s3://BUCKET/PREFIX/NAME')
     .argument('<prompt>', 'the text to go on from or to answer; - reads it from stdin')
     .option('--max-tokens <count>', 'stop after so many', parseCount, 256)
-    .option('--temperature <number>', '0 always takes the likeliest token', parseShare(0, 2), 1)
-    .option('--top-p <share>', 'draw from the likeliest tokens that sum to this', parseShare(0, 1), 1)
-    .option('--top-k <count>', 'draw from the k likeliest tokens, 0 for all', parseInteger, 0)
-    .option('--min-p <share>', 'draw from tokens this likely, relative to the likeliest', parseShare(0, 1), 0)
+    .option('--temperature <number>', '0 always takes the likeliest token (*)', parseBetween(0, 2))
+    .option('--top-p <share>', 'draw from the likeliest tokens that sum to this (*)', parseShare)
+    .option('--top-k <count>', 'draw from the k likeliest tokens, 0 for all (*)', parseInteger)
+    .option('--min-p <share>', 'draw from tokens this likely, relative to the likeliest (*)', parseShare)
+    .option(
+      '--repetition-penalty <number>',
+      'makes tokens that were there less likely, 1 for none (*)',
+      parseBetween(0.01, 100),
+    )
     .option('--seed <number>', 'same seed, same text', parseInteger)
     .option('--chat', 'the prompt is a message to answer (default where the model has a chat template)')
     .option('--raw', 'the prompt is a text to go on from');
@@ -39,6 +45,8 @@ export function runCommand(): Command {
     .addHelpText(
       'after',
       `
+(*) By default as the model's generation_config.json says, else temperature 1 and nothing cut off.
+
 Examples:
   foldgate run ./models/tales "Once upon a time" --temperature 0.7
   foldgate run s3://bucket/smol - --chat --stats < question.txt`,
@@ -66,6 +74,7 @@ async function run(url: string, prompt: string, flags: Flags): Promise<void> {
 
 async function write(model: LoadedModel, given: string, flags: Flags, signal: AbortSignal): Promise<void> {
   const { generateText } = await import('../../functions/model/generate.ts');
+  const { usualSampling } = await import('../../functions/model/loaded-model.ts');
   const { encodeChat, encodePrompt } = await import('../../functions/model/prompt.ts');
   const chat = flags.raw ? false : (flags.chat ?? model.chatTemplate !== undefined);
   if (chat && !model.chatTemplate)
@@ -75,16 +84,18 @@ async function write(model: LoadedModel, given: string, flags: Flags, signal: Ab
   const tokens = chat
     ? await encodeChat(model, [{ role: 'user', content: given }])
     : await encodePrompt(model, given, { param: 'prompt', addSpecialTokens: true });
+  const usual = usualSampling(model);
   const request = {
     prompt: tokens,
     promptParam: 'prompt',
     echo: '',
     maxTokens: flags.maxTokens,
     sampling: {
-      temperature: flags.temperature,
-      topP: flags.topP,
-      topK: flags.topK,
-      minP: flags.minP,
+      temperature: flags.temperature ?? usual.temperature,
+      topP: flags.topP ?? usual.topP,
+      topK: flags.topK ?? usual.topK,
+      minP: flags.minP ?? usual.minP,
+      repetitionPenalty: flags.repetitionPenalty ?? usual.repetitionPenalty,
       ...(flags.seed !== undefined && { seed: flags.seed }),
     },
     stop: [],
@@ -117,12 +128,4 @@ function stats(
     `${tokens} tokens in ${ms.toFixed(0)} ms, ${((tokens * 1000) / ms).toFixed(1)} a second`;
   // The first token comes out of the prompt's own pass.
   return `\nprompt: ${speed(prompt, prefill)}\ncompletion: ${speed(Math.max(made - 1, 0), decode)}\n`;
-}
-
-function parseShare(least: number, most: number): (text: string) => number {
-  return (text) => {
-    const value = parseNumber(text);
-    if (value < least || value > most) throw new InvalidArgumentError(`${least} to ${most} is expected.`);
-    return value;
-  };
 }

@@ -1,3 +1,4 @@
+import type { Manifest } from '../../artifact/manifest.ts';
 import type { Architecture } from './architecture.ts';
 
 /**
@@ -15,6 +16,8 @@ export interface Checkpoint {
     bos: number | undefined;
     eos: number[];
     chatTemplate: string | undefined;
+    /** How its makers sample it, where they say so. */
+    sampling?: Manifest['sampling'];
   };
   /** The bytes of tokenizer.json and, where there is one, tokenizer_config.json. */
   tokenizerFiles(): Promise<{ 'tokenizer.json': Uint8Array; 'tokenizer_config.json'?: Uint8Array }>;

@@ -142,6 +142,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
       eos: checkpoint.tokens.eos,
       ...(checkpoint.tokens.chatTemplate !== undefined && { chatTemplate: checkpoint.tokens.chatTemplate }),
     },
+    ...(checkpoint.tokens.sampling && { sampling: checkpoint.tokens.sampling }),
     graph: await addFile(graph),
     tokenizer: {
       'tokenizer.json': await addFile(tokenizer['tokenizer.json']),

@@ -120,6 +120,7 @@ function textParts(manifest: Manifest, tokenizer: Tokenizer) {
     // Models that have no token for the beginning of a text begin where another one ended.
     bos: bos ?? eos[0],
     eos,
+    sampling: manifest.sampling,
   };
 }
 

@@ -26,4 +26,12 @@ export interface LoadedModel {
   readonly bos: number | undefined;
   /** Generation ends at any of these. */
   readonly eos: readonly number[];
+  /** What its makers say of sampling. */
+  readonly sampling?: Manifest['sampling'];
+}
+
+/** How tokens are drawn where a request does not say: as the model's makers say, else by their own probability. */
+export function usualSampling({ sampling = {} }: Pick<LoadedModel, 'sampling'>) {
+  const { temperature = 1, topP = 1, topK = 0, minP = 0, repetitionPenalty = 1 } = sampling;
+  return { temperature, topP, topK, minP, repetitionPenalty };
 }

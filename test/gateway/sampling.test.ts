@@ -53,6 +53,33 @@ describe.each(endpoints)('sampling by %s', (path, fields) => {
   });
 });
 
+describe('what a request does not say of sampling', () => {
+  const own = { temperature: 0.6, topP: 0.8, topK: 20, minP: 0.05, repetitionPenalty: 1.1 };
+  const asked: (readonly [string, object])[] = [
+    ...endpoints,
+    ['/v1/responses', { input: 'a' }],
+    ['/v1/messages', { max_tokens: 5, messages: [{ role: 'user', content: 'a' }] }],
+  ];
+
+  it.each(asked)("is as the model's makers say (%s)", async (path, fields) => {
+    const { post, engine } = await startGateway(() => () => [5], { sampling: own });
+    const response = await post(path, { model: 'tales', ...fields });
+    expect(response.status).toBe(200);
+    expect(engine.calls[0]!.request.sampling).toEqual(own);
+    const plain = { temperature: 1, top_p: 1, top_k: 0, min_p: 0, repetition_penalty: 1 };
+    await post(path, { model: 'tales', ...fields, ...plain });
+    expect(engine.calls[1]!.request.sampling).toEqual({ temperature: 1, topP: 1, topK: 0, minP: 0 });
+    await post(path, { model: 'tales', ...fields, temperature: 0, top_k: -1, min_p: null });
+    expect(engine.calls[2]!.request.sampling).toEqual({ ...own, temperature: 0, topK: 0 });
+  });
+
+  it('is told with a response', async () => {
+    const { client } = await startGateway(() => () => [5], { sampling: own });
+    const { temperature, top_p } = await client.responses.create({ model: 'tales', input: 'a', top_p: 0.5 });
+    expect({ temperature, top_p }).toEqual({ temperature: 0.6, top_p: 0.5 });
+  });
+});
+
 /** What the client's types lack. */
 type Extra = Record<string, unknown>;
 

@@ -80,11 +80,14 @@ def best_neighbours(model, documents, group):
     return min(tried, key=tried.get)
 
 
-def write_story(model, tok, prompt, plan, temperature, seed=0, most=180):
+def write_story(model, tok, prompt, plan, temperature, seed=0, most=180, penalty=1.0):
+    """`penalty` is transformers' repetition penalty (CTRL, arXiv 1909.05858)."""
     ids = tok.encode(prompt).ids
     generator = torch.Generator().manual_seed(seed)
     for _ in range(most):
         logits = model.logits(torch.tensor([ids]), plan)[0, -1]
+        seen = torch.tensor(sorted(set(ids)))
+        logits[seen] = torch.where(logits[seen] < 0, logits[seen] * penalty, logits[seen] / penalty)
         if temperature == 0:
             nxt = int(logits.argmax())
         else:
@@ -163,8 +166,11 @@ def main():
 
     if not args.quick:
         plan = share_plan(n, 2)
-        result["greedy"] = [[p, write_story(model, tok, p, plan, 0)] for p in GREEDY]
-        result["sampled"] = [[s, p, write_story(model, tok, p, plan, 0.7, s)] for s, p in SAMPLED]
+        penalty = json.loads((Path(args.model) / "generation_config.json").read_text())["repetition_penalty"]
+        result["greedy"] = [[p, write_story(model, tok, p, plan, 0, penalty=penalty)] for p in GREEDY]
+        result["sampled"] = [
+            [s, p, write_story(model, tok, p, plan, 0.7, s, penalty=penalty)] for s, p in SAMPLED
+        ]
     Path(args.out).write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -25,7 +25,12 @@ def export(model, settings, out, metrics_path, tied):
 
     put("model.safetensors", lambda p: save_file(to_hf_tensors(model), p, metadata={"format": "pt"}))
     put("config.json", lambda p: p.write_text(json.dumps(hf_config(settings["model"]), indent=2) + "\n"))
-    generation = {"_from_model_config": True, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    generation = {
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+        "pad_token_id": 0,
+        "repetition_penalty": 1.15,  # a model of this size repeats itself otherwise
+    }
     put("generation_config.json", lambda p: p.write_text(json.dumps(generation, indent=2) + "\n"))
     if metrics_path.exists():
         put("train/metrics.jsonl", lambda p: shutil.copyfile(metrics_path, p))

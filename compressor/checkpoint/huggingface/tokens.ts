@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { InvalidDataError } from '../../../artifact/errors.ts';
+import { samplingSchema } from '../../../artifact/manifest.ts';
 import type { Checkpoint } from '../checkpoint.ts';
 import type { Family } from '../family.ts';
 import { isObject, parseObject, readOptional } from '../json.ts';
@@ -34,8 +35,36 @@ export async function tokensOf(
   return {
     bos: idsOf('bos_token_id')[0],
     eos: [...new Set(idsOf('eos_token_id'))],
+    ...samplingOf(generation, folder),
     chatTemplate: await chatTemplateOf(folder, await read('tokenizer_config.json')),
   };
+}
+
+/** By the manifest's names. */
+const samplingFields = {
+  temperature: 'temperature',
+  topP: 'top_p',
+  topK: 'top_k',
+  minP: 'min_p',
+  repetitionPenalty: 'repetition_penalty',
+} as const;
+
+/** How its makers sample it. Where they decode greedily, what they say of drawing means nothing, as in transformers. */
+function samplingOf(
+  generation: Record<string, unknown>,
+  folder: string,
+): Pick<Checkpoint['tokens'], 'sampling'> {
+  const given = Object.entries(samplingFields)
+    .map(([name, field]) => [name, generation[field]] as const)
+    .filter(
+      ([name, value]) => value != null && (name === 'repetitionPenalty' || generation.do_sample !== false),
+    );
+  if (given.length === 0) return {};
+  const parsed = samplingSchema.safeParse(Object.fromEntries(given));
+  if (parsed.success) return { sampling: parsed.data };
+  throw new InvalidDataError(
+    `${folder}: wrong sampling in generation_config.json:\n${z.prettifyError(parsed.error)}`,
+  );
 }
 
 function parseIds(source: Record<string, unknown>, folder: string) {

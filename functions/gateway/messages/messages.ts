@@ -32,7 +32,7 @@ export const messages: Endpoint<MessagesBody> = {
       promptParam: 'messages',
       echo: '',
       maxTokens: body.max_tokens,
-      sampling: samplingOf(body, 0),
+      sampling: samplingOf(model, body, 0),
       ...form,
       ...textOptionsOf({ ...body, stop: body.stop_sequences }),
       continues: isBegun(body),

@@ -1,3 +1,6 @@
+/** The default of what a model's makers may advise. */
+const usually = (value: string) => `As the model's generation_config.json says, else ${value}.`;
+
 /** What each field of a request's body means, whichever endpoint has it. Bounds and defaults are in the schemas. */
 export const parameters: Readonly<Record<string, string>> = {
   model: 'Name of the model; GET /v1/models lists them.',
@@ -9,12 +12,12 @@ export const parameters: Readonly<Record<string, string>> = {
   max_tokens: "Tokens to make at most; the context's end is a limit too.",
   max_completion_tokens: 'As max_tokens, which it goes before.',
   max_output_tokens: "Tokens to make at most; the context's end is a limit too.",
-  temperature: 'How far to stray from the likeliest token; 0 always takes it.',
-  top_p: 'Draw from the smallest set of tokens that together have this probability.',
-  top_k: 'Draw from so many of the likeliest tokens; 0 or -1 for all.',
-  min_p: 'Draw from tokens at least this likely, relative to the likeliest.',
+  temperature: `How far to stray from the likeliest token; 0 always takes it. ${usually('1')}`,
+  top_p: `Draw from the smallest set of tokens that together have this probability. ${usually('1')}`,
+  top_k: `Draw from so many of the likeliest tokens; 0 or -1 for all. ${usually('0')}`,
+  min_p: `Draw from tokens at least this likely, relative to the likeliest. ${usually('0')}`,
   typical_p: 'Draw from tokens whose surprise is nearest to the expected one, up to this probability.',
-  repetition_penalty: 'Makes tokens of prompt and completion less likely; 1 for none.',
+  repetition_penalty: `Makes tokens of prompt and completion less likely; 1 for none. ${usually('1')}`,
   frequency_penalty: "Taken from a token's logit for each time the completion has it.",
   presence_penalty: 'Taken from the logits of tokens that the completion has.',
   logit_bias: 'Added to logits, by token id.',

@@ -35,13 +35,17 @@ export const responses: Endpoint<ResponsesBody> = {
       promptParam: 'input',
       echo: '',
       maxTokens: body.max_output_tokens ?? model.engine.limits.contextLength,
-      sampling: samplingOf(body, 0),
+      sampling: samplingOf(model, body, 0),
       ...textOptionsOf(body),
       ...form,
       continues: false,
       ...(body.include.includes(logprobsField) && { logprobs: body.top_logprobs }),
     };
-    return { requests: [request], prompts: [prompt], shape: ({ model }) => responseShape(model, body) };
+    return {
+      requests: [request],
+      prompts: [prompt],
+      shape: ({ model }) => responseShape(model, body, request.sampling),
+    };
   },
 };
 

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { Sampling } from '../../engine/engine.ts';
 import type { Choice, UsageFields } from '../choices.ts';
 import type { ApiError } from '../errors.ts';
 import { chatLogprobs } from '../logprobs.ts';
@@ -8,8 +9,8 @@ import { itemId, OutputStream } from './output-stream.ts';
 import type { ResponsesBody } from './schema.ts';
 
 /** POST /v1/responses: a response of items, a message and calls; streamed, OpenAI's named and numbered events. */
-export function responseShape(model: string, body: ResponsesBody): Shape {
-  const base = baseOf(model, body);
+export function responseShape(model: string, body: ResponsesBody, sampling: Sampling): Shape {
+  const base = baseOf(model, body, sampling);
   let number = 0;
   const event = (type: string, fields: object) =>
     `event: ${type}\ndata: ${JSON.stringify({ type, sequence_number: number++, ...fields })}\n\n`;
@@ -58,7 +59,7 @@ function itemsOf({ text, finish, calls = [], logprobs = [] }: Choice): object[] 
 }
 
 /** What a response has from its beginning: itself, and what was asked for. */
-function baseOf(model: string, body: ResponsesBody) {
+function baseOf(model: string, body: ResponsesBody, sampling: Sampling) {
   return {
     id: `resp_${randomBytes(16).toString('hex')}`,
     object: 'response',
@@ -70,8 +71,8 @@ function baseOf(model: string, body: ResponsesBody) {
     usage: null as object | null,
     instructions: body.instructions ?? null,
     max_output_tokens: body.max_output_tokens ?? null,
-    temperature: body.temperature,
-    top_p: body.top_p,
+    temperature: sampling.temperature,
+    top_p: sampling.topP,
     metadata: body.metadata,
     background: false,
     store: false,

@@ -40,7 +40,7 @@ export const chat: Endpoint<ChatBody> = {
         promptParam: 'messages',
         echo: '',
         maxTokens,
-        sampling: samplingOf(body, choice),
+        sampling: samplingOf(model, body, choice),
         ...textOptionsOf(body),
         ...form,
         continues: begun !== '', // other answers are texts of their own

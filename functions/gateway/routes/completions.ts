@@ -42,7 +42,7 @@ export const completions: Endpoint<CompletionBody> = {
           promptParam: 'prompt',
           echo: body.echo ? prompt.text() : '',
           maxTokens: body.max_tokens,
-          sampling: samplingOf(body, choice),
+          sampling: samplingOf(model, body, choice),
           ...options,
           grammar,
           stopTokens: [...options.stopTokens, ...(body.ignore_eos ? [] : prompt.ends)],

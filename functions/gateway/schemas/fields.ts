@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Sampling } from '../../engine/engine.ts';
-import type { LoadedModel } from '../../model/loaded-model.ts';
+import { type LoadedModel, usualSampling } from '../../model/loaded-model.ts';
 import { requireKnownTokens, tokenIds } from './token-ids.ts';
 
 /** Completions of one request, over all its prompts: OpenAI's own limit on `n`. */
@@ -56,13 +56,14 @@ export const topLogprobs = z.int().min(0).max(maxTopLogprobs);
 /** What completions and chat have in common. */
 export const sharedFields = {
   model: z.string({ error: 'name the model; GET /v1/models lists it' }),
-  temperature: orDefault(z.number().min(0).max(2), 1),
-  top_p: orDefault(z.number().min(0).max(1), 1),
+  // What these five default to is the model's own, see `samplingOf`.
+  temperature: orDefault(z.number().min(0).max(2), undefined),
+  top_p: orDefault(z.number().min(0).max(1), undefined),
   /** -1 is vLLM's way to say 0. */
-  top_k: orDefault(z.int().min(-1), 0),
-  min_p: orDefault(z.number().min(0).max(1), 0),
+  top_k: orDefault(z.int().min(-1), undefined),
+  min_p: orDefault(z.number().min(0).max(1), undefined),
+  repetition_penalty: orDefault(z.number().min(minRepetitionPenalty).max(maxRepetitionPenalty), undefined),
   typical_p: orDefault(z.number().min(0).max(1), 1),
-  repetition_penalty: orDefault(z.number().min(minRepetitionPenalty).max(maxRepetitionPenalty), 1),
   frequency_penalty: penalty,
   presence_penalty: penalty,
   logit_bias: orDefault(logitBias, {}),
@@ -92,18 +93,20 @@ type SharedFields = Omit<z.infer<z.ZodObject<typeof sharedFields>>, 'n' | 'strea
 type SamplingFields = Omit<SharedFields, 'stop'>;
 
 /**
- * What is off is left out.
+ * What is off is left out. What the request does not say is as the model's makers say, as vLLM does it.
  * @param choice counts the completions of one prompt, which all draw differently, by one seed or by none.
  */
-export function samplingOf(fields: SamplingFields, choice: number): Sampling {
-  const { typical_p, repetition_penalty, frequency_penalty, presence_penalty, logit_bias, seed } = fields;
+export function samplingOf(model: LoadedModel, fields: SamplingFields, choice: number): Sampling {
+  const { typical_p, frequency_penalty, presence_penalty, logit_bias, seed } = fields;
+  const usual = usualSampling(model);
+  const repetitionPenalty = fields.repetition_penalty ?? usual.repetitionPenalty;
   return {
-    temperature: fields.temperature,
-    topP: fields.top_p,
-    topK: Math.max(fields.top_k, 0),
-    minP: fields.min_p,
+    temperature: fields.temperature ?? usual.temperature,
+    topP: fields.top_p ?? usual.topP,
+    topK: Math.max(fields.top_k ?? usual.topK, 0),
+    minP: fields.min_p ?? usual.minP,
     ...(typical_p < 1 && { typicalP: typical_p }),
-    ...(repetition_penalty !== 1 && { repetitionPenalty: repetition_penalty }),
+    ...(repetitionPenalty !== 1 && { repetitionPenalty }),
     ...(frequency_penalty !== 0 && { frequencyPenalty: frequency_penalty }),
     ...(presence_penalty !== 0 && { presencePenalty: presence_penalty }),
     ...(Object.keys(logit_bias).length > 0 && { logitBias: logit_bias }),

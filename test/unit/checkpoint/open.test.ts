@@ -233,6 +233,21 @@ describe('tokens of a Hugging Face folder', () => {
     expect(await read(config)).toEqual({ bos: bos_token_id, eos: [eos_token_id] });
   });
 
+  it('come with the sampling that its makers advise', async () => {
+    const samplingOf = async (generation: object) =>
+      (await tokensOf({ 'generation_config.json': generation })).sampling;
+    const drawn = { temperature: 0.7, top_p: 0.8, top_k: 20, min_p: 0.05 };
+    expect(await samplingOf({ eos_token_id: 2, ...drawn, repetition_penalty: 1.1, max_length: 9 })).toEqual({
+      ...{ temperature: 0.7, topP: 0.8, topK: 20, minP: 0.05, repetitionPenalty: 1.1 },
+    });
+    expect(await samplingOf({ eos_token_id: 2, top_p: null })).toBeUndefined();
+    expect(await samplingOf({ do_sample: false, ...drawn, repetition_penalty: 1.1 })).toEqual({
+      repetitionPenalty: 1.1,
+    });
+    for (const wrong of [{ temperature: -1 }, { top_k: 0.5 }, { repetition_penalty: '1' }])
+      await expect(samplingOf(wrong)).rejects.toThrow(/wrong sampling in generation_config/);
+  });
+
   it('take their chat template from a file, a text or a list', async () => {
     const inConfig = (chat_template: unknown) => ({ 'tokenizer_config.json': { chat_template } });
     expect((await tokensOf({ 'chat_template.jinja': 'file' })).chatTemplate).toBe('file');

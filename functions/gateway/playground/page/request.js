@@ -30,11 +30,10 @@ export function textRequest(model, prompt, settings) {
   return { path: 'v1/completions', body: { model, prompt, ...common(settings) } };
 }
 
-/** What is as the API has it anyway is left out. @param {import('./settings.js').Settings} settings */
+/** What the sliders show is what happens, whatever the model's own defaults are. @param {import('./settings.js').Settings} settings */
 function common({ numbers, seed, stop }) {
-  const changed = sliders.filter(({ name, off }) => numbers[name] !== off);
   return {
-    ...Object.fromEntries(changed.map(({ name }) => [name, numbers[name]])),
+    ...Object.fromEntries(sliders.map(({ name }) => [name, numbers[name]])),
     ...(seed !== undefined && { seed }),
     ...(stop.length > 0 && { stop }),
     stream: true,

@@ -8,7 +8,6 @@
  * @property {number} [limit]
  * @property {number} step
  * @property {number} initial
- * @property {number} off what changes nothing, and is not sent
  */
 
 /** @type {readonly Slider[]} */
@@ -21,7 +20,6 @@ export const sliders = [
     max: 2,
     step: 0.05,
     initial: 0.7,
-    off: 1,
   },
   {
     name: 'top_p',
@@ -31,7 +29,6 @@ export const sliders = [
     max: 1,
     step: 0.01,
     initial: 1,
-    off: 1,
   },
   {
     name: 'top_k',
@@ -42,7 +39,6 @@ export const sliders = [
     limit: 100_000,
     step: 1,
     initial: 0,
-    off: 0,
   },
   {
     name: 'min_p',
@@ -53,7 +49,6 @@ export const sliders = [
     limit: 1,
     step: 0.01,
     initial: 0.05,
-    off: 0,
   },
   {
     name: 'max_tokens',
@@ -64,6 +59,5 @@ export const sliders = [
     limit: 1_000_000,
     step: 1,
     initial: 256,
-    off: -1,
   },
 ];
