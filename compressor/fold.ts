@@ -109,13 +109,6 @@ async function foldIn(
   const steps = await makeStudent({ ...options, work });
   const { student } = steps.at(-1)!;
   const { floats, stored } = measuredStages(steps, quantization.precision);
-  const quality: StageQuality[] = [];
-  for (const { name: stage, student } of options.quality ? floats : []) {
-    quality.push({
-      stage,
-      ...(await measured(stage, options, (text, how) => evaluateStudent(student, text, how))),
-    });
-  }
   const { onProgress } = options;
   const how = {
     ...quantization,
@@ -147,10 +140,16 @@ async function foldIn(
       }),
     );
   }
+  const quality: StageQuality[] = [];
+  for (const { name: stage, student } of options.quality ? floats : [])
+    quality.push(await measured(stage, options, (text, how) => evaluateStudent(student, text, how)));
+  const known = [];
+  for (const candidate of candidates)
+    known.push({ ...candidate, quality: await storedQuality(candidate, options) });
   // The best comes last, as the one that is published.
-  candidates.sort((a, b) => (b.quality?.perplexity ?? 0) - (a.quality?.perplexity ?? 0));
-  const { manifest, files } = candidates.at(-1)!;
-  quality.push(...candidates.flatMap(({ quality }) => quality ?? []));
+  known.sort((a, b) => (b.quality?.perplexity ?? 0) - (a.quality?.perplexity ?? 0));
+  const { manifest, files } = known.at(-1)!;
+  quality.push(...known.flatMap(({ quality }) => quality ?? []));
   if (options.quality) {
     const { description } = options.quality;
     manifest.quality = quality.map(({ stage, tokens, perplexity }) => ({
@@ -183,10 +182,11 @@ interface StoredFormOptions extends FoldOptions {
   precision: Quantization['precision'];
 }
 
-/** A student in codes, written into the work folder, and what they cost where that is measured. */
-async function storedForm(
-  options: StoredFormOptions,
-): Promise<ExportedModel & { quality: StageQuality | undefined }> {
+/** A model that could be published: what is measured of it is called by its stage. */
+type Candidate = ExportedModel & { stage: string };
+
+/** A student in codes, written into the work folder. */
+async function storedForm(options: StoredFormOptions): Promise<Candidate> {
   const { stage, student, quantizer, work, checkpoint, plan, name, precision, onProgress, signal } = options;
   const exported = await withResource(quantizer, (quantizer) =>
     exportModel({
@@ -208,12 +208,17 @@ async function storedForm(
       ...(signal && { signal }),
     }),
   );
-  if (!options.quality) return { ...exported, quality: undefined };
-  const graph = exported.files.get(exported.manifest.graph.sha256)!;
-  const found = await measured(stage, options, (text, how) =>
-    evaluateFolded(graph, exported.manifest, text, how),
-  );
-  return { ...exported, quality: { stage, ...found } };
+  return { ...exported, stage };
+}
+
+/** What a model's stored form costs; undefined where nothing is measured. */
+async function storedQuality(
+  { stage, manifest, files }: Candidate,
+  options: FoldOptions,
+): Promise<StageQuality | undefined> {
+  if (!options.quality) return undefined;
+  const graph = files.get(manifest.graph.sha256)!;
+  return measured(stage, options, (text, how) => evaluateFolded(graph, manifest, text, how));
 }
 
 /** @throws InvalidDataError where the step ruined the model */
@@ -221,13 +226,13 @@ async function measured(
   stage: string,
   { quality, onProgress, signal }: FoldOptions,
   evaluate: (text: TextWindows, how: EvaluateOptions) => Promise<Quality>,
-): Promise<Quality> {
+): Promise<StageQuality> {
   const found = await evaluate(quality!.text, {
     ...(onProgress && { onProgress: (done, total) => onProgress(`Measuring: ${stage}`, done, total) }),
     ...(signal && { signal }),
   });
   checkFinite({ stage, ...found });
-  return found;
+  return { stage, ...found };
 }
 
 /** A model that computes no numbers would fail later, where nobody could tell why. */
