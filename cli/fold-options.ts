@@ -85,7 +85,9 @@ export function addFoldOptions(command: Command): Command {
     .addOption(
       new Option(
         '--adapter <form>',
-        "what layers that run another layer's block have of their own: gain, lora:RANK or gain+lora:RANK",
+        "what layers that run another layer's block have of their own: gain; lora:RANK, low-rank matrices; " +
+          'mos:RANK, the same put together from pools that all layers share, an eighth of the parameters; ' +
+          'gain+lora:RANK; gain+mos:RANK',
       )
         .argParser(parseAdapter)
         .default(noAdapter, 'none'),

@@ -2,6 +2,7 @@ import type { Checkpoint } from '../compressor/checkpoint/checkpoint.ts';
 import type { TextWindows } from '../compressor/evaluate/windows.ts';
 import type { makePlan, PlanOptions } from '../compressor/plan/make-plan.ts';
 import type { FoldPlan } from '../compressor/plan/plan.ts';
+import { checkCalibration } from '../compressor/quantize/calibration.ts';
 import { anyQuantization, type FoldFlags } from './fold-options.ts';
 import { formatBytes, type Progress } from './progress.ts';
 
@@ -21,6 +22,7 @@ export async function planOf(
     const { readPlan } = await import('../compressor/plan/plan.ts');
     return readPlan(flags.plan, { name: checkpoint.name, layers: checkpoint.architecture.layers.length });
   }
+  checkCalibration(flags.calibrate, flags.adapter);
   await fitFlags(checkpoint, flags);
   const { parsePrecision } = await import('../compressor/quantize/precision.ts');
   parsePrecision(flags.quantize); // a typing error is told before the work, not after it

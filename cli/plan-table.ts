@@ -58,7 +58,11 @@ function fateOf(layer: PlannedLayer | undefined, groups: number[][]): string {
 }
 
 function describeAdapters(plan: FoldPlan): string {
-  const { gains, rank } = plan.adapter!;
-  const kinds = [...(gains ? ['gains'] : []), ...(rank > 0 ? [`low-rank matrices of rank ${rank}`] : [])];
+  const { gains, rank, pool } = plan.adapter!;
+  const source = pool ? ' (from common pools of shards)' : '';
+  const kinds = [
+    ...(gains ? ['gains'] : []),
+    ...(rank > 0 ? [`low-rank matrices of rank ${rank}${source}`] : []),
+  ];
   return `${kinds.join(' and ')} of ${adaptedLayers(plan).length} layers that run another layer's block`;
 }

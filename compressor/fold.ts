@@ -20,7 +20,7 @@ import { writtenCodes } from './export/read-codes.ts';
 import { WorkFolder } from './export/work-folder.ts';
 import type { FoldPlan } from './plan/plan.ts';
 import type { BlockQuantizer } from './quantize/block-quantizer.ts';
-import type { Calibration } from './quantize/calibration.ts';
+import { type Calibration, checkCalibration } from './quantize/calibration.ts';
 import { bitsBudget, parsePrecision, resolvePrecision } from './quantize/precision.ts';
 import { type MakeStudentOptions, makeStudent, type Stage, studentIdentity } from './student/make-student.ts';
 import { blocksOf, type Student } from './student/student.ts';
@@ -83,6 +83,7 @@ export async function fold(options: FoldOptions): Promise<FoldResult> {
   const { version, workFolder } = options;
   const quantization = quantizationOf(precision, bitsBudget(plan.quantize), options.calibrate);
   if (options.aware) checkAware(precision);
+  checkCalibration(options.calibrate?.method, plan.adapter);
   const identity = [
     version,
     await fingerprint(checkpoint),

@@ -7,13 +7,15 @@ import type { Student } from '../student/student.ts';
 import { readMatrix } from '../weights/block.ts';
 import { type AdaptedPlan, adaptedLayers } from './adapted-layers.ts';
 import { type AdapterForm, type AdapterWeights, halves } from './adapter.ts';
-import { TruncatedSvd } from './truncated-svd.ts';
+import { AdapterPools, drawTables, type PooledForm, type PoolValues } from './adapter-pools.ts';
+import { fitPools } from './fit-pools.ts';
+import { type LowRank, TruncatedSvd } from './truncated-svd.ts';
 
 /**
  * Gives the layers that run another layer's block what the plan says they have of their own. Low-rank matrices
  * start as the best approximation of what the layer's own weights were beyond the block's (Relaxed Recursive
- * Transformers, arXiv 2410.20672). Gains start at 1; at 0 where a removed layer comes back, which then adds
- * nothing until it is trained.
+ * Transformers, arXiv 2410.20672), or as near to it as pools that layers share can bring them. Gains start at 1; at 0
+ * where a removed layer comes back, which then adds nothing until it is trained.
  */
 export async function adaptStudent(
   checkpoint: Checkpoint,
@@ -36,8 +38,45 @@ export async function adaptStudent(
       });
     }
   });
+  const { pool } = adapter;
+  const pools = pool && (await poolsFor(checkpoint, { ...adapter, pool }, layers, adapters, options.signal));
   options.onProgress?.(layers.length, layers.length);
-  return { ...student, own: async (index) => ({ ...(await student.own(index)), ...adapters.get(index) }) };
+  return {
+    ...student,
+    own: async (index) => ({
+      ...(await student.own(index)),
+      ...adapters.get(index),
+      ...pools?.assemble(index),
+    }),
+    pools,
+  };
+}
+
+/** Takes the low-rank matrices out of the adapters, and makes pools that come near to them. */
+async function poolsFor(
+  { architecture }: Checkpoint,
+  form: PooledForm,
+  layers: readonly number[],
+  adapters: ReadonlyMap<number, AdapterWeights>,
+  signal: AbortSignal | undefined,
+): Promise<AdapterPools> {
+  const tables = drawTables(architecture, form, layers.length);
+  const values: Partial<PoolValues> = {};
+  for (const matrix of blockMatrices) {
+    await betweenSteps(signal);
+    const [downName, upName] = [`${matrix}.down`, `${matrix}.up`] as const;
+    const wanted = layers.map((index): LowRank => {
+      const { [downName]: down, [upName]: up } = adapters.get(index)!;
+      return { down: down!, up: up! };
+    });
+    const { down, up } = fitPools(wanted, tables[downName], tables[upName]);
+    Object.assign(values, { [downName]: down, [upName]: up });
+    for (const index of layers) {
+      delete adapters.get(index)![downName];
+      delete adapters.get(index)![upName];
+    }
+  }
+  return new AdapterPools(layers, tables, values as PoolValues);
 }
 
 function gainsOf({ architecture }: Checkpoint, start: number, { gains }: AdapterForm): AdapterWeights {

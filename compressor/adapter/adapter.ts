@@ -9,7 +9,24 @@ export interface AdapterForm {
   gains: boolean;
   /** Rank of what is added to each of the block's matrices; 0 where nothing is. */
   rank: number;
+  /** Where the low-rank matrices are made of shards from pools that all layers share. @default each layer has its own */
+  pool?: PoolForm | undefined;
 }
+
+/** How low-rank matrices are made of shards from common pools (MoS, arXiv 2410.00938): see `shard-table.ts`. */
+export interface PoolForm {
+  /** Pieces that each of the rank's vectors is cut into; where these do not divide its length, the most that divide both. */
+  shards: number;
+  /** How many times fewer parameters the pools have than the matrices made of them. */
+  saving: number;
+  /** Share of a layer's part of the pools that no other layer uses, 0 to below 1. */
+  privateShare: number;
+  /** Of the draw. */
+  seed: number;
+}
+
+/** The paper's saving at a like rank; half of the shards private, and vectors in four. */
+export const usualPool: PoolForm = { shards: 4, saving: 8, privateShare: 0.5, seed: 1 };
 
 export const noAdapter: AdapterForm = { gains: false, rank: 0 };
 
@@ -57,6 +74,7 @@ export function adapterKey({ gains, rank }: AdapterForm): string {
   return `${gains ? 'gains' : 'no gains'}, rank ${rank}`;
 }
 
+/** Parameters of one layer's adapter as it runs: its shards are counted as often as they are used. */
 export function adapterParameters(a: Architecture, form: AdapterForm): number {
   return Object.values(adapterShapes(a, form)).reduce((sum, shape) => sum + sizeOf(shape), 0);
 }
@@ -65,17 +83,18 @@ export function adapterParameters(a: Architecture, form: AdapterForm): number {
 export const maxRank = 1024;
 
 /**
- * Reads `none`, `gain`, `lora:RANK` or `gain+lora:RANK`.
+ * Reads `none`, `gain`, `lora:RANK` or `mos:RANK`, or either behind `gain+`.
  * @throws UsageError
  */
 export function parseAdapter(text: string): AdapterForm {
   if (text === 'none') return noAdapter;
-  const match = /^(?:(gain)|(gain\+)?lora:(\d+))$/.exec(text);
-  const rank = Number(match?.[3] ?? 0);
-  if (!match || (match[3] !== undefined && (rank < 1 || rank > maxRank))) {
+  const match = /^(?:(gain)|(gain\+)?(lora|mos):(\d+))$/.exec(text);
+  const rank = Number(match?.[4] ?? 0);
+  if (!match || (match[4] !== undefined && (rank < 1 || rank > maxRank))) {
     throw new UsageError(
-      `--adapter takes none, gain, lora:RANK or gain+lora:RANK with a rank of 1 to ${maxRank}, not ${text}.`,
+      `--adapter takes none, gain, lora:RANK, mos:RANK, gain+lora:RANK or gain+mos:RANK with a rank of 1 to ${maxRank}, not ${text}.`,
     );
   }
-  return { gains: match[1] !== undefined || match[2] !== undefined, rank };
+  const gains = match[1] !== undefined || match[2] !== undefined;
+  return { gains, rank, ...(match[3] === 'mos' && { pool: usualPool }) };
 }

@@ -1,4 +1,5 @@
 import type { AdapterTensor } from '../adapter/adapter.ts';
+import type { PoolName } from '../adapter/adapter-pools.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import { emitFinalNorm, emitLayer, emitSum, type LayerWeights, type Residual } from '../graph/layer.ts';
 import { emitLowRank } from '../graph/low-rank.ts';
@@ -89,10 +90,11 @@ class Initializers {
 
   layer(index: number, block: number, rotary: number): LayerWeights {
     const own = (name: AdapterTensor) => this.#adapter(`layers.${index}.${name}`);
+    const lowRank = (name: PoolName) => own(name) ?? this.#fromPool(index, name);
     return {
       linear: (matrix, x) => {
         const product = this.#linear(x, `block.${block}.${matrix}`, this.#parts.blocks[block]!, matrix);
-        const [down, up] = [own(`${matrix}.down`), own(`${matrix}.up`)];
+        const [down, up] = [lowRank(`${matrix}.down`), lowRank(`${matrix}.up`)];
         return down && up ? emitLowRank(this.#g, x, product, { down, up }) : product;
       },
       norm: (norm) => this.norm(`layers.${index}.${norm}`),
@@ -111,6 +113,24 @@ class Initializers {
     return adapters?.tensors.some((stored) => stored.name === name)
       ? this.#tensor(name, adapters, name)
       : undefined;
+  }
+
+  /**
+   * `down` [rank, inputs] or `up` [outputs, rank], put together from shards of a pool. All of it is constant: the runtime
+   * does so once, when it loads the model, and runs what comes out.
+   */
+  #fromPool(index: number, name: PoolName): string | undefined {
+    const shards = this.#adapter(`layers.${index}.${name}.shards`);
+    if (shards === undefined) return undefined;
+    const [rank, pieces] = find(this.#parts.adapters!, shards).shape as [number, number];
+    const [, size] = find(this.#parts.adapters!, `pools.${name}`).shape as [number, number];
+    const pieceByPiece = this.#g.node('Gather', [this.#adapter(`pools.${name}`)!, shards]);
+    const shape = BigInt64Array.of(BigInt(rank), BigInt(pieces * size));
+    const constant = this.#g.constant(`pools.${name}.matrix`, 'int64', [2], shape);
+    const vectors = this.#g.node('Reshape', [pieceByPiece, constant]);
+    return name.endsWith('.down')
+      ? vectors
+      : this.#g.node('Transpose', [vectors], { attributes: { perm: [1, 0] } });
   }
 
   /** h + weight h + bias after a layer that has a patch. */

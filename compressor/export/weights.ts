@@ -1,5 +1,6 @@
 import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
 import { type AdapterTensor, adapterFormOf, adapterShapes } from '../adapter/adapter.ts';
+import { poolNames } from '../adapter/adapter-pools.ts';
 import { blockMatrices, matrixShape, normsOf } from '../graph/layer.ts';
 import type { BlockCodes } from '../quantize/block-quantizer.ts';
 import { type QuantizedMatrix, repack, roundToNearest } from '../quantize/blocks.ts';
@@ -64,14 +65,27 @@ export class WeightWriter {
     });
   }
 
-  /** What layers with another's block have of their own. Names: `layers.INDEX.ADAPTER_TENSOR`. */
+  /**
+   * What layers with another's block have of their own. Names: `layers.INDEX.ADAPTER_TENSOR`. Of low-rank matrices from
+   * pools: `pools.ADAPTER_TENSOR` [shards, numbers], and `layers.INDEX.ADAPTER_TENSOR.shards` [rank, pieces], which of
+   * them lies where.
+   */
   adapters(): Promise<WrittenBlob> {
-    const { architecture: a, layers } = this.#student;
+    const { architecture: a, layers, pools } = this.#student;
     return this.#blob('adapters', async (blob) => {
       for (const index of layers.keys()) {
         const own = await this.#student.own(index);
-        for (const [name, shape] of Object.entries(adapterShapes(a, adapterFormOf(a, own))))
+        const { gains, rank } = adapterFormOf(a, own);
+        const form = { gains, rank: pools?.layers.includes(index) ? 0 : rank };
+        for (const [name, shape] of Object.entries(adapterShapes(a, form)))
           await blob.add(`layers.${index}.${name}`, 'float32', shape, own[name as AdapterTensor]!);
+      }
+      if (!pools) return;
+      for (const name of poolNames) {
+        const { shards, size, rank, pieces, indices } = pools.tables[name];
+        await blob.add(`pools.${name}`, 'float32', [shards, size], pools.values[name]);
+        for (const [place, index] of pools.layers.entries())
+          await blob.add(`layers.${index}.${name}.shards`, 'int32', [rank, pieces], indices[place]!);
       }
     });
   }

@@ -112,6 +112,7 @@ function alone(student: Student, index: number): Student {
     matrix: (_, matrix) => student.matrix(block, matrix),
     qkvBias: () => student.qkvBias(block),
     own: () => student.own(index),
+    pools: undefined,
     patch: async () => undefined,
     unchanged: () => undefined,
   };

@@ -1,4 +1,4 @@
-import { type AdaptedPlan, adaptersParameters } from '../adapter/adapted-layers.ts';
+import { type AdaptedPlan, runAdaptersParameters } from '../adapter/adapted-layers.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import { blockMatrices, matrixShape } from '../graph/layer.ts';
 import { patchedLayers } from '../patch/cuts.ts';
@@ -24,5 +24,5 @@ export function multiplyAdds(
   }, 0);
   const patches = patchedLayers(plan, a.layers.length).length * a.width * a.width;
   const head = a.vocabularySize * a.width;
-  return plan.layers.length * block + attention + patches + adaptersParameters(a, plan) + head;
+  return plan.layers.length * block + attention + patches + runAdaptersParameters(a, plan) + head;
 }

@@ -31,7 +31,21 @@ const planSchema = z.strictObject({
    */
   layers: z.array(z.strictObject({ source: index, block: index, refill: z.literal(true).optional() })).min(1),
   /** What layers that run another layer's block have of their own besides norms. @default nothing */
-  adapter: z.strictObject({ gains: z.boolean(), rank: z.int().min(0).max(maxRank) }).optional(),
+  adapter: z
+    .strictObject({
+      gains: z.boolean(),
+      rank: z.int().min(0).max(maxRank),
+      /** Where the low-rank matrices are made of shards from common pools. @default each layer has its own */
+      pool: z
+        .strictObject({
+          shards: z.int().min(1).max(64),
+          saving: z.number().min(1).max(1024),
+          privateShare: z.number().min(0).lt(1),
+          seed: z.int().min(0).max(0xffffffff),
+        })
+        .optional(),
+    })
+    .optional(),
   /** What stands in for each run of removed layers. @default none */
   patch: z.enum(patchKinds).optional(),
   /** Whose weights a group runs. */
@@ -119,6 +133,9 @@ export function checkPlan(
   }
   if (plan.layers.some(({ refill }) => refill) && !plan.adapter?.gains) {
     throw wrong('layers with "refill" come in through gains: set "adapter": {"gains": true, "rank": 0}.');
+  }
+  if (plan.adapter?.pool && plan.adapter.rank === 0) {
+    throw wrong('the "pool" of "adapter" makes low-rank matrices: give them a "rank" of 1 or more.');
   }
   const fitted = sharedFittedLayer(plan);
   if (fitted !== undefined) {

@@ -1,6 +1,6 @@
 import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
 import { servedMemory } from '../../artifact/served-memory.ts';
-import type { AdaptedPlan } from '../adapter/adapted-layers.ts';
+import { type AdaptedPlan, adaptedLayers } from '../adapter/adapted-layers.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import { storedPositions } from '../weights/rotary.ts';
 import type { FoldPlan } from './plan.ts';
@@ -18,14 +18,19 @@ export interface SizedModel {
   tokenizer: TokenizerBytes;
 }
 
-/** A graph's nodes and names, a layer: 2.3 kB at most as measured, and what surrounds the layers. */
-const graphBytes = { layer: 2500, rest: 10_000 };
+/**
+ * A graph's nodes and names, a layer: 2.3 kB at most as measured, 2.9 kB more with low-rank matrices, 4.4 kB where these
+ * come from pools; and what surrounds the layers.
+ */
+const graphBytes = { layer: 2500, adapter: 3000, pooled: 4500, rest: 10_000 };
 
 /** Everything a model takes in a store. */
 export function storedBytes({ architecture: a, plan, precision, budget, tokenizer }: SizedModel): number {
   const positions = storedPositions(a.contextLength);
   const rotary = a.rotaries.length * 2 * positions * (a.headSize / 2) * 4;
-  const graph = graphBytes.rest + plan.layers.length * graphBytes.layer;
+  const ofAdapter = plan.adapter?.pool ? graphBytes.pooled : graphBytes.adapter;
+  const adapters = adaptedLayers(plan).length * ofAdapter;
+  const graph = graphBytes.rest + plan.layers.length * graphBytes.layer + adapters;
   return foldedSizes(a, plan, precision, budget).bytes + rotary + graph + tokenizer;
 }
 
@@ -34,6 +39,7 @@ export const contextTokens = 2048;
 
 /** Resident memory of a process that serves the model, with 2,048 tokens of one sequence in its cache. */
 export function servedBytes({ architecture, plan, precision, budget }: SizedModel): number {
-  const weightBytes = foldedSizes(architecture, plan, precision, budget).bytes;
+  const { bytes, assembledBytes } = foldedSizes(architecture, plan, precision, budget);
+  const weightBytes = bytes + assembledBytes;
   return servedMemory({ ...architecture, layers: plan.layers.length, weightBytes }, contextTokens);
 }

@@ -1,5 +1,10 @@
 import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
-import { type AdaptedPlan, adaptersParameters } from '../adapter/adapted-layers.ts';
+import {
+  type AdaptedPlan,
+  adaptersParameters,
+  poolsOf,
+  runAdaptersParameters,
+} from '../adapter/adapted-layers.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import { blockMatrices, matrixShape } from '../graph/layer.ts';
 import { patchedLayers } from '../patch/cuts.ts';
@@ -16,6 +21,8 @@ export interface FoldedSizes {
   originalBytes: number;
   /** The folded model's weights; the graph, tokenizer and rotary tables come on top. */
   bytes: number;
+  /** What a serving process makes of the pools of adapters when it loads the model. */
+  assembledBytes: number;
 }
 
 /**
@@ -34,6 +41,7 @@ export function foldedSizes(
   const norms = plan.layers.length * normParameters(stored);
   const patches = patchedLayers(plan, a.layers.length).length;
   const adapters = adaptersParameters(a, plan);
+  const pools = poolsOf(a, plan);
   const original = shared + a.layers.length * (blockParameters(stored) + normParameters(stored));
   const blockBytes = blockMatrices.reduce(
     (sum, kind) => sum + matrixBytes(matrixShape(a, kind), precision[kind]),
@@ -54,7 +62,8 @@ export function foldedSizes(
       blocks * (Math.max(blockBytes, Math.floor((blockWeights * budget) / 8)) + bias) +
       patches * patchBytes +
       vocabulary +
-      4 * (norms + adapters + a.width),
+      4 * (norms + adapters + (pools?.places ?? 0) + a.width),
+    assembledBytes: pools ? 4 * runAdaptersParameters(a, plan) : 0,
   };
 }
 

@@ -41,6 +41,8 @@ export function scaledStudent(student: Student, scales: ReadonlyMap<number, Chan
       const scale = scales.get(student.layers[index]!.block);
       return scale ? scaleOwn(a, own, scale) : own;
     },
+    // Layers that run other blocks are scaled otherwise: their matrices no longer share a number.
+    pools: undefined,
     unchanged: (block) => (scales.has(block) ? undefined : student.unchanged(block)),
   };
 }

@@ -1,3 +1,4 @@
+import type { AdapterPools } from '../adapter/adapter-pools.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import type { CheckpointTensor } from '../checkpoint/checkpoint.ts';
 import type { BlockMatrix } from '../graph/layer.ts';
@@ -23,6 +24,8 @@ export interface Student extends Vocabulary {
   qkvBias(block: number): Promise<Float32Array | undefined>;
   /** @param index in `layers` */
   own(index: number): Promise<OwnWeights>;
+  /** What the low-rank matrices among layers' own weights are made of, where they share shards: trained for them. */
+  readonly pools?: AdapterPools | undefined;
   /** What stands in for the layers removed after this one, if anything does. */
   patch(index: number): Promise<LinearPatch | undefined>;
   /** The checkpoint's layer whose weights the block still is, bit for bit. */

@@ -83,11 +83,14 @@ export async function cure(checkpoint: Checkpoint, student: Student, options: Cu
 }
 
 async function addedParts(student: Student): Promise<AddedParts> {
-  const { architecture: a } = student;
-  const added = { patches: 0, adapters: 0 };
+  const { architecture: a, pools } = student;
+  const added = { patches: 0, adapters: pools?.parameters ?? 0, pooled: 0 };
   for (const index of student.layers.keys()) {
     if (await student.patch(index)) added.patches++;
-    added.adapters += adapterParameters(a, adapterFormOf(a, await student.own(index)));
+    const { gains, rank } = adapterFormOf(a, await student.own(index));
+    const pooled = pools?.layers.includes(index) ?? false;
+    added.adapters += adapterParameters(a, { gains, rank: pooled ? 0 : rank });
+    if (pooled) added.pooled = adapterParameters(a, { gains: false, rank });
   }
   return added;
 }

@@ -34,15 +34,17 @@ const float = 4;
 export interface AddedParts {
   /** Number of layers that a linear patch follows. */
   patches: number;
-  /** Parameters of all adapters. */
+  /** Parameters of all adapters, those of pools once. */
   adapters: number;
+  /** Parameters of what pools make for one layer at a time. @default 0 */
+  pooled?: number;
   /** Whether the blocks run rounded, beside the weights behind them. @default false */
   rounded?: boolean;
 }
 
 export function planMemory(
   student: Pick<Student, 'architecture' | 'layers'>,
-  { patches, adapters, rounded = false }: AddedParts,
+  { patches, adapters, pooled = 0, rounded = false }: AddedParts,
   settings: CureSettings,
   available = process.availableMemory(),
 ): MemoryPlan {
@@ -61,6 +63,7 @@ export function planMemory(
   const tokens = batch * length;
   const parts = [
     { what: 'weights', bytes: (matrices + vectors + adapters) * float },
+    ...(pooled > 0 ? [{ what: 'low-rank matrices of a layer', bytes: 2 * pooled * float }] : []),
     ...(rounded ? [{ what: 'rounded weights', bytes: blocksOf(student) * blockParameters(a) * float }] : []),
     { what: 'gradients', bytes: trained * float },
     ...optimizer.parts,

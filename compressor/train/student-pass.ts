@@ -57,13 +57,14 @@ export class StudentPass implements Disposable {
 
   /** @param hidden embedded tokens, [batch * tokens, width] */
   async forward(hidden: Float32Array, signal?: AbortSignal): Promise<Trace> {
-    const { layers, own, patches } = this.#weights;
+    const { layers, patches } = this.#weights;
     const trace: Trace = { inputs: [], outputs: [], final: hidden };
     for (const [i, { source, block }] of layers.entries()) {
       await betweenSteps(signal);
       trace.inputs.push(trace.final);
       const kept = this.#activations[i];
-      const out = this.#layers.forward(source, this.#blocks[block]!, own[i]!, trace.final, 1, kept);
+      const own = this.#weights.ownAtWork(i);
+      const out = this.#layers.forward(source, this.#blocks[block]!, own, trace.final, 1, kept);
       trace.outputs.push(out);
       const patch = patches[i];
       trace.final = patch ? this.#patches.run(patch, out) : out;
@@ -83,7 +84,7 @@ export class StudentPass implements Disposable {
     atOutputs: ReadonlyMap<number, Float32Array>,
     signal?: AbortSignal,
   ): Promise<Float32Array> {
-    const { layers, own, patches, gradients } = this.#weights;
+    const { layers, patches, gradients } = this.#weights;
     let current = gradient;
     for (let i = layers.length - 1; i >= 0; i--) {
       await betweenSteps(signal);
@@ -96,13 +97,14 @@ export class StudentPass implements Disposable {
       current = this.#layers.backward(
         source,
         this.#blocks[block]!,
-        own[i]!,
+        this.#weights.ownAtWork(i),
         trace.inputs[i]!,
         current,
         into,
         1,
         this.#activations[i],
       ).hidden;
+      this.#weights.gather(i);
     }
     return current;
   }

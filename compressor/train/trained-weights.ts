@@ -1,3 +1,4 @@
+import { type AdapterPools, mapPools, type PoolValues } from '../adapter/adapter-pools.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import type { CheckpointTensor } from '../checkpoint/checkpoint.ts';
 import { blockMatrices } from '../graph/layer.ts';
@@ -11,8 +12,10 @@ import type { LayerGradients } from './layer-gradient.ts';
 /** Everything of a student that is trained, or one array of gradients for each of it. */
 interface Arrays {
   blocks: BlockWeights[];
-  /** By layer. */
+  /** By layer, without what pools make. */
   own: OwnWeights[];
+  /** What layers' low-rank matrices are made of, where they share it. */
+  pools: PoolValues | undefined;
   patches: (LinearPatch | undefined)[];
   finalNorm: Float32Array;
   /** Where they are trained: [vocabulary, width] each, a head of its own where it is not the embedding. */
@@ -25,6 +28,7 @@ interface Arrays {
 export class TrainedWeights implements Arrays {
   readonly blocks: BlockWeights[];
   readonly own: OwnWeights[];
+  readonly pools: PoolValues | undefined;
   readonly patches: (LinearPatch | undefined)[];
   readonly finalNorm: Float32Array;
   readonly vocabulary: Arrays['vocabulary'];
@@ -33,6 +37,9 @@ export class TrainedWeights implements Arrays {
   readonly parameters: readonly Parameter[];
   readonly #student: Student;
   readonly #part: CuredPart;
+  readonly #pools: AdapterPools | undefined;
+  /** What pools make for one layer at a time, and its gradients, which are zero between two layers. */
+  readonly #atWork: { matrices: PoolValues; gradients: PoolValues } | undefined;
 
   /** Reads copies: the student's own weights stay as they are. */
   static async read(student: Student, part: CuredPart): Promise<TrainedWeights> {
@@ -41,8 +48,10 @@ export class TrainedWeights implements Arrays {
       blocks.push(mapBlock(await student.block(block), copy));
     const own: OwnWeights[] = [];
     const patches: (LinearPatch | undefined)[] = [];
+    const pools = student.pools?.copy();
     for (const index of student.layers.keys()) {
-      own.push(mapArrays(await student.own(index), copy));
+      const ofLayer = await student.own(index);
+      own.push(mapArrays(pools?.layers.includes(index) ? withoutLowRank(ofLayer) : ofLayer, copy));
       const patch = await student.patch(index);
       patches.push(patch && mapArrays(patch, copy));
     }
@@ -52,22 +61,27 @@ export class TrainedWeights implements Arrays {
       vocabulary.embedding = copy(await student.tensor('embedding').read());
       if (!student.architecture.tiedHead) vocabulary.head = copy(await student.tensor('head').read());
     }
-    return new TrainedWeights(student, part, { blocks, own, patches, finalNorm, vocabulary });
+    const arrays = { blocks, own, pools: pools?.values, patches, finalNorm, vocabulary };
+    return new TrainedWeights(student, part, arrays, pools);
   }
 
-  private constructor(student: Student, part: CuredPart, arrays: Arrays) {
+  private constructor(student: Student, part: CuredPart, arrays: Arrays, pools: AdapterPools | undefined) {
     this.#student = student;
     this.#part = part;
     this.blocks = arrays.blocks;
     this.own = arrays.own;
+    this.pools = arrays.pools;
     this.patches = arrays.patches;
     this.finalNorm = arrays.finalNorm;
     this.vocabulary = arrays.vocabulary;
+    this.#pools = pools;
+    this.#atWork = pools && { matrices: pools.emptyMatrices(), gradients: pools.emptyMatrices() };
     // Nothing is computed for what is not trained, so it needs no memory.
     const zeros = trainsBlocks(part) ? zerosLike : () => new Float32Array();
     this.gradients = {
       blocks: this.blocks.map((block) => mapBlock(block, zeros)),
       own: this.own.map((own) => mapArrays(own, zerosLike)),
+      pools: this.pools && mapPools((name) => zerosLike(this.pools![name])),
       patches: this.patches.map((patch) => patch && mapArrays(patch, zeros)),
       finalNorm: zerosLike(this.finalNorm),
       vocabulary: mapArrays(this.vocabulary, zerosLike),
@@ -83,9 +97,26 @@ export class TrainedWeights implements Arrays {
     return this.#student.layers;
   }
 
-  /** Where a layer's gradients go: layers of one group share its block's. */
+  /** What a layer has of its own as it runs. What pools make of it is good until the next call. */
+  ownAtWork(index: number): OwnWeights {
+    return { ...this.own[index]!, ...this.#pools?.assemble(index, this.#atWork!.matrices) };
+  }
+
+  /** Where a layer's gradients go: layers of one group share its block's. `gather` is to follow. */
   layerGradients(index: number): LayerGradients {
-    return { ...this.gradients.blocks[this.layers[index]!.block]!, own: this.gradients.own[index]! };
+    const own = this.gradients.own[index]!;
+    return {
+      ...this.gradients.blocks[this.layers[index]!.block]!,
+      own: this.#pools?.layers.includes(index) ? { ...own, ...this.#atWork!.gradients } : own,
+    };
+  }
+
+  /** Gives the gradients of what pools made for a layer to the pools. */
+  gather(index: number): void {
+    if (!this.#pools?.layers.includes(index)) return;
+    const { gradients } = this.#atWork!;
+    this.#pools.scatter(index, gradients, this.gradients.pools!);
+    for (const gradient of Object.values(gradients)) gradient.fill(0);
   }
 
   zeroGradients(): void {
@@ -106,7 +137,8 @@ export class TrainedWeights implements Arrays {
       block: async (block) => this.blocks[block]!,
       matrix: async (block, matrix) => this.blocks[block]!.matrices[matrix],
       qkvBias: async (block) => this.blocks[block]!.qkvBias,
-      own: async (index) => this.own[index]!,
+      own: async (index) => ({ ...this.own[index]!, ...this.#pools?.assemble(index) }),
+      pools: this.#pools,
       patch: async (index) => this.patches[index],
       unchanged: (block) => (trainsBlocks(this.#part) ? undefined : base.unchanged(block)),
     };
@@ -145,6 +177,10 @@ function* parametersOf(weights: Arrays, gradients: Arrays, part: CuredPart): Gen
         yield parameter(`layers.${i}.${name}`, values, ofOwn[name]!, kind);
     }
   }
+  for (const [name, values] of Object.entries(weights.pools ?? {})) {
+    if (part !== 'norms')
+      yield parameter(`pools.${name}`, values, gradients.pools![name as keyof PoolValues], 'matrix');
+  }
   yield parameter('norm', weights.finalNorm, gradients.finalNorm);
   for (const [name, values] of Object.entries(weights.vocabulary))
     yield parameter(name, values, gradients.vocabulary[name as 'embedding' | 'head']!, 'matrix');
@@ -168,6 +204,11 @@ function asTensor(
 function kindOf(name: string): Parameter['kind'] {
   if (name.endsWith('.gain')) return 'gain';
   return /\.(down|up)$/.test(name) ? 'matrix' : 'vector';
+}
+
+function withoutLowRank(own: OwnWeights): OwnWeights {
+  const others = Object.entries(own).filter(([name]) => kindOf(name) !== 'matrix');
+  return Object.fromEntries(others) as OwnWeights;
 }
 
 type Change = (array: Float32Array) => Float32Array;

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { usualPool } from '../../compressor/adapter/adapter.ts';
 import { foldgate } from '../fixtures/command-line.ts';
 import { picoPath } from '../fixtures/pico.ts';
 import { picoData } from '../fixtures/pico-cure.ts';
@@ -45,6 +46,46 @@ describe('foldgate fold --data', () => {
       (name) => quality.find(({ stage }) => stage === name)!,
     );
     expect(cured!.perplexity).toBeLessThan(removed!.perplexity);
+  });
+
+  it('trains the pools of adapters alone, and publishes a model that runs', async () => {
+    const [folder, data] = [await temporaryFolder(), await picoData()];
+    const out = `file:${join(folder, 'pooled')}`;
+    const shape = ['--remove', '0.34', '--refill', 'previous', '--adapter', 'mos:4', '--quantize', 'int8:32'];
+    const cure = [
+      '--data',
+      data,
+      '--cure-tokens',
+      '4096',
+      '--cure-train',
+      'adapters',
+      '--cross-entropy',
+      '0.5',
+    ];
+    const folded = await foldgate('fold', picoPath('llama'), ...shape, ...cure, '--out', out, '--json');
+    expect(folded.code, folded.stderr).toBe(0);
+    const { quality } = JSON.parse(folded.stdout) as Folded;
+    const perplexity = (stage: string) => quality.find((each) => each.stage === stage)!.perplexity;
+    expect(perplexity('cured')).toBeLessThan(perplexity('adapted'));
+    expect(perplexity('quantized') / perplexity('cured')).toBeCloseTo(1, 1);
+    const { stdout } = await foldgate('inspect', out, '--json');
+    const { layers, folding } = JSON.parse(stdout);
+    expect(layers.filter((layer: { adapter?: true }) => layer.adapter)).toHaveLength(1);
+    expect(folding.options.adapter.pool).toEqual(usualPool);
+    const ran = await foldgate('run', out, 'the girl', '--raw', '--seed', '1', '--max-tokens', '8');
+    expect(ran.code, ran.stderr).toBe(0);
+    expect(ran.stdout.trim()).not.toBe('');
+  });
+
+  it('refuses forms of adapters that are none, and those that cannot be calibrated so', async () => {
+    const fold = (...args: string[]) => foldgate('fold', picoPath('llama'), '--out', 'file:y', ...args);
+    const wrong = await fold('--adapter', 'mos');
+    expect(wrong.stderr).toContain(
+      'mos:RANK, gain+lora:RANK or gain+mos:RANK with a rank of 1 to 1024, not mos.',
+    );
+    const scaled = await fold('--share', '3', '--adapter', 'mos:4', '--calibrate', 'awq');
+    expect(scaled.stderr).toContain('Take --calibrate gptq, or --adapter lora.');
+    expect([wrong.code, scaled.code]).toEqual([2, 2]);
   });
 
   it('refuses a share of the loss that is none', async () => {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { InvalidDataError, UsageError } from '../../../artifact/errors.ts';
+import { usualPool } from '../../../compressor/adapter/adapter.ts';
 import { makePlan } from '../../../compressor/plan/make-plan.ts';
 import { checkPlan, groupsOf, readPlan } from '../../../compressor/plan/plan.ts';
 
@@ -40,7 +41,25 @@ describe('checkPlan', () => {
     expect(checkPlan(plan, checkpoint, 'x')).toEqual(plan);
   });
 
+  it('takes low-rank matrices from pools, and those of plans that know none', () => {
+    for (const adapter of [
+      { gains: true, rank: 4, pool: usualPool },
+      { gains: false, rank: 4 },
+    ])
+      expect(checkPlan({ ...good, adapter }, checkpoint, 'x')).toEqual({ ...good, adapter });
+  });
+
   it.each([
+    [
+      'pools of matrices of no rank',
+      { adapter: { gains: true, rank: 0, pool: usualPool } },
+      '"rank" of 1 or more',
+    ],
+    [
+      'pools that share nothing',
+      { adapter: { gains: true, rank: 4, pool: { ...usualPool, privateShare: 1 } } },
+      'privateShare',
+    ],
     ['another version', { version: 2 }, 'version'],
     ['no layers', { layers: [] }, 'layers'],
     ['an unknown field', { sahre: 2 }, 'sahre'],

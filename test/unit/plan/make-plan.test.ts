@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { InvalidDataError, UsageError } from '../../../artifact/errors.ts';
+import { parseAdapter } from '../../../compressor/adapter/adapter.ts';
 import { makePlan, type PlanOptions } from '../../../compressor/plan/make-plan.ts';
 import { groupsOf } from '../../../compressor/plan/plan.ts';
 
@@ -102,6 +103,8 @@ describe('makePlan', () => {
       { source: 5, block: 3, refill: true },
     ]);
     expect(back.adapter).toEqual({ gains: true, rank: 2 });
+    const pooled = plan({ remove: 0.25, refill: 'previous', adapter: parseAdapter('mos:2') });
+    expect(pooled.adapter).toEqual({ ...parseAdapter('mos:2'), gains: true });
     expect(plan({ remove: 0.25, refill: 'nearest' }).layers).toEqual(back.layers);
     const tied = plan({ remove: 0.25, refill: 'tied' });
     expect(tied.layers).toEqual(back.layers.map(({ source, block }) => ({ source, block })));

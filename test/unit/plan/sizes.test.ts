@@ -2,6 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type MatrixKind, matrixKinds, type Precision } from '../../../artifact/manifest.ts';
+import { adaptStudent } from '../../../compressor/adapter/adapt-student.ts';
+import { usualPool } from '../../../compressor/adapter/adapter.ts';
 import type { Architecture } from '../../../compressor/checkpoint/architecture.ts';
 import { type LayerRole, layerRoles, type TensorRole } from '../../../compressor/checkpoint/checkpoint.ts';
 import type { WrittenBlob } from '../../../compressor/export/blob-writer.ts';
@@ -23,6 +25,8 @@ const folds: Partial<PlanOptions>[] = [
   { quantize: 'none' },
   { quantize: 'int4' },
   { quantize: 'int4:128,down=int8:64,embedding=none', share: 2 },
+  { quantize: 'none', share: 2, adapter: { gains: true, rank: 3 } },
+  { quantize: 'none', share: 2, adapter: { gains: true, rank: 3, pool: usualPool } },
   { quantize: 'int8:128', share: 3, remove: 0.25, weights: 'mean' },
 ];
 
@@ -37,7 +41,7 @@ describe.each(Object.entries(architectures))('the sizes of a model %s', (_name, 
     const precision = resolvePrecision(checkpoint, plan, parsePrecision(plan.quantize));
     const work = await WorkFolder.open(await temporaryFolder(), 'sizes');
     const folding = { method: 'given', version: 'x', checkpoint: 'x', createdAt: 'x', options: {} };
-    const student = plannedStudent(checkpoint, plan);
+    const student = await adaptStudent(checkpoint, plannedStudent(checkpoint, plan), plan);
     const { manifest } = await exportModel({
       checkpoint,
       student,
@@ -64,7 +68,7 @@ describe.each(Object.entries(architectures))('the sizes of a model %s', (_name, 
     for (const { offset } of tensors) expect(offset % 64).toBe(0);
 
     expect(manifest.parameters).toEqual({ original: sizes.original, folded: sizes.folded });
-    if (plan.quantize === 'none') expect(sizes.bytes).toBe(4 * sizes.folded);
+    if (plan.quantize === 'none' && !plan.adapter?.pool) expect(sizes.bytes).toBe(4 * sizes.folded);
   });
 
   it('count no zeros that heads were padded with', () => {

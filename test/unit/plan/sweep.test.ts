@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../../artifact/errors.ts';
 import { bytesOf } from '../../../artifact/manifest.ts';
 import { servedMemoryOf } from '../../../artifact/served-memory.ts';
+import { usualPool } from '../../../compressor/adapter/adapter.ts';
 import type { Architecture } from '../../../compressor/checkpoint/architecture.ts';
 import { exportModel } from '../../../compressor/export/export.ts';
 import { WorkFolder } from '../../../compressor/export/work-folder.ts';
@@ -62,6 +63,7 @@ const folds: [string, Options, Partial<Architecture>][] = [
   ['plain', options, {}],
   ['in int4, with a head of its own', { ...options, quantize: 'int4' }, { tiedHead: false }],
   ['patched', { ...options, patch: 'linear' }, {}],
+  ['with matrices from pools', { ...options, adapter: { gains: false, rank: 16, pool: usualPool } }, {}],
   ['with layers that come back', { ...options, refill: 'previous', adapter: { gains: true, rank: 3 } }, {}],
   ['with windows', options, { layers: [windowed, ...picoArchitecture.layers.slice(1)] }],
 ];
@@ -101,14 +103,21 @@ describe.each(folds)('the numbers of a fold %s', (_name, how, changed) => {
 async function countedIn(path: string, context: number): Promise<number> {
   const { nodes, external } = await readGraph(path);
   let sum = 0;
-  for (const { opType, input, attribute } of nodes) {
+  /** What is put together from shards when the model is loaded: numbers of each. */
+  const made = new Map<string, number>();
+  for (const { opType, input, output, attribute } of nodes) {
+    const [pool, table] = input.map((name) => external.get(name)?.shape);
+    if (opType === 'Gather' && pool && table) made.set(output[0]!, table[0]! * table[1]! * pool[1]!);
+    else if (['Reshape', 'Transpose'].includes(opType) && made.has(input[0]!))
+      made.set(output[0]!, made.get(input[0]!)!);
+    const ofShards = made.get(input[1]!);
     const value = (name: string) => Number(attribute.find((entry) => entry.name === name)?.i ?? -1);
     const shape = input.map((name) => external.get(name)?.shape).find((dims) => dims && dims.length >= 1);
     if (opType === 'GroupQueryAttention') {
       const window = value('local_window_size');
       sum += 2 * (window < 0 ? context : Math.min(window, context)) * value('num_heads') * 16;
     } else if (opType === 'MatMulNBits') sum += value('K') * value('N');
-    else if (['MatMul', 'Gemm', 'FusedMatMul'].includes(opType)) sum += shape![0]! * shape![1]!;
+    else if (['MatMul', 'Gemm', 'FusedMatMul'].includes(opType)) sum += ofShards ?? shape![0]! * shape![1]!;
     else if (opType === 'Mul' && shape) sum += shape[0]!; // a gain
   }
   return sum;

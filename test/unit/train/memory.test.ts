@@ -69,6 +69,13 @@ describe('the memory of a cure', () => {
     expect(sparse.saved).toBeGreaterThan(350e6);
   });
 
+  it('holds what pools make for one layer at a time, and its gradients', () => {
+    const pools = planMemory(student(24), { ...none, adapters: 1e5, pooled: 1e4 }, settings(), 64e9);
+    const plain = planMemory(student(24), { ...none, adapters: 1e5 }, settings(), 64e9);
+    expect(pools.total - plain.total).toBe(2 * 4 * 1e4);
+    expect(bytesOf(pools, 'gradients')).toBe(bytesOf(plain, 'gradients'));
+  });
+
   it('holds the teacher where it fits, else one layer of it', () => {
     const plenty = planMemory(student(24), none, settings(), 64e9);
     expect(plenty.keepTeacher).toBe(true);
