@@ -63,13 +63,12 @@ async function poolsFor(
   const tables = drawTables(architecture, form, layers.length);
   const values: Partial<PoolValues> = {};
   for (const matrix of blockMatrices) {
-    await betweenSteps(signal);
     const [downName, upName] = [`${matrix}.down`, `${matrix}.up`] as const;
     const wanted = layers.map((index): LowRank => {
       const { [downName]: down, [upName]: up } = adapters.get(index)!;
       return { down: down!, up: up! };
     });
-    const { down, up } = fitPools(wanted, tables[downName], tables[upName]);
+    const { down, up } = await fitPools(wanted, tables[downName], tables[upName], signal);
     Object.assign(values, { [downName]: down, [upName]: up });
     for (const index of layers) {
       delete adapters.get(index)![downName];

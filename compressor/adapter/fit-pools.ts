@@ -1,3 +1,4 @@
+import { betweenSteps } from '../forward/between-steps.ts';
 import { solveRidge } from '../patch/ridge.ts';
 import { normalNumbers } from '../random.ts';
 import type { ShardTable } from './shard-table.ts';
@@ -37,7 +38,12 @@ interface Side {
  * @param wanted by layer, as `TruncatedSvd` gives them
  * @returns both sides of one size, so that they are trained at one rate
  */
-export function fitPools(wanted: readonly LowRank[], down: ShardTable, up: ShardTable): PoolPair {
+export async function fitPools(
+  wanted: readonly LowRank[],
+  down: ShardTable,
+  up: ShardTable,
+  signal?: AbortSignal,
+): Promise<PoolPair> {
   const downs = sideOf(
     down,
     wanted.map((each) => Float64Array.from(each.down)),
@@ -48,7 +54,9 @@ export function fitPools(wanted: readonly LowRank[], down: ShardTable, up: Shard
   );
   guess(downs);
   for (let round = 0; round < rounds; round++) {
+    await betweenSteps(signal);
     solve(ups, downs);
+    await betweenSteps(signal);
     solve(downs, ups);
   }
   const [a, b] = [norm(downs.pool), norm(ups.pool)];

@@ -125,15 +125,16 @@ describe('pools that are fitted', () => {
       tables,
     );
 
-  it('make nearly what is wanted where every place has a shard of its own', () => {
+  it('make nearly what is wanted where every place has a shard of its own', async () => {
     const tables = tablesOf({ ...usualPool, saving: 1, privateShare: 0.99 });
-    expect(error(fitPools(wanted, ...tables), tables)).toBeLessThan(1e-5 * nothing(tables));
+    expect(error(await fitPools(wanted, ...tables), tables)).toBeLessThan(1e-5 * nothing(tables));
   });
 
-  it('come nearer with more shards, and are nearer than anything beside them', () => {
-    const errors = [1.5, 3, 8].map((saving) => {
+  it('come nearer with more shards, and are nearer than anything beside them', async () => {
+    const errors: number[] = [];
+    for (const saving of [1.5, 3, 8]) {
       const tables = tablesOf({ ...usualPool, saving });
-      const fitted = fitPools(wanted, ...tables);
+      const fitted = await fitPools(wanted, ...tables);
       const least = error(fitted, tables);
       const near = seeded(2);
       for (let turn = 0; turn < 20; turn++) {
@@ -141,19 +142,23 @@ describe('pools that are fitted', () => {
         const down = fitted.down.map((value, i) => value + step[i]!);
         expect(error({ ...fitted, down }, tables)).toBeGreaterThan(least);
       }
-      return least / nothing(tables);
-    });
+      errors.push(least / nothing(tables));
+    }
     expect(errors).toEqual(errors.toSorted((x, y) => x - y));
     expect(errors.at(-1)).toBeLessThan(0.95);
     expect(errors[0]).toBeLessThan(0.6);
   });
 
-  it('have sides of one size, and are zeros where nothing is wanted', () => {
+  it('are given up between two steps where that is asked for', async () => {
+    await expect(fitPools(wanted, ...tablesOf(), AbortSignal.abort())).rejects.toThrow('abort');
+  });
+
+  it('have sides of one size, and are zeros where nothing is wanted', async () => {
     const tables = tablesOf();
-    const { down, up } = fitPools(wanted, ...tables);
+    const { down, up } = await fitPools(wanted, ...tables);
     expect(Math.hypot(...down) / Math.hypot(...up)).toBeCloseTo(1, 4);
     const none = wanted.map(({ down, up }) => ({ down: down.map(() => 0), up: up.map(() => 0) }));
-    const empty = fitPools(none, ...tables);
+    const empty = await fitPools(none, ...tables);
     expect([...empty.down, ...empty.up].every((value) => value === 0)).toBe(true);
   });
 });
