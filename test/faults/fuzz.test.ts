@@ -10,7 +10,7 @@ import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 const program = join(import.meta.dirname, '../../.cache/schemathesis/bin/schemathesis');
 
 /** Requests made for each operation in the phase of random ones; the others make some thousand besides. */
-const examples = 25;
+const examples = Number(process.env.FUZZ_EXAMPLES ?? 25);
 
 /**
  * Left out: a method that is no method gets an answer from Node before any of ours; that fields exclude each other is
@@ -41,4 +41,4 @@ it('thousands of requests made from the OpenAPI document get the answers it prom
   expect(levels.filter(({ level }) => level === 'error')).toEqual([]);
   expect((await fetch(`${url}/readyz`)).status).toBe(200);
   expect(await stop()).toBe(0);
-});
+}, 3_600_000);
