@@ -61,8 +61,9 @@ export function addCureOptions(command: Command): Command {
     .option('--seed <number>', "order of the cure's data", parseCount, 1)
     .option(
       '--quantize-aware <tokens>',
-      'tokens to distil on after that, with the weights rounded as they will be stored; kept if it does better',
-      parseCount,
+      'tokens to distil on after that, with the weights rounded as they will be stored; kept if it does better ' +
+        "(default: the method's, else 0)",
+      parseInteger,
     );
 }
 
@@ -139,9 +140,13 @@ export function cureOf(flags: Partial<CureFlags>, show: Progress): Cure | undefi
 const awareRate = 1e-4;
 
 /** Training to round well. @throws UsageError where there is no text for it */
-export function awareOf(flags: Partial<CureFlags>, show: Progress): Cure | undefined {
-  const { data, quantizeAware: tokens, learningRate, seed = 1 } = flags;
-  if (tokens === undefined) return undefined;
+export function awareOf(flags: Partial<CureFlags> & { quantize?: string }, show: Progress): Cure | undefined {
+  const { data, quantizeAware, learningRate, seed = 1 } = flags;
+  // A method's own is left out where there is nothing to train on, or to round.
+  const ofMethod = data && flags.quantize !== 'none' ? methods[flags.method ?? '']?.quantizeAware : 0;
+  const tokens = quantizeAware ?? ofMethod ?? 0;
+  if (tokens < 0) throw new UsageError(`--quantize-aware takes 0 or more, not ${tokens}.`);
+  if (tokens === 0) return undefined;
   if (!data) throw new UsageError('--quantize-aware needs text to train on: give --data.');
   return {
     data,

@@ -1,7 +1,8 @@
 import type { FoldMethod } from './method.ts';
 
 export const best: FoldMethod = {
-  summary: 'what lost least when measured here: runs chosen with a patch in their place, then a long cure',
+  summary:
+    'what lost least when measured here: runs chosen with a patch in their place, a long cure, then training to round well',
   source: 'patches: ReplaceMe, arXiv 2505.02819; cure: FoldGPT, arXiv 2407.00928',
   rank: 'runs',
   patch: 'linear',
@@ -9,4 +10,5 @@ export const best: FoldMethod = {
   cureTokens: 400_000,
   crossEntropy: 0.5,
   learningRate: 2e-4,
+  quantizeAware: 32_768,
 };

@@ -26,4 +26,6 @@ export interface FoldMethod {
   crossEntropy?: number;
   /** As for `--learning-rate`. @default the cure's own */
   learningRate?: number;
+  /** As for `--quantize-aware`, where there is text to train on. @default 0 */
+  quantizeAware?: number;
 }

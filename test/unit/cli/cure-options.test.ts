@@ -36,6 +36,16 @@ describe('the cure that flags ask for', () => {
     expect(awareOf({ ...best, quantizeAware: 9 }, show)).toMatchObject({ tokens: 9, crossEntropy: 0.5 });
   });
 
+  it('ends with training to round well where that is asked for, or the method has it', () => {
+    const best = { data: ['texts.txt'], method: 'best' };
+    expect(awareOf(best, show)?.tokens).toBe(32_768);
+    expect(awareOf({ ...best, learningRate: 3e-4 }, show)?.learningRate).toBeCloseTo(1e-4);
+    for (const none of [{ ...best, quantizeAware: 0 }, { ...best, quantize: 'none' }, { method: 'best' }, {}])
+      expect(awareOf(none, show)).toBeUndefined();
+    expect(() => awareOf({ quantizeAware: 9 }, show)).toThrow(/give --data/);
+    expect(() => awareOf({ ...best, quantizeAware: -1 }, show)).toThrow(UsageError);
+  });
+
   it('follows a share of the gradients where SparseGrad is asked for', () => {
     const sparse = (...args: string[]) => {
       const command = addCureOptions(new Command('test')).exitOverride();
