@@ -97,7 +97,8 @@ export function lossWeights(share: number): { crossEntropy: number; divergence: 
 export const cureHelp = `
 The cure trains the folded model to give the checkpoint's own probabilities (forward KL) on the text of --data:
 files of UTF-8 text, or .jsonl with {"text"} or {"messages"} a line. A hundredth of it is never trained on and
-measured on instead. An interrupted cure goes on where it was when the same command runs again.
+measured on instead. An interrupted cure goes on where it was when the same command runs again. Where nothing is
+folded, there is no cure unless --cure-tokens or --cross-entropy asks for one.
 `;
 
 function crossEntropyOf({ crossEntropy, method }: Partial<CureFlags>): number {

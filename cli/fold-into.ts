@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { InvalidDataError } from '../artifact/errors.ts';
 import type { Store } from '../artifact/store/store.ts';
 import type { FoldResult } from '../compressor/fold.ts';
+import type { FoldPlan } from '../compressor/plan/plan.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { calibrationTexts } from './calibration-texts.ts';
 import { awareOf, type CureFlags, cureOf, recordedCure } from './cure-options.ts';
@@ -43,10 +44,12 @@ export async function foldInto(
       );
     }
     const texts = await calibrationTexts(checkpoint, flags);
-    const cure = cureOf(flags, show);
+    const asked = cureOf(flags, show);
     const aware = awareOf(flags, show);
     const plan = await planOf(checkpoint, flags, texts.text, show, signal);
     process.stderr.write(`${planTable(checkpoint, plan)}\n\n`);
+    const cure = asked && flags.cureTokens === undefined && learnsNothing(plan, asked) ? undefined : asked;
+    if (asked && !cure) process.stderr.write('Nothing is folded, so there is nothing to cure.\n');
     const result = await fold({
       checkpoint,
       plan,
@@ -94,6 +97,13 @@ export async function foldInto(
     sending.finish();
     await checkpoint.close();
   }
+}
+
+/** The whole model gives the checkpoint's own probabilities already. */
+function learnsNothing(plan: FoldPlan, { crossEntropy = 0 }: { crossEntropy?: number }): boolean {
+  const { layers, checkpointLayers } = plan;
+  const blocks = new Set(layers.map(({ block }) => block)).size;
+  return crossEntropy === 0 && layers.length === checkpointLayers && blocks === checkpointLayers;
 }
 
 /** Tells of a wrong bucket or wrong credentials now, not after an hour of folding. */

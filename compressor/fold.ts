@@ -142,15 +142,17 @@ async function foldIn(
     );
   }
   const quality: StageQuality[] = [];
-  for (const { name: stage, student } of options.quality ? floats : [])
+  for (const { name: stage, student } of options.quality ? floats : []) {
     quality.push(await measured(stage, options, (text, how) => evaluateStudent(student, text, how)));
+    checkFinite(quality.at(-1)!);
+  }
   const known = [];
   for (const candidate of candidates)
     known.push({ ...candidate, quality: await storedQuality(candidate, options) });
-  // The best comes last, as the one that is published.
-  known.sort((a, b) => (b.quality?.perplexity ?? 0) - (a.quality?.perplexity ?? 0));
-  const { manifest, files } = known.at(-1)!;
-  quality.push(...known.flatMap(({ quality }) => quality ?? []));
+  const { manifest, files, quality: found } = bestOf(known);
+  if (found) checkFinite(found);
+  const others = known.filter((other) => other.manifest !== manifest).flatMap(({ quality }) => quality ?? []);
+  quality.push(...others.filter(({ perplexity }) => Number.isFinite(perplexity)), ...(found ? [found] : []));
   if (options.quality) {
     const { description } = options.quality;
     manifest.quality = quality.map(({ stage, tokens, perplexity }) => ({
@@ -222,7 +224,6 @@ async function storedQuality(
   return measured(stage, options, (text, how) => evaluateFolded(graph, manifest, text, how));
 }
 
-/** @throws InvalidDataError where the step ruined the model */
 async function measured(
   stage: string,
   { quality, onProgress, signal }: FoldOptions,
@@ -232,11 +233,20 @@ async function measured(
     ...(onProgress && { onProgress: (done, total) => onProgress(`Measuring: ${stage}`, done, total) }),
     ...(signal && { signal }),
   });
-  checkFinite({ stage, ...found });
   return { stage, ...found };
 }
 
-/** A model that computes no numbers would fail later, where nobody could tell why. */
+/** The one that is published: of those measured the best, else the last. */
+function bestOf<T extends { quality: StageQuality | undefined }>(candidates: T[]): T {
+  const costs = candidates.map(({ quality }) => quality?.perplexity ?? 0);
+  const finite = costs.map((cost) => (Number.isFinite(cost) ? cost : Number.MAX_VALUE));
+  return candidates[finite.lastIndexOf(Math.min(...finite))]!;
+}
+
+/**
+ * A model that computes no numbers would fail later, where nobody could tell why.
+ * @throws InvalidDataError where the step ruined the model
+ */
 function checkFinite({ stage, perplexity }: Quality & { stage: string }): void {
   if (Number.isFinite(perplexity)) return;
   const hint =

@@ -88,6 +88,20 @@ describe('foldgate fold --data', () => {
     expect([wrong.code, scaled.code]).toEqual([2, 2]);
   });
 
+  it('has nothing to do where nothing is folded, unless it is told to', async () => {
+    const [folder, data] = [await temporaryFolder(), await picoData()];
+    const fold = (name: string, ...more: string[]) =>
+      foldgate(
+        ...['fold', picoPath('llama'), '--data', data, '--out', `file:${join(folder, name)}`],
+        ...['--quantize', 'none', '--json', ...more],
+      );
+    const whole = await fold('whole');
+    expect(whole.stderr).toContain('nothing to cure');
+    expect((JSON.parse(whole.stdout) as Folded).quality.map(({ stage }) => stage)).not.toContain('cured');
+    const told = await fold('told', '--cure-tokens', '1024');
+    expect((JSON.parse(told.stdout) as Folded).quality.map(({ stage }) => stage)).toContain('cured');
+  });
+
   it('refuses a share of the loss that is none', async () => {
     const { code, stderr } = await foldgate('fold', 'x', '--out', 'file:y', '--cross-entropy', '1.5');
     expect(stderr).toContain('A number from 0 to 1 is expected');

@@ -54,14 +54,22 @@ describe('foldgate fold --quantize-aware', () => {
     expect(await perplexityOf('aware', text)).toBeLessThan(await perplexityOf('plain', text));
   }, 240_000);
 
-  it('publishes the fitted codes where training did worse', async () => {
-    const ruinous = ['--quantize-aware', '1024', '--learning-rate', '3'];
-    const { code, stdout } = await fold('worse', ...ruinous);
-    expect(code).toBe(0);
-    const { quality } = JSON.parse(stdout) as Folded;
-    expect(quality.slice(-2).map(({ stage }) => stage)).toEqual(['quantization-aware', 'quantized']);
-    expect(quality.at(-1)!.perplexity).toBeLessThan(quality.at(-2)!.perplexity);
-  }, 240_000);
+  it.each(['3', '1e30'])(
+    'publishes the fitted codes where training did worse (rate %s)',
+    async (rate) => {
+      const ruinous = ['--quantize-aware', '1024', '--learning-rate', rate];
+      const { code, stdout } = await fold(`worse-${rate}`, ...ruinous);
+      expect(code).toBe(0);
+      const { quality } = JSON.parse(stdout) as Folded;
+      const stages = quality.map(({ stage }) => stage);
+      expect(stages.at(-1)).toBe('quantized');
+      const aware = quality.find(({ stage }) => stage === 'quantization-aware');
+      // What gives no numbers is not told of: there is nothing to tell.
+      if (rate === '3') expect(quality.at(-1)!.perplexity).toBeLessThan(aware!.perplexity);
+      else expect(aware).toBeUndefined();
+    },
+    240_000,
+  );
 
   it('refuses where nothing is rounded', async () => {
     const { code, stderr } = await fold('refused', '--quantize-aware', '1024', '--quantize', 'none');
