@@ -29,8 +29,6 @@ export function roundToNearest(
   const matrix = emptyMatrix(outputs, inputs, bits, blockSize);
   const { blocks, scales } = matrix;
   const zero = 2 ** (bits - 1);
-  const top = 2 * zero - 1;
-  const codes = new Uint8Array(blockSize);
   for (let row = 0; row < outputs; row++) {
     for (let block = 0; block < blocks; block++) {
       const start = row * inputs + block * blockSize;
@@ -39,17 +37,38 @@ export function roundToNearest(
       for (let i = start; i < end; i++) {
         if (Math.abs(weights[i]!) > Math.abs(largest)) largest = weights[i]!;
       }
-      const scale = Math.fround(largest / -zero);
-      const inverse = scale === 0 ? 0 : 1 / scale;
+      scales[row * blocks + block] = largest / -zero;
+    }
+  }
+  fillCodes(matrix, weights, inputs);
+  return matrix;
+}
+
+/** Fills a matrix's codes with what lies nearest to the weights by its scales. */
+export function fillCodes(matrix: QuantizedMatrix, weights: Float32Array, inputs: number): void {
+  const { bits, blockSize, outputs, blocks, scales } = matrix;
+  const zero = 2 ** (bits - 1);
+  const codes = new Uint8Array(blockSize);
+  for (let row = 0; row < outputs; row++) {
+    for (let block = 0; block < blocks; block++) {
+      const start = row * inputs + block * blockSize;
+      const end = Math.min(start + blockSize, (row + 1) * inputs);
+      const inverse = inverseOf(scales[row * blocks + block]!);
       codes.fill(zero);
-      for (let i = start; i < end; i++) {
-        codes[i - start] = Math.min(top, Math.max(0, Math.round(weights[i]! * inverse) + zero));
-      }
-      scales[row * blocks + block] = scale;
+      for (let i = start; i < end; i++) codes[i - start] = codeOf(weights[i]! * inverse, zero);
       putCodes(matrix, row * blocks + block, codes);
     }
   }
-  return matrix;
+}
+
+/** What a weight is multiplied by to be rounded; a block of zeros has no scale. */
+export function inverseOf(scale: number): number {
+  return scale === 0 ? 0 : 1 / scale;
+}
+
+/** The nearest code of a weight in steps. @param zero the code of 0, half of how many there are */
+export function codeOf(steps: number, zero: number): number {
+  return Math.min(2 * zero - 1, Math.max(0, Math.round(steps) + zero));
 }
 
 /** A checkpoint's own blocks, code for code and scale for scale. */

@@ -1,4 +1,4 @@
-import { dequantize, emptyMatrix, putCodes, type QuantizedMatrix } from './blocks.ts';
+import { codeOf, dequantize, emptyMatrix, fillCodes, inverseOf, type QuantizedMatrix } from './blocks.ts';
 
 /** Rounding with scales that are there already: every weight lies in the cell of one code, a step wide. */
 
@@ -21,37 +21,18 @@ export function roundInto(
   for (let row = 0, block = 0; row < weights.length; row += inputs) {
     for (let start = row; start < row + blocks * blockSize; start += blockSize, block++) {
       const scale = scales[block]!;
-      const inverse = scale === 0 ? 0 : 1 / scale;
+      const inverse = inverseOf(scale);
       const end = Math.min(start + blockSize, row + inputs);
-      for (let i = start; i < end; i++) {
-        const code = Math.floor(weights[i]! * inverse + 0.5); // as Math.round: halves go up
-        rounded[i] = Math.min(zero - 1, Math.max(-zero, code)) * scale;
-      }
+      for (let i = start; i < end; i++) rounded[i] = (codeOf(weights[i]! * inverse, zero) - zero) * scale;
     }
   }
 }
 
 /** The same as codes. */
 export function roundToScales(weights: Float32Array, like: QuantizedMatrix, inputs: number): QuantizedMatrix {
-  const { outputs, bits, blockSize, blocks, scales } = like;
-  const zero = 2 ** (bits - 1);
-  const matrix = emptyMatrix(outputs, inputs, bits, blockSize);
-  matrix.scales.set(scales);
-  const codes = new Uint8Array(blockSize);
-  for (let row = 0; row < outputs; row++) {
-    for (let of = 0; of < blocks; of++) {
-      const scale = scales[row * blocks + of]!;
-      const inverse = scale === 0 ? 0 : 1 / scale;
-      const start = row * inputs + of * blockSize;
-      const end = Math.min(start + blockSize, (row + 1) * inputs);
-      codes.fill(zero);
-      for (let i = start; i < end; i++) {
-        const code = Math.floor(weights[i]! * inverse + 0.5);
-        codes[i - start] = Math.min(zero - 1, Math.max(-zero, code)) + zero;
-      }
-      putCodes(matrix, row * blocks + of, codes);
-    }
-  }
+  const matrix = emptyMatrix(like.outputs, inputs, like.bits, like.blockSize);
+  matrix.scales.set(like.scales);
+  fillCodes(matrix, weights, inputs);
   return matrix;
 }
 

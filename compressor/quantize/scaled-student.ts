@@ -1,6 +1,7 @@
 import type { AdapterTensor } from '../adapter/adapter.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import { type BlockMatrix, blockMatrices, matrixShape } from '../graph/layer.ts';
+import { changeMatrices } from '../student/change-matrices.ts';
 import type { Student } from '../student/student.ts';
 import type { OwnWeights } from '../weights/own.ts';
 import { scaleColumns } from './awq.ts';
@@ -25,13 +26,11 @@ export function scaledStudent(student: Student, scales: ReadonlyMap<number, Chan
   };
   const biasOf = (block: number, bias: Float32Array | undefined) =>
     bias && scaleRows(bias, divisorsOf(a, scales.get(block) ?? {}, 'qkv'));
+  const scaled = changeMatrices(student, matrixOf);
   return {
-    ...student,
-    matrix: async (block, matrix) => matrixOf(block, matrix, await student.matrix(block, matrix)),
+    ...scaled,
     async block(block) {
-      const weights = await student.block(block);
-      const matrices = { ...weights.matrices };
-      for (const matrix of blockMatrices) matrices[matrix] = matrixOf(block, matrix, matrices[matrix]);
+      const { matrices, ...weights } = await scaled.block(block);
       const qkvBias = biasOf(block, weights.qkvBias);
       return { matrices, ...(qkvBias && { qkvBias }) };
     },

@@ -2,10 +2,11 @@ import { join } from 'node:path';
 import { UsageError } from '../../artifact/errors.ts';
 import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import { type BlockMatrix, blockMatrices, matrixShape } from '../graph/layer.ts';
+import { blockMatrices, matrixShape } from '../graph/layer.ts';
 import type { BlockCodes, BlockQuantizer } from '../quantize/block-quantizer.ts';
 import { nearestInCells, roundToScales } from '../quantize/cells.ts';
 import { cure } from '../train/cure.ts';
+import { changeMatrices } from './change-matrices.ts';
 import type { MakeStudentOptions } from './make-student.ts';
 import type { Student } from './student.ts';
 
@@ -42,21 +43,11 @@ export async function trainAware(
 
 /** The student whose weights are the nearest that round to the codes. */
 function withinCells(student: Student, codes: readonly BlockCodes[]): Student {
-  const matrixOf = (block: number, matrix: BlockMatrix, weights: Float32Array) => {
+  const within = changeMatrices(student, (block, matrix, weights) => {
     const own = codes[block]![matrix];
     return own ? nearestInCells(weights, own, matrixShape(student.architecture, matrix)[1]) : weights;
-  };
-  return {
-    ...student,
-    matrix: async (block, matrix) => matrixOf(block, matrix, await student.matrix(block, matrix)),
-    async block(block) {
-      const weights = await student.block(block);
-      const matrices = { ...weights.matrices };
-      for (const matrix of blockMatrices) matrices[matrix] = matrixOf(block, matrix, matrices[matrix]);
-      return { ...weights, matrices };
-    },
-    unchanged: () => undefined,
-  };
+  });
+  return { ...within, unchanged: () => undefined };
 }
 
 /** Rounds a student that was trained to it: with the scales it was trained with. */
