@@ -33,16 +33,18 @@ const precisionSchema = z.object({
 /** The kinds of matrix whose precision can be chosen. */
 export const matrixKinds = ['qkv', 'output', 'gate', 'up', 'down', 'embedding'] as const;
 
-/** How tokens are drawn where a request does not say, in the words of the engine's `Sampling`. */
-export const samplingSchema = z
-  .object({
-    temperature: z.number().min(0).max(2),
-    topP: z.number().min(0).max(1),
-    topK: z.int().min(0),
-    minP: z.number().min(0).max(1),
-    repetitionPenalty: z.number().min(0.01).max(100),
-  })
-  .partial();
+/** What sampling may be, in the words of the engine's `Sampling`. */
+export const samplingFields = {
+  temperature: z.number().min(0).max(2),
+  topP: z.number().min(0).max(1),
+  topK: z.int().min(0),
+  minP: z.number().min(0).max(1),
+  /** Dividing by less would leave the numbers that logits are; long before the highest texts are legible no more. */
+  repetitionPenalty: z.number().min(0.01).max(100),
+};
+
+/** How tokens are drawn where a request does not say. */
+export const samplingSchema = z.object(samplingFields).partial();
 
 const manifestSchema = z.object({
   schemaVersion: z.literal(schemaVersion),

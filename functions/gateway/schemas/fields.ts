@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { samplingFields } from '../../../artifact/manifest.ts';
 import type { Sampling } from '../../engine/engine.ts';
 import { type LoadedModel, usualSampling } from '../../model/loaded-model.ts';
 import { requireKnownTokens, tokenIds } from './token-ids.ts';
@@ -38,10 +39,6 @@ const stop = z.union([stopString.transform((text) => [text]), z.array(stopString
 
 /** What vLLM reports at most. */
 const maxTopLogprobs = 20;
-/** Far beyond what leaves a text legible; a limit keeps logits finite. */
-const maxRepetitionPenalty = 100;
-/** Dividing by less would leave the numbers that logits are. */
-const minRepetitionPenalty = 0.01;
 
 const penalty = orDefault(z.number().min(-2).max(2), 0);
 
@@ -57,12 +54,12 @@ export const topLogprobs = z.int().min(0).max(maxTopLogprobs);
 export const sharedFields = {
   model: z.string({ error: 'name the model; GET /v1/models lists it' }),
   // What these five default to is the model's own, see `samplingOf`.
-  temperature: orDefault(z.number().min(0).max(2), undefined),
-  top_p: orDefault(z.number().min(0).max(1), undefined),
+  temperature: orDefault(samplingFields.temperature, undefined),
+  top_p: orDefault(samplingFields.topP, undefined),
   /** -1 is vLLM's way to say 0. */
   top_k: orDefault(z.int().min(-1), undefined),
-  min_p: orDefault(z.number().min(0).max(1), undefined),
-  repetition_penalty: orDefault(z.number().min(minRepetitionPenalty).max(maxRepetitionPenalty), undefined),
+  min_p: orDefault(samplingFields.minP, undefined),
+  repetition_penalty: orDefault(samplingFields.repetitionPenalty, undefined),
   typical_p: orDefault(z.number().min(0).max(1), 1),
   frequency_penalty: penalty,
   presence_penalty: penalty,
