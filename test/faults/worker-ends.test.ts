@@ -1,5 +1,5 @@
 import type { Worker } from 'node:worker_threads';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 import { remoteStore, served } from './remote-pico.ts';
 
@@ -23,8 +23,15 @@ it('running requests get a clear error, the engine comes back, the process lives
   const server = await served(await remoteStore(), await temporaryFolder());
   const text = await server.ask();
   expect(threads).toHaveLength(1);
-  const running = await stream(server.url, { n: 100, max_tokens: 60 });
-  const waiting = [stream(server.url, { n: 100, max_tokens: 60 }), stream(server.url, { stream: false })];
+  const long = { n: 80, max_tokens: 60 };
+  const running = await stream(server.url, long);
+  const waiting = [1, 2].map(() => stream(server.url, { ...long, stream: false }));
+  // A request that comes when the thread has ended already would get the new one, and an answer.
+  const { engine } = server.models.services[0]!.loaded!;
+  await vi.waitFor(async () => {
+    const { running, waiting } = await engine.stats!();
+    expect(running + waiting).toBeGreaterThan(160);
+  });
   await threads[0]!.terminate();
   expect(running.status).toBe(200);
   const events = await running.text(); // ends, rather than hanging
