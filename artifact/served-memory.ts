@@ -1,4 +1,4 @@
-import { bytesPerToken, promptChunk } from './decoder/decoder-options.ts';
+import { bytesPerToken, type CacheType, promptChunk } from './decoder/decoder-options.ts';
 import type { Manifest, Precision } from './manifest.ts';
 
 /** What of a model decides how much memory serving it takes. */
@@ -12,6 +12,8 @@ export interface ServedShape {
   intermediateSize: number;
   /** Of the distinct weights that the runtime holds. */
   weightBytes: number;
+  /** What keys and values are kept in. @default 'float32' */
+  kvCache?: CacheType;
 }
 
 /**
@@ -33,9 +35,8 @@ export function leastMemory(shape: ServedShape, tokens: number): number {
   const { vocabularySize, width, heads, intermediateSize, weightBytes } = shape;
   // Of the widest layer for one chunk of a prompt, in numbers a token; the runtime keeps it.
   const scratch = promptChunk * 4 * (4 * intermediateSize + 6 * width + heads * tokens);
-  return (
-    fixedBytes.heaps + vocabularySize * bytesPerPiece + weightBytes + bytesPerToken(shape) * tokens + scratch
-  );
+  const cache = bytesPerToken({ ...shape, type: shape.kvCache ?? 'float32' }) * tokens;
+  return fixedBytes.heaps + vocabularySize * bytesPerPiece + weightBytes + cache + scratch;
 }
 
 /**

@@ -7,7 +7,18 @@ import type { SessionOptions } from '../onnxruntime/session.ts';
  */
 export const promptChunk = 128;
 
+/** What keys and values are kept in: as they are, or as codes with a scale for each channel of each head. */
+export const cacheTypes = ['float32', 'int8'] as const;
+export type CacheType = (typeof cacheTypes)[number];
+
+/** A cache's numbers in memory. */
+export type CacheArray = Float32Array | Int8Array;
+
+/** The arrays of each type. */
+export const cacheArrays = { float32: Float32Array, int8: Int8Array } as const;
+
 export interface CacheShape {
+  type: CacheType;
   layers: number;
   kvHeads: number;
   headSize: number;
@@ -19,8 +30,8 @@ export interface CacheShape {
 export const cacheParts = ['key', 'value'] as const;
 
 /** Bytes that one token's keys and values take over all layers. */
-export function bytesPerToken({ layers, kvHeads, headSize }: Omit<CacheShape, 'capacity'>): number {
-  return layers * cacheParts.length * kvHeads * headSize * Float32Array.BYTES_PER_ELEMENT;
+export function bytesPerToken({ type, layers, kvHeads, headSize }: Omit<CacheShape, 'capacity'>): number {
+  return layers * cacheParts.length * kvHeads * headSize * cacheArrays[type].BYTES_PER_ELEMENT;
 }
 
 export interface DecoderOptions extends SessionOptions {
@@ -35,6 +46,6 @@ export function decoderOptions(manifest: Manifest, graphPath: string, capacity: 
   return {
     graphPath,
     vocabularySize,
-    cache: { layers: manifest.layers.length, kvHeads, headSize, capacity },
+    cache: { type: 'float32', layers: manifest.layers.length, kvHeads, headSize, capacity },
   };
 }

@@ -1,6 +1,13 @@
 import { addressOf, adviseMemory } from '../onnxruntime/library.ts';
 import { Tensor } from '../onnxruntime/tensor.ts';
-import { bytesPerToken, type CacheShape, cacheParts } from './decoder-options.ts';
+import {
+  bytesPerToken,
+  type CacheArray,
+  type CacheShape,
+  type CacheType,
+  cacheArrays,
+  cacheParts,
+} from './decoder-options.ts';
 
 /** Some systems on other processors have pages of 64 kB. */
 const pageBytes = process.arch === 'x64' ? 4096 : 65_536;
@@ -13,9 +20,10 @@ export interface CacheBinding {
 
 /** A sequence's keys and values outside of the cache: for each layer, key then value, [kvHeads, tokens, headSize]. */
 export interface KvSnapshot extends Disposable {
+  readonly type: CacheType;
   readonly tokens: number;
   readonly bytes: number;
-  readonly data: readonly Float32Array[];
+  readonly data: readonly CacheArray[];
 }
 
 /**
@@ -31,7 +39,7 @@ export class KvCache implements Disposable {
   readonly rows: number;
   /** Tokens in each row. */
   readonly lengths: Int32Array;
-  readonly #buffers: Float32Array[] = [];
+  readonly #buffers: CacheArray[] = [];
   readonly #bindings = new Map<string, CacheBinding>();
 
   constructor(shape: CacheShape, rows = 1) {
@@ -39,7 +47,7 @@ export class KvCache implements Disposable {
     this.rows = rows;
     this.lengths = new Int32Array(rows);
     const count = shape.layers * cacheParts.length;
-    for (let i = 0; i < count; i++) this.#buffers.push(new Float32Array(rows * this.#rowSize));
+    for (let i = 0; i < count; i++) this.#buffers.push(new cacheArrays[shape.type](rows * this.#rowSize));
   }
 
   /** Tokens in the first row, for caches of one sequence. */
@@ -81,7 +89,7 @@ export class KvCache implements Disposable {
     const tokens = this.lengths[row]!;
     const size = tokens * headSize;
     // One piece of memory: the allocator gives a large one back to the system, sixty small ones not always.
-    const all = new Float32Array(this.#buffers.length * kvHeads * size);
+    const all = new cacheArrays[this.shape.type](this.#buffers.length * kvHeads * size);
     const data = this.#buffers.map((buffer, i) => {
       const copy = all.subarray(i * kvHeads * size, (i + 1) * kvHeads * size);
       for (let head = 0; head < kvHeads; head++) {
@@ -91,6 +99,7 @@ export class KvCache implements Disposable {
       return copy;
     });
     return {
+      type: this.shape.type,
       tokens,
       data,
       bytes: tokens * bytesPerToken(this.shape),
@@ -98,8 +107,13 @@ export class KvCache implements Disposable {
     };
   }
 
-  /** Makes the row begin as the first `tokens` of a snapshot do. */
+  /**
+   * Makes the row begin as the first `tokens` of a snapshot do.
+   * @throws TypeError for a snapshot of a cache of another type: its numbers mean something else
+   */
   restore(row: number, snapshot: KvSnapshot, tokens = snapshot.tokens): void {
+    if (snapshot.type !== this.shape.type)
+      throw new TypeError(`A snapshot in ${this.shape.type} is expected, not in ${snapshot.type}.`);
     const { kvHeads, headSize } = this.shape;
     for (const [i, buffer] of this.#buffers.entries()) {
       for (let head = 0; head < kvHeads; head++) {
@@ -117,8 +131,8 @@ export class KvCache implements Disposable {
     for (const buffer of this.#buffers) {
       const base = addressOf(buffer);
       for (let head = 0; head < kvHeads; head++) {
-        const start = base + BigInt(this.#start(row, head) * Float32Array.BYTES_PER_ELEMENT);
-        releasePages(start, start + BigInt(capacity * headSize * Float32Array.BYTES_PER_ELEMENT));
+        const start = base + BigInt(this.#start(row, head) * buffer.BYTES_PER_ELEMENT);
+        releasePages(start, start + BigInt(capacity * headSize * buffer.BYTES_PER_ELEMENT));
       }
     }
   }
@@ -159,7 +173,7 @@ export class KvCache implements Disposable {
   }
 }
 
-function giveBack({ buffer }: Float32Array): void {
+function giveBack({ buffer }: CacheArray): void {
   if (buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 

@@ -4,11 +4,12 @@ import { addressOf, created, type Handle, library } from './library.ts';
 const elementTypes = new Map<unknown, number>([
   [Float32Array, 1],
   [Uint8Array, 2],
+  [Int8Array, 3],
   [Int32Array, 6],
   [BigInt64Array, 7],
 ]);
 
-export type TensorData = Float32Array | Uint8Array | Int32Array | BigInt64Array;
+export type TensorData = Float32Array | Uint8Array | Int8Array | Int32Array | BigInt64Array;
 
 const finalizer = new FinalizationRegistry<Handle>((handle) => library().release.Value(handle));
 

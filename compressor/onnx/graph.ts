@@ -19,7 +19,7 @@ import {
 const opsetVersion = 21;
 const irVersion = 10n;
 
-export type DataType = 'float32' | 'int64' | 'int32' | 'uint8';
+export type DataType = 'float32' | 'int64' | 'int32' | 'int8' | 'uint8';
 
 /** A dimension: a number, or a name for one that is known only when the graph runs. */
 export type Dimension = number | string;
@@ -46,6 +46,7 @@ const dataTypes: Record<DataType, TensorProto_DataType> = {
   float32: TensorProto_DataType.FLOAT,
   int64: TensorProto_DataType.INT64,
   int32: TensorProto_DataType.INT32,
+  int8: TensorProto_DataType.INT8,
   uint8: TensorProto_DataType.UINT8,
 };
 
