@@ -1,13 +1,10 @@
-import { Decoder } from '../artifact/decoder/decoder.ts';
-import { decoderOptions } from '../artifact/decoder/decoder-options.ts';
-import { withResource } from '../artifact/dispose.ts';
 import type { Checkpoint } from './checkpoint/checkpoint.ts';
 import { fingerprint } from './checkpoint/fingerprint.ts';
+import { stepTime } from './evaluate/step-time.ts';
 import { evaluateStudent } from './evaluate/student.ts';
 import type { TextWindows } from './evaluate/windows.ts';
-import { type ExportedModel, exportModel } from './export/export.ts';
+import { exportModel } from './export/export.ts';
 import { WorkFolder } from './export/work-folder.ts';
-import { betweenSteps } from './forward/between-steps.ts';
 import type { FoldPlan } from './plan/plan.ts';
 import { parsePrecision, resolvePrecision } from './quantize/precision.ts';
 import { makeStudent, studentIdentity } from './student/make-student.ts';
@@ -16,7 +13,7 @@ import { makeStudent, studentIdentity } from './student/make-student.ts';
 export interface MeasuredFold {
   /** In float32. */
   perplexity: number;
-  /** Milliseconds that the stored form takes to decode a token: the median of `timedSteps`. */
+  /** Milliseconds that the stored form takes to decode a token. */
   time: number;
 }
 
@@ -34,9 +31,6 @@ export interface MeasureOptions {
   onNotice?: (message: string) => void;
   signal?: AbortSignal;
 }
-
-/** Tokens in the cache before the first step, steps that warm caches and threads up, and those that count. */
-const [promptTokens, warmingSteps, timedSteps] = [32, 8, 32];
 
 /**
  * Carries out a plan as far as its cure, measures it and throws it away. Codes are rounded to nearest, and `auto` stands
@@ -73,30 +67,4 @@ export async function measureFold(options: MeasureOptions): Promise<MeasuredFold
     }
   };
   return WorkFolder.use(workFolder, identity, measure, signal ? { signal } : {});
-}
-
-/** @param text tokens that are repeated as often as needed */
-async function stepTime(
-  graph: string,
-  manifest: ExportedModel['manifest'],
-  text: Int32Array,
-  signal: AbortSignal | undefined,
-): Promise<number> {
-  const tokens = Array.from(
-    { length: promptTokens + warmingSteps + timedSteps },
-    (_, i) => text[i % text.length]!,
-  );
-  return withResource(new Decoder(decoderOptions(manifest, graph, tokens.length)), async (decoder) => {
-    const cache = decoder.newCache();
-    decoder.run(cache, tokens.slice(0, promptTokens));
-    const times: number[] = [];
-    for (const token of tokens.slice(promptTokens)) {
-      await betweenSteps(signal);
-      const start = performance.now();
-      decoder.run(cache, [token]);
-      times.push(performance.now() - start);
-    }
-    const sorted = times.slice(warmingSteps).sort((a, b) => a - b);
-    return (sorted[timedSteps / 2 - 1]! + sorted[timedSteps / 2]!) / 2;
-  });
 }
