@@ -60,11 +60,12 @@ Beside the methods there are these rows:
   quantize   the checkpoint in no more bytes than the smallest folded model, by fewer bits
 
 Perplexity is measured on the held-out part of --data: in float32 before and after the cure, and of the stored
-model. Patches count as stored parameters. Tasks are scored with the stored model.
+model. Patches count as stored parameters. Tasks are scored with the stored model. At the end all models decode in
+turn: speeds are medians, against the original's. Memory is that of serving with 2,048 tokens in the cache, computed.
 
 JSON: {checkpoint, data, heldOutTokens, cureTokens, seed, rows, folder}; a row is {method, budget, saved, layers,
-parameters, distinctBlockParameters, bytes, quantization, perplexity: {before, cured, stored}, tasks, seconds,
-model}, note where there is one. The folded models stay in the folder, for \`foldgate run\` and \`serve\`.
+parameters, distinctBlockParameters, bytes, quantization, perplexity: {before, cured, stored}, tasks,
+serving: {time: ms a token, speed: times the original's, memory}, seconds, model}, note where there is one. The folded models stay in the folder, for \`foldgate run\` and \`serve\`.
 
 A comparison that was interrupted goes on where it was when the same command runs again; more methods or
 budgets add to it.

@@ -1,5 +1,6 @@
 import type { TaskScore } from '../evaluate/score-task.ts';
 import type { FoldPlan } from '../plan/plan.ts';
+import type { ServingCost } from './serving.ts';
 
 /** What stands beside the methods: not folded, not cured; trained on the same tokens; at fewer bits. */
 export const original = 'original';
@@ -34,6 +35,8 @@ export interface CompareRow {
   };
   /** Of the stored model, by the task file's name. */
   tasks: Record<string, TaskScore>;
+  /** Measured once all models are there; speeds are against the original's. */
+  serving?: ServingCost;
   /** Ranking, folding, curing and measuring, interruptions left out. */
   seconds: number;
   /** URL of the folded model. */

@@ -10,6 +10,7 @@ import type { CompareOptions, CompareStep } from './options.ts';
 import { comparisonFile, comparisonVersion } from './read.ts';
 import { type CompareResult, type CompareRow, type Comparison, control, original, quantize } from './row.ts';
 import { quantizeTo, sizeOf } from './same-bytes.ts';
+import { servingCosts } from './serving.ts';
 import { layerSimilarity } from './similarity.ts';
 import { digestOf, StepFiles } from './step-files.ts';
 import { readTexts } from './texts.ts';
@@ -55,7 +56,7 @@ export class Run {
     this.#identity = identity;
     this.folder = setting.folder;
     this.#files = new StepFiles(join(this.folder, 'steps'));
-    this.#steps = 2 + (cure.tokens > 0 ? 1 : 0) + names.length * budgets.length;
+    this.#steps = 3 + (cure.tokens > 0 ? 1 : 0) + names.length * budgets.length;
     this.#comparison = {
       version: comparisonVersion,
       checkpoint: checkpoint.name,
@@ -89,7 +90,27 @@ export class Run {
       for (const name of names) if (name !== quantize) bytes.push(await this.#fold(name, budget));
       if (names.includes(quantize)) await this.#quantize(budget, Math.min(...bytes), overhead);
     }
+    await this.#serving();
     return this.#comparison;
+  }
+
+  /** Times all models in turn, the original first. */
+  async #serving(): Promise<void> {
+    const { onProgress, signal } = this.#options;
+    const rows = this.#comparison.results.map(({ row }) => row);
+    const text = this.#setting.texts.heldOut.windows[0]!;
+    const { result, ...rest } = await this.#files.once('serving', [this.#identity, rows], () =>
+      servingCosts(
+        rows.map(({ model }) => model),
+        text,
+        {
+          onProgress: (done, total) => onProgress?.('Timing all models in turn', done, total),
+          ...(signal && { signal }),
+        },
+      ),
+    );
+    for (const [i, row] of rows.entries()) row.serving = result[i]!;
+    await this.#finish({ name: 'speed and memory', ...rest });
   }
 
   async #similarity(): Promise<void> {

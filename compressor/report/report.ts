@@ -9,8 +9,38 @@ import { layerMap } from './layer-map.ts';
 import { page, type Section } from './page.ts';
 import { bestOf, resultsTable } from './results-table.ts';
 import { samples } from './samples.ts';
-import { percent } from './series.ts';
-import { tradeOff } from './trade-off.ts';
+import { formatPerplexity, megabytes, percent } from './series.ts';
+import { type Measure, tradeOff } from './trade-off.ts';
+
+const perplexity: Measure = {
+  label: 'perplexity, stored',
+  better: 'lower',
+  of: (row) => row.perplexity.stored,
+  format: (value) => `perplexity ${formatPerplexity(value)}`,
+};
+
+const accuracy = (task: string): Measure => ({
+  label: `accuracy in ${task}, %`,
+  better: 'higher',
+  of: (row) => 100 * row.tasks[task]!.accuracy,
+  format: (value) => `${value.toFixed(1)}% of ${task}`,
+});
+
+const inMegabytes = (label: string, of: Measure['of']): Measure => ({
+  label,
+  better: 'lower',
+  of: (row) => of(row) / 1e6,
+  format: (value) => megabytes(value * 1e6),
+});
+const storedSize = inMegabytes('stored size in MB', ({ bytes }) => bytes);
+const memory = inMegabytes('memory while serving in MB', ({ serving }) => serving!.memory);
+
+const speed: Measure = {
+  label: "speed, times the original's",
+  better: 'higher',
+  of: (row) => row.serving!.speed,
+  format: (value) => `${value.toFixed(2)} times as fast`,
+};
 
 /** A comparison as one HTML page. */
 export function reportPage(comparison: Comparison): string {
@@ -25,20 +55,11 @@ export function reportPage(comparison: Comparison): string {
 
 function sectionsOf(comparison: Comparison): Section[] {
   const { results, tasks } = comparison;
-  const perplexity = {
-    label: 'perplexity, stored',
-    better: 'lower',
-    format: (value: number) => value.toFixed(2),
-  } as const;
+  const qualities = [perplexity, ...tasks.map(accuracy)];
+  const isServed = results.every(({ row }) => row.serving !== undefined);
+  const figures = (cost: Measure) =>
+    qualities.map((quality) => html`<figure>${tradeOff(comparison, cost, quality)}</figure>`);
   const gates = results.map(gatePaths).filter((figure) => figure !== undefined);
-  const accuracies = tasks.map(
-    (task) =>
-      html`<figure><figcaption>${task}</figcaption>${tradeOff(
-        comparison,
-        { label: 'accuracy in %', better: 'higher', format: (value) => `${value.toFixed(1)}%` },
-        (row) => 100 * row.tasks[task]!.accuracy,
-      )}</figure>`,
-  );
   return [
     {
       id: 'results',
@@ -48,8 +69,16 @@ function sectionsOf(comparison: Comparison): Section[] {
     {
       id: 'trade-off',
       title: 'Size against quality',
-      body: html`<p>Towards the left models are smaller; lower perplexity and higher accuracy are better. The control has the original's size, trained on the tokens of the cures.</p>
-<figure>${tradeOff(comparison, perplexity, (row) => row.perplexity.stored)}</figure>${accuracies}`,
+      body: html`<p>Towards the left models are smaller; lower perplexity and higher accuracy are better. The control has the original's size, trained on the tokens of the cures. The dotted line leads through the models that no other one beats in both.</p>
+${figures(storedSize)}`,
+    },
+    {
+      id: 'serving',
+      title: 'Speed and memory against quality',
+      body:
+        isServed &&
+        html`<p>Speed is that of decoding one sequence on the machine that wrote this page, all models in turn; memory is computed, for a process with 2,048 tokens in its cache.</p>
+${figures(speed)}${figures(memory)}`,
     },
     {
       id: 'blocks',

@@ -67,6 +67,7 @@ svg text.end.removed { fill: var(--removed); font-weight: 600; }
 .patch { fill: var(--c4); }
 .bar { fill: var(--kept); }
 .bar.removed { fill: var(--removed); }
+.front { fill: none; stroke: var(--soft); stroke-width: 6; stroke-linecap: round; stroke-linejoin: round; stroke-dasharray: .1 10; opacity: .6; }
 .line { fill: none; stroke-width: 2; stroke-linejoin: round; }
 .gate { stroke: var(--kept); stroke-width: 1.5; opacity: .75; }
 .gate.removed { stroke: var(--removed); opacity: 1; }

@@ -1,22 +1,26 @@
 import { axes, continuous, legend, marker, path, svg, wide } from '../../charts/chart.ts';
 import { html, type Markup } from '../../charts/html.ts';
 import { type CompareRow, type Comparison, control, original } from '../compare/row.ts';
-import { megabytes, nameOf, seriesOf } from './series.ts';
+import { nameOf, seriesOf } from './series.ts';
 
-/** Size against what a model can do: of each method a line from the original on. */
-export function tradeOff(
-  comparison: Comparison,
-  what: { label: string; better: 'lower' | 'higher'; format: (value: number) => string },
-  measureOf: (row: CompareRow) => number,
-): Markup {
+/** A number of a model, for an axis. */
+export interface Measure {
+  label: string;
+  better: 'lower' | 'higher';
+  of: (row: CompareRow) => number;
+  format: (value: number) => string;
+}
+
+/**
+ * What a model costs against what it can do: of each method a line from the original on, and through the models that no
+ * other one beats in both, the front (Pareto's).
+ */
+export function tradeOff(comparison: Comparison, cost: Measure, quality: Measure): Markup {
   const series = seriesOf(comparison);
   const rows = comparison.results.map(({ row }) => row);
-  const x = continuous(
-    rows.map(({ bytes }) => bytes / 1e6),
-    [wide.left, wide.width - wide.right],
-  );
-  const y = continuous(rows.map(measureOf), [wide.height - wide.bottom, wide.top]);
-  const place = (row: CompareRow): [number, number] => [x(row.bytes / 1e6), y(measureOf(row))];
+  const x = continuous(rows.map(cost.of), [wide.left, wide.width - wide.right]);
+  const y = continuous(rows.map(quality.of), [wide.height - wide.bottom, wide.top]);
+  const place = (row: CompareRow): [number, number] => [x(cost.of(row)), y(quality.of(row))];
   const start = rows.find(({ method }) => method === original);
   const lines = [...series].map(([method, index]) => {
     if (method === original || method === control) return undefined;
@@ -24,20 +28,38 @@ export function tradeOff(
     const points = (start ? [start, ...own] : own).map(place);
     return html`<path class="line s${index % 8}" d="${path(points)}"/>`;
   });
+  const best = front(rows, cost, quality);
+  const bestLine = html`<path class="front" d="${path(best.map(place))}"><title>best of their cost: ${best.map(nameOf).join(', ')}</title></path>`;
   // The original last, on top of where all lines begin.
   const marks = rows
     .toSorted((a, b) => series.get(b.method)! - series.get(a.method)!)
     .map((row) => {
-      const tip = `${nameOf(row)}: ${what.format(measureOf(row))} in ${megabytes(row.bytes)}, ${row.quantization}`;
+      const tip = `${nameOf(row)}: ${inWords(row, quality)}, ${inWords(row, cost)}, ${row.quantization}`;
       return marker(series.get(row.method)!, ...place(row), tip);
     });
   const caption = {
-    title: `${what.label} by stored size`,
-    description: rows
-      .map((row) => `${nameOf(row)}: ${megabytes(row.bytes)}, ${what.format(measureOf(row))}.`)
-      .join(' '),
+    title: `${quality.label} by ${cost.label}`,
+    description:
+      rows.map((row) => `${nameOf(row)}: ${inWords(row, cost)}, ${inWords(row, quality)}.`).join(' ') +
+      ` Best of their cost: ${best.map(nameOf).join(', ')}.`,
   };
-  const label = `${what.label} (${what.better} is better)`;
+  const label = ({ label, better }: Measure) => `${label} (${better} is better)`;
   return html`${legend([...series].map(([name, index]) => ({ series: index, name })))}
-${svg(wide, caption, html`${axes(wide, x, y, { x: 'stored size in MB', y: label })}${lines}${marks}`)}`;
+${svg(wide, caption, html`${axes(wide, x, y, { x: label(cost), y: label(quality) })}${bestLine}${lines}${marks}`)}`;
+}
+
+const inWords = (row: CompareRow, { of, format }: Measure) => format(of(row));
+
+/** The models that no other one beats or equals in both numbers, from the cheapest on. */
+export function front(rows: readonly CompareRow[], cost: Measure, quality: Measure): CompareRow[] {
+  const goodness = (row: CompareRow, { of, better }: Measure) => (better === 'lower' ? -of(row) : of(row));
+  const cheapestFirst = rows.toSorted(
+    (a, b) => goodness(b, cost) - goodness(a, cost) || goodness(b, quality) - goodness(a, quality),
+  );
+  let best = Number.NEGATIVE_INFINITY;
+  return cheapestFirst.filter((row) => {
+    const isBetter = goodness(row, quality) > best;
+    if (isBetter) best = goodness(row, quality);
+    return isBetter;
+  });
 }

@@ -26,17 +26,17 @@ describe('foldgate compare', () => {
     expect(rows).toHaveLength(2);
     expect(rows[1]).toMatch(/^\| reverse \| 33\.0% \| 33\.3% \| 2 \|/);
     for (const line of [rule!, ...rows]) expect(line.split('|')).toHaveLength(header!.split('|').length);
-    expect(stderr).toMatch(/^\[3\/3\] reverse at 0\.33: perplexity \d/m);
+    expect(stderr).toMatch(/^\[3\/4\] reverse at 0\.33: perplexity \d/m);
     const page = await readFile(report, 'utf8');
     expect(page).toMatch(/^<!doctype html>[\s\S]*<\/html>\n$/);
 
     const again = await run('--json');
     const json = JSON.parse(again.stdout);
-    expect(again.stderr.match(/done before/g)).toHaveLength(3);
+    expect(again.stderr.match(/done before/g)).toHaveLength(4);
     expect(json.rows.map((row: { method: string }) => row.method)).toEqual(['original', 'reverse']);
     expect(Object.keys(json.rows[1]).sort()).toEqual(
       ['budget', 'bytes', 'distinctBlockParameters', 'layers', 'method', 'model', 'parameters', 'perplexity']
-        .concat(['quantization', 'saved', 'seconds', 'tasks'])
+        .concat(['quantization', 'saved', 'seconds', 'serving', 'tasks'])
         .sort(),
     );
 

@@ -2,6 +2,7 @@ import { truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openLocalModel } from '../../../artifact/models/open-local.ts';
+import { servedMemoryOf } from '../../../artifact/served-memory.ts';
 import { openCheckpoint } from '../../../compressor/checkpoint/open.ts';
 import { compare } from '../../../compressor/compare/compare.ts';
 import type { CompareOptions, CompareStep } from '../../../compressor/compare/options.ts';
@@ -47,7 +48,7 @@ async function picoComparison(changed: Partial<CompareOptions> = {}): Promise<Co
 
 /** What must be the same however often a comparison was interrupted. */
 const lasting = ({ results }: Comparison) =>
-  results.map(({ row: { seconds, model, ...row }, ...rest }) => ({ row, ...rest }));
+  results.map(({ row: { seconds, serving, model, ...row }, ...rest }) => ({ row, ...rest }));
 
 describe('a comparison', () => {
   it('folds to one size, cures alike and measures alike, beside its controls', async () => {
@@ -102,8 +103,14 @@ describe('a comparison', () => {
       expect((await stored.evaluate(texts.heldOut)).perplexity).toBeCloseTo(each.perplexity.stored, 6);
       expect(each.tasks.choices!.items).toBe(2);
       expect(each.seconds).toBeGreaterThan(0);
+      const { time, speed, memory } = each.serving!;
+      expect(time).toBeGreaterThan(0);
+      expect(speed).toBeGreaterThan(0);
+      expect(memory).toBe(servedMemoryOf((await openLocalModel(each.model)).manifest, 2048));
       expect(samples).toHaveLength(comparison.prompts.length);
     }
+    expect(row('original').serving!.speed).toBe(1);
+    expect(row('reverse').serving!.memory).toBeLessThan(row('original').serving!.memory);
 
     // The cures' curves end where the rows say, measured by the cure itself.
     for (const { row: each, cure: points } of comparison.results.filter(({ cure: all }) => all.length > 0)) {
@@ -116,7 +123,7 @@ describe('a comparison', () => {
     const gates = comparison.results.flatMap((each) => each.plan.gates ?? []);
     expect(gates).toHaveLength(60);
 
-    expect(steps.map(({ done, total }) => [done, total])).toEqual([1, 2, 3, 4, 5, 6].map((i) => [i, 6]));
+    expect(steps.map(({ done, total }) => [done, total])).toEqual([1, 2, 3, 4, 5, 6, 7].map((i) => [i, 7]));
     expect(steps.at(-1)!.secondsLeft).toBe(0);
     expect(await readComparison(folder)).toEqual(JSON.parse(JSON.stringify(comparison)));
   });
@@ -141,7 +148,7 @@ describe('a comparison', () => {
       onStep: (step) => steps.push(step),
       onProgress: (step, done) => step.endsWith('curing') && trained.push(done),
     });
-    expect(steps.map(({ isNew }) => isNew)).toEqual([false, false, false, false, true]);
+    expect(steps.map(({ isNew }) => isNew)).toEqual([false, false, false, false, true, true]);
     expect(trained).toEqual([3, 4]);
     const whole = await compare({ ...(await picoComparison({ methods })), data: options.data });
     expect(lasting(again.comparison)).toEqual(lasting(whole.comparison));
@@ -157,13 +164,13 @@ describe('a comparison', () => {
       await compare({ ...options, ...changed, onStep: (step) => steps.push(step.isNew) });
       return steps;
     };
-    expect(await isNew({})).toEqual([false, false, false]);
-    expect(await isNew({ methods: ['uniform', 'reverse'] })).toEqual([false, false, true, false]);
-    expect(await isNew({ quantize: 'none' })).toEqual([true, true, true]);
+    expect(await isNew({})).toEqual([false, false, false, false]);
+    expect(await isNew({ methods: ['uniform', 'reverse'] })).toEqual([false, false, true, false, true]);
+    expect(await isNew({ quantize: 'none' })).toEqual([true, true, true, true]);
     // A file that was cut short is no result.
     await isNew({});
     await truncate(join(first.folder, 'steps/original.json'), 100);
-    expect(await isNew({})).toEqual([false, true, false]);
+    expect(await isNew({})).toEqual([false, true, false, true]);
   });
 
   it('says so where nothing is as small', async () => {

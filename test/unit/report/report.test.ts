@@ -18,7 +18,17 @@ describe('the page', () => {
   });
 
   it('has every section, and leads to each', () => {
-    const ids = ['results', 'trade-off', 'blocks', 'similarity', 'importance', 'gates', 'cure', 'samples'];
+    const ids = [
+      'results',
+      'trade-off',
+      'serving',
+      'blocks',
+      'similarity',
+      'importance',
+      'gates',
+      'cure',
+      'samples',
+    ];
     const sections = all.filter(({ name }) => name === 'section');
     expect(sections.map(({ attributes }) => attributes.get('id'))).toEqual(ids);
     expect(values('href')).toEqual(ids.map((id) => `#${id}`));
