@@ -6,6 +6,7 @@ import { methods } from '../compressor/methods/index.ts';
 import { type Refill, refills } from '../compressor/plan/make-plan.ts';
 import { type PatchKind, patchKinds, type SharedWeights, sharedWeights } from '../compressor/plan/plan.ts';
 import { type CalibrationMethod, calibrations } from '../compressor/quantize/calibration.ts';
+import { rankSummaries } from '../compressor/rank/summaries.ts';
 import { parseBytes } from './bytes.ts';
 import { parseCount, parseInteger, parseIntegers, parseNumber } from './parse.ts';
 
@@ -60,7 +61,7 @@ export function addFoldOptions(command: Command): Command {
     .option('--share <layers>', 'neighbouring kept layers that run one block', parseInteger, 1)
     .addOption(
       new Option('--rank <how>', 'how the layers to remove are found, see below')
-        .choices(Object.keys(rankHelp))
+        .choices(Object.keys(rankSummaries))
         .default('loss'),
     )
     .addOption(
@@ -122,27 +123,12 @@ export function addFoldOptions(command: Command): Command {
     .option('--calibration-tokens <count>', 'tokens of it to use', parseCount, 2048);
 }
 
-/** What `--rank` takes, without loading what carries it out. */
-const rankHelp: Record<string, string> = {
-  loss: 'by the loss without each layer',
-  greedy: 'by that loss, measured again after each removal',
-  influence: 'by how little a layer turns the hidden state (quickest)',
-  gates: 'by gates trained together to a size',
-  runs: 'runs of neighbours, measured with a linear patch in their place',
-  angular: 'the one run whose ends are nearest by angle',
-  cosine: 'the one run, with the layer before it, that turns the hidden state least; for --patch block',
-  clusters: 'neighbours with like outputs (CKA), all but the first of each cluster',
-  reverse: 'the deepest first',
-  'late-middle': 'one run in the late middle',
-  uniform: 'at equal distances',
-};
-
 /** For the end of `--help`. */
 export function rankingHelp(): string {
   const lines = (entries: [string, string][]) =>
     entries.map(([name, text]) => `  ${name.padEnd(17)} ${text}`).join('\n');
   const summaries = Object.entries(methods).map(([name, { summary }]): [string, string] => [name, summary]);
-  return `\nMethods:\n${lines(summaries)}\n\nRanking (--rank):\n${lines(Object.entries(rankHelp))}\n`;
+  return `\nMethods:\n${lines(summaries)}\n\nRanking (--rank):\n${lines(Object.entries(rankSummaries))}\n`;
 }
 
 /** `FoldFlags.quantize` where a size is given and the quantization is to be found for it. */

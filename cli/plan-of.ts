@@ -1,8 +1,10 @@
+import { UsageError } from '../artifact/errors.ts';
 import type { Checkpoint } from '../compressor/checkpoint/checkpoint.ts';
 import type { TextWindows } from '../compressor/evaluate/windows.ts';
 import type { makePlan, PlanOptions } from '../compressor/plan/make-plan.ts';
 import type { FoldPlan } from '../compressor/plan/plan.ts';
 import { checkCalibration } from '../compressor/quantize/calibration.ts';
+import { searchRank } from '../compressor/rank/summaries.ts';
 import { anyQuantization, type FoldFlags } from './fold-options.ts';
 import { formatBytes, type Progress } from './progress.ts';
 
@@ -26,6 +28,7 @@ export async function planOf(
   await fitFlags(checkpoint, flags);
   const { parsePrecision } = await import('../compressor/quantize/precision.ts');
   parsePrecision(flags.quantize); // a typing error is told before the work, not after it
+  if (flags.rank === searchRank) return searchedPlan(checkpoint, flags, calibration, show, signal, options);
   const ranking = await rankingFor(checkpoint, flags, calibration, show, signal, options);
   return rankedPlan(checkpoint, ranking, flags, show, signal);
 }
@@ -84,8 +87,7 @@ async function fitFlags(checkpoint: Checkpoint, flags: FoldFlags): Promise<void>
   const { targetSize, fit } = flags;
   if (targetSize === undefined && fit === undefined) return;
   const { fitSize } = await import('../compressor/plan/fit-size.ts');
-  const files = Object.values(await checkpoint.tokenizerFiles());
-  const tokenizer = files.reduce((sum, { length }) => sum + length, 0);
+  const tokenizer = await tokenizerBytes(checkpoint);
   const target = targetSize === undefined ? { served: fit! } : { stored: targetSize };
   const fixed = flags.quantize !== anyQuantization;
   const found = fitSize(checkpoint, target, tokenizer, flags, fixed);
@@ -95,4 +97,49 @@ async function fitFlags(checkpoint: Checkpoint, flags: FoldFlags): Promise<void>
     `To stay below ${formatBytes(targetSize ?? fit!)}: --quantize ${found.quantize}, ${removed} layers removed, ` +
       `${formatBytes(found.bytes)} ${targetSize === undefined ? 'in memory' : 'stored'}.\n`,
   );
+}
+
+async function tokenizerBytes(checkpoint: Checkpoint): Promise<number> {
+  const files = Object.values(await checkpoint.tokenizerFiles());
+  return files.reduce((sum, { length }) => sum + length, 0);
+}
+
+/**
+ * What the search finds in the size asked for; where that is a share of layers, in the bytes of a fold without so many,
+ * in one run.
+ */
+async function searchedPlan(
+  checkpoint: Checkpoint,
+  flags: FoldFlags,
+  calibration: TextWindows,
+  show: Progress,
+  signal: AbortSignal,
+  options: { rank?: boolean },
+): Promise<FoldPlan> {
+  const { searchPlan } = await import('../compressor/search/search-plan.ts');
+  const { makePlan } = await import('../compressor/plan/make-plan.ts');
+  const { servedBytes, sizedModel, storedBytes } = await import('../compressor/plan/served-bytes.ts');
+  const { name, architecture } = checkpoint;
+  const scores = architecture.layers.map((_, layer) => layer);
+  const inOneRun = makePlan({ name, layers: scores.length }, { method: 'none', scores }, flags);
+  if (
+    Math.round(flags.remove * scores.length) === 0 &&
+    flags.targetSize === undefined &&
+    flags.fit === undefined
+  ) {
+    if (!options.rank) return inOneRun;
+    throw new UsageError('--rank search looks for a fold of a size: give --remove, --target-size or --fit.');
+  }
+  const tokenizer = await tokenizerBytes(checkpoint);
+  const bytes = flags.fit === undefined ? storedBytes : servedBytes;
+  const of = (plan: FoldPlan) => bytes(sizedModel(checkpoint, plan, tokenizer));
+  const limit = flags.fit ?? flags.targetSize ?? of(inOneRun);
+  const plan = await searchPlan(checkpoint, calibration, {
+    size: { of, limit, inWords: formatBytes },
+    options: flags,
+    onProgress: (step, done, total) => show.update(step, done, total),
+    signal,
+  });
+  show.finish();
+  return plan;
 }

@@ -4,6 +4,7 @@ import type { Checkpoint } from '../compressor/checkpoint/checkpoint.ts';
 import type { MeasuredFold } from '../compressor/measure-fold.ts';
 import type { FoldPlan } from '../compressor/plan/plan.ts';
 import type { Sweep, SweepCell } from '../compressor/plan/sweep.ts';
+import { searchRank } from '../compressor/rank/summaries.ts';
 import { type CalibrationTexts, calibrationTexts } from './calibration-texts.ts';
 import type { FoldFlags } from './fold-options.ts';
 import { rankedPlan, rankingFor } from './plan-of.ts';
@@ -43,6 +44,10 @@ export async function sweepWith(
   );
   const { parsePrecision } = await import('../compressor/quantize/precision.ts');
   parsePrecision(flags.quantize);
+  if (flags.measure && flags.rank === searchRank)
+    throw new UsageError(
+      'A sweep says how many blocks are shared, which --rank search would decide: take another.',
+    );
   const standard = defaultGrid(checkpoint, flags.keep);
   const grid = { kept: flags.sweepKept ?? standard.kept, shares: flags.sweepShare ?? standard.shares };
   const cells = sweepCells(checkpoint, grid, flags);

@@ -2,7 +2,7 @@ import { withResource } from '../../artifact/dispose.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { EvaluateOptions } from '../evaluate/student.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
-import { blockMatrices, matrixShape } from '../graph/layer.ts';
+import { type BlockMatrix, blockMatrices, matrixShape } from '../graph/layer.ts';
 import type { Student } from '../student/student.ts';
 import { readMatrix } from '../weights/block.ts';
 import { type AdaptedPlan, adaptedLayers } from './adapted-layers.ts';
@@ -34,7 +34,12 @@ export async function adaptStudent(
       adapters.set(index, {
         ...gainsOf(checkpoint, start, adapter),
         ...(adapter.rank > 0 &&
-          (await residuals(checkpoint, student, index, adapter.rank, svd, options.signal))),
+          (await residualAdapter(
+            checkpoint,
+            student.layers[index]!.source,
+            (matrix) => student.matrix(student.layers[index]!.block, matrix),
+            { rank: adapter.rank, svd, signal: options.signal },
+          ))),
       });
     }
   });
@@ -84,21 +89,22 @@ function gainsOf({ architecture }: Checkpoint, start: number, { gains }: Adapter
   return Object.fromEntries(halves.map((half) => [`${half}.gain`, vector()]));
 }
 
-async function residuals(
+/**
+ * The low-rank matrices that bring a shared block nearest to a layer's own weights.
+ * @param shared gives the block's matrices
+ */
+export async function residualAdapter(
   checkpoint: Checkpoint,
-  student: Student,
-  index: number,
-  rank: number,
-  svd: TruncatedSvd,
-  signal: AbortSignal | undefined,
+  layer: number,
+  shared: (matrix: BlockMatrix) => Promise<Float32Array>,
+  { rank, svd, signal }: { rank: number; svd: TruncatedSvd; signal: AbortSignal | undefined },
 ): Promise<AdapterWeights> {
-  const { source, block } = student.layers[index]!;
   const adapter: AdapterWeights = {};
   for (const matrix of blockMatrices) {
     await betweenSteps(signal);
-    const residual = await readMatrix(checkpoint, [{ layer: source, factor: 1 }], matrix);
-    const shared = await student.matrix(block, matrix);
-    for (let i = 0; i < residual.length; i++) residual[i]! -= shared[i]!;
+    const residual = await readMatrix(checkpoint, [{ layer, factor: 1 }], matrix);
+    const other = await shared(matrix);
+    for (let i = 0; i < residual.length; i++) residual[i]! -= other[i]!;
     const { down, up } = svd.run(residual, matrixShape(checkpoint.architecture, matrix), rank);
     adapter[`${matrix}.down`] = down;
     adapter[`${matrix}.up`] = up;

@@ -10,16 +10,24 @@ export type SavingPlan = AdaptedPlan & Pick<FoldPlan, 'patch'>;
 
 /** Parameters of distinct blocks, and of patches and adapters, which are stored in the place of others. */
 export function distinctBlockParameters(a: Architecture, plan: SavingPlan): number {
-  const stored = { ...a, headSize: a.storedHeadSize ?? a.headSize };
   const patches = patchedLayers(plan, a.layers.length).length;
   const added = patches * patchParameters(a) + adaptersParameters(a, plan);
-  return groupsOf(plan).length * blockParameters(stored) + added;
+  return groupsOf(plan).length * storedBlock(a) + added;
 }
 
 /** Share of the checkpoint's block parameters that a plan saves. */
 export function savedShare(a: Architecture, plan: SavingPlan): number {
-  const stored = { ...a, headSize: a.storedHeadSize ?? a.headSize };
-  return 1 - distinctBlockParameters(a, plan) / (a.layers.length * blockParameters(stored));
+  return 1 - distinctBlockParameters(a, plan) / (a.layers.length * storedBlock(a));
+}
+
+/** Parameters of one block, without what heads are padded with. */
+function storedBlock(a: Architecture): number {
+  return blockParameters({ ...a, headSize: a.storedHeadSize ?? a.headSize });
+}
+
+/** Parameters of distinct blocks that a budget leaves, rounded up by as much as `nearestPlan` may miss it: half a block. */
+export function parametersLeft(a: Architecture, budget: number): number {
+  return ((1 - budget) * a.layers.length + 0.5) * storedBlock(a);
 }
 
 /**

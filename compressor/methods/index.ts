@@ -10,6 +10,7 @@ import type { FoldMethod } from './method.ts';
 import { relaxed } from './relaxed.ts';
 import { replaceme } from './replaceme.ts';
 import { reverse } from './reverse.ts';
+import { search } from './search.ts';
 import { shortgpt } from './shortgpt.ts';
 import { streamline } from './streamline.ts';
 import { uniform } from './uniform.ts';
@@ -22,6 +23,7 @@ export const methods: Record<string, FoldMethod> = {
   flexigpt,
   replaceme,
   streamline,
+  search,
   shortgpt,
   loss,
   angular,

@@ -1,8 +1,7 @@
 import { UsageError } from '../../artifact/errors.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import { bitsBudget, parsePrecision, resolvePrecision } from '../quantize/precision.ts';
 import { fromStart, makePlan, type PlanOptions } from './make-plan.ts';
-import { servedBytes, storedBytes, type TokenizerBytes } from './served-bytes.ts';
+import { servedBytes, sizedModel, storedBytes, type TokenizerBytes } from './served-bytes.ts';
 
 /** What a fold is to stay below. */
 export type SizeTarget = { stored: number } | { served: number };
@@ -48,14 +47,12 @@ export function fitSize(
   let best: (FittedSize & { cost: number }) | undefined;
   let least: FittedSize | undefined;
   for (const [quantize, quantizeCost] of fixed ? [[options.quantize, 0] as const] : forms) {
-    const request = parsePrecision(quantize);
     for (let count = 0; count <= Math.min(removable, layers - 1); count++) {
       const remove = count / layers;
       // Which layers go does not change the size, but how often the depth is cut does: one run is the least.
       const scores = architecture.layers.map((_, layer) => layer);
       const plan = makePlan(depth, { method: 'size', scores }, { ...options, quantize, remove });
-      const precision = resolvePrecision(checkpoint, plan, request);
-      const sized = { architecture, plan, precision, budget: bitsBudget(quantize), tokenizer };
+      const sized = sizedModel(checkpoint, plan, tokenizer);
       const bytes = 'stored' in target ? storedBytes(sized) : servedBytes(sized);
       const fitted = { remove, quantize, bytes };
       if (!least || bytes < least.bytes) least = fitted;

@@ -2,6 +2,8 @@ import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
 import { servedMemory } from '../../artifact/served-memory.ts';
 import { type AdaptedPlan, adaptedLayers } from '../adapter/adapted-layers.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { bitsBudget, parsePrecision, resolvePrecision } from '../quantize/precision.ts';
 import { storedPositions } from '../weights/rotary.ts';
 import type { FoldPlan } from './plan.ts';
 import { foldedSizes } from './sizes.ts';
@@ -16,6 +18,13 @@ export interface SizedModel {
   /** As `bitsBudget` gives it. */
   budget: number | undefined;
   tokenizer: TokenizerBytes;
+}
+
+/** What a plan comes to where nothing is known but the checkpoint. */
+export function sizedModel(checkpoint: Checkpoint, plan: FoldPlan, tokenizer: TokenizerBytes): SizedModel {
+  const precision = resolvePrecision(checkpoint, plan, parsePrecision(plan.quantize));
+  const { architecture } = checkpoint;
+  return { architecture, plan, precision, budget: bitsBudget(plan.quantize), tokenizer };
 }
 
 /**

@@ -1,11 +1,10 @@
 import { UsageError } from '../../artifact/errors.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { MeasuredFold } from '../measure-fold.ts';
-import { bitsBudget, parsePrecision, resolvePrecision } from '../quantize/precision.ts';
 import { fromStart, makePlan, type PlanOptions } from './make-plan.ts';
 import { multiplyAdds } from './multiply-adds.ts';
 import { type FoldPlan, groupsOf } from './plan.ts';
-import { contextTokens, servedBytes, storedBytes, type TokenizerBytes } from './served-bytes.ts';
+import { contextTokens, servedBytes, sizedModel, storedBytes, type TokenizerBytes } from './served-bytes.ts';
 import { foldedSizes } from './sizes.ts';
 
 /** What is varied: how many layers are kept, and how many neighbours of them run one block. */
@@ -121,14 +120,13 @@ export function sweepPoint(
   tokenizer: TokenizerBytes,
 ): SweepPoint {
   const { architecture } = checkpoint;
-  const precision = resolvePrecision(checkpoint, plan, parsePrecision(plan.quantize));
-  const sized = { architecture, plan, precision, budget: bitsBudget(plan.quantize), tokenizer };
+  const sized = sizedModel(checkpoint, plan, tokenizer);
   return {
     kept,
     share,
     blocks: groupsOf(plan).length,
     layers: plan.layers.length,
-    parameters: foldedSizes(architecture, plan, precision, sized.budget).folded,
+    parameters: foldedSizes(architecture, plan, sized.precision, sized.budget).folded,
     stored: storedBytes(sized),
     served: servedBytes(sized),
     multiplyAdds: multiplyAdds(architecture, plan, contextOf(checkpoint)),

@@ -9,13 +9,13 @@ import { loss } from './loss.ts';
 import type { Ranker } from './ranker.ts';
 import { reverse } from './reverse.ts';
 import { runs } from './runs.ts';
+import type { RankerName } from './summaries.ts';
 import { uniform } from './uniform.ts';
 
 /** Rankings that look at each layer by itself: how many are to go changes none of their scores. */
 export const layerwise: ReadonlySet<string> = new Set(['loss', 'influence', 'reverse']);
 
-/** The ways to rank layers, by the name that `--rank` takes. */
-export const rankers: Record<string, Ranker> = {
+const byName: Record<RankerName, Ranker> = {
   loss,
   greedy,
   influence,
@@ -28,3 +28,6 @@ export const rankers: Record<string, Ranker> = {
   'late-middle': lateMiddle,
   uniform,
 };
+
+/** The ways to rank layers, by the name that `--rank` takes. */
+export const rankers: Record<string, Ranker> = byName;
