@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { UsageError } from '../../artifact/errors.ts';
 import type { WrittenForm } from '../../compressor/checkpoint/huggingface/write.ts';
-import { trainingProgress } from '../cure-options.ts';
+import type { Coding } from '../../compressor/coding/coder.ts';
+import { codingOption, trainingProgress } from '../cure-options.ts';
 import { parseCount, parseInteger, parseNumber } from '../parse.ts';
 import { progress } from '../progress.ts';
 import { interruptSignal } from '../signal.ts';
@@ -21,6 +22,7 @@ interface Flags {
   heldOut: number;
   seed: number;
   form: WrittenForm;
+  coding: Coding;
   json?: boolean;
 }
 
@@ -64,6 +66,7 @@ export function trainCommand(): Command {
     )
     .option('--seed <number>', 'of the first weights and of the order of the data', parseCount, 1)
     .addOption(new Option('--form <type>', 'of the written weights').choices(['BF16', 'F32']).default('BF16'))
+    .addOption(codingOption())
     .option('--json', 'print the result as JSON')
     .addHelpText('after', help)
     .action(train);
@@ -119,6 +122,7 @@ async function train(config: string, flags: Flags): Promise<void> {
       ...(flags.warmup !== undefined && { warmupSteps: flags.warmup }),
       folder: join(flags.out, 'training'),
       identity: { architecture },
+      coding: flags.coding,
       signal: interruptSignal(),
       ...trainingProgress('Training', show),
     });

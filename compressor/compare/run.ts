@@ -37,7 +37,8 @@ export class Run {
   static async open(options: CompareOptions): Promise<Run> {
     const { checkpoint, data, heldOutTokens, tasks, version, calibrate, rankTokens } = options;
     const texts = await readTexts(checkpoint, data, { heldOutShare, heldOutTokens, prompts: promptCount });
-    const { session, saveEverySeconds, onMemory, onPrepare, onStep, onHeldOut, ...cure } = options.cure;
+    const { session, saveEverySeconds, coding, onMemory, onPrepare, onStep, onHeldOut, ...cure } =
+      options.cure;
     const identity = [
       ...[version, await fingerprint(checkpoint), texts.digest, heldOutTokens, rankTokens, calibrate],
       ...[cure, options.quantize, digestOf(tasks)],

@@ -98,7 +98,17 @@ export async function studentIdentity({
   }
   if (!cure) return hash.digest('hex');
   for (const path of cure.data) hash.update(await readFile(path));
-  const { data: _, session, saveEverySeconds, onMemory, onPrepare, onStep, onHeldOut, ...settings } = cure;
+  const {
+    data: _,
+    session,
+    saveEverySeconds,
+    coding,
+    onMemory,
+    onPrepare,
+    onStep,
+    onHeldOut,
+    ...settings
+  } = cure;
   return { text: hash.digest('hex'), settings };
 }
 

@@ -1,5 +1,6 @@
 import { UsageError } from '../../artifact/errors.ts';
 import type { SessionOptions } from '../../artifact/onnxruntime/session.ts';
+import type { Coding } from '../coding/coder.ts';
 import type { BlockCodes } from '../quantize/block-quantizer.ts';
 import type { HeldOut, StepReport } from './cure-report.ts';
 import type { MemoryPlan } from './memory.ts';
@@ -81,6 +82,8 @@ export interface CureOptions extends Partial<CureSettings> {
   identity?: unknown;
   /** @default 180 */
   saveEverySeconds?: number;
+  /** How the state's numbers are coded, losslessly; one that was coded otherwise is read too. @default 'none' */
+  coding?: Coding;
   session?: SessionOptions;
   signal?: AbortSignal;
   /** Called through the gradients that `sparseGradients` begins with. */

@@ -2,6 +2,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { UsageError } from '../../artifact/errors.ts';
 import { temporaryPrefix } from '../../artifact/store/atomic-file.ts';
+import type { Coding } from '../coding/coder.ts';
 import type { HeldOut } from './cure-report.ts';
 import type { Position } from './data/packed.ts';
 import type { Optimizer } from './optimizer.ts';
@@ -20,6 +21,7 @@ export class CureState {
   readonly #path: string;
   readonly #identity: Record<string, unknown>;
   readonly #optimizer: Optimizer;
+  readonly #coding: Coding;
   /** Where the data goes on; undefined at the start. */
   position: Position | undefined;
   measured: HeldOut[] = [];
@@ -29,14 +31,16 @@ export class CureState {
   /**
    * Fills the optimizer's arrays from a state that is there.
    * @param identity everything the result depends on, as JSON values
+   * @param coding of what is saved from now on, whatever the state that is there is coded by
    * @throws UsageError where the state is another cure's
    */
   static async open(
     path: string,
     identity: Record<string, unknown>,
     optimizer: Optimizer,
+    coding: Coding = 'none',
   ): Promise<CureState> {
-    const state = new CureState(path, identity, optimizer);
+    const state = new CureState(path, identity, optimizer, coding);
     await sweep(dirname(path));
     const meta = (await readMeta(path)) as Meta | undefined;
     if (!meta) return state;
@@ -54,17 +58,18 @@ export class CureState {
     return state;
   }
 
-  private constructor(path: string, identity: Record<string, unknown>, optimizer: Optimizer) {
+  private constructor(path: string, identity: Record<string, unknown>, optimizer: Optimizer, coding: Coding) {
     this.#path = path;
     this.#identity = identity;
     this.#optimizer = optimizer;
+    this.#coding = coding;
   }
 
   async save(): Promise<void> {
     const { steps, arrays } = this.#optimizer;
     const { position, measured } = this;
     const meta: Meta = { version: 1, identity: this.#identity, steps, position, measured };
-    await writeState(this.#path, { meta, arrays });
+    await writeState(this.#path, { meta, arrays }, this.#coding);
   }
 }
 

@@ -52,7 +52,8 @@ export async function cure(checkpoint: Checkpoint, student: Student, options: Cu
     const sha256 = digestOfAll(documents);
     const identity = { settings, layers: student.layers, data: sha256, identity: options.identity ?? null };
     await mkdir(options.folder, { recursive: true });
-    const state = await CureState.open(join(options.folder, 'state.safetensors'), identity, run.optimizer);
+    const path = join(options.folder, 'state.safetensors');
+    const state = await CureState.open(path, identity, run.optimizer, options.coding);
     const { steps } = run.optimizer;
     const metrics = await Metrics.open(join(options.folder, 'metrics.jsonl'), steps, state.measured.length);
     const encoder = await DocumentEncoder.open(checkpoint);

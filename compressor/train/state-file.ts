@@ -1,8 +1,10 @@
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { endianness } from 'node:os';
 import { InvalidDataError } from '../../artifact/errors.ts';
 import { isMissing, writeAtomically } from '../../artifact/store/atomic-file.ts';
-import { safetensorsHeader } from '../checkpoint/huggingface/safetensors-header.ts';
+import { type HeaderEntry, safetensorsHeader } from '../checkpoint/huggingface/safetensors-header.ts';
+import { type Coder, type Coding, coders, codings } from '../coding/coder.ts';
+import { decodeFrames, encodeFrames, mostFramedBytes } from '../coding/frames.ts';
 
 /** Arrays by name, and a JSON value. */
 export interface State {
@@ -17,17 +19,40 @@ const maxHeader = 16 * 2 ** 20;
 /**
  * Writes a safetensors file (the JSON in its metadata) that appears whole or not at all: whoever dies while
  * writing leaves the one before.
+ * @param coding of the arrays, which other readers see as bytes then; whoever reads them here need not know it
  */
-export async function writeState(path: string, { meta, arrays }: State): Promise<void> {
+export async function writeState(path: string, state: State, coding: Coding = 'none'): Promise<void> {
   refuseBigEndian();
-  const header = safetensorsHeader(
-    { foldgate: JSON.stringify(meta) },
-    arrays.map(([name, values]) => ({ name, shape: [values.length], dtype: 'F32' })),
+  await writeAtomically(path, (file) =>
+    coding === 'none' ? writePlain(file, state) : writeCoded(file, state, coding),
   );
-  await writeAtomically(path, async (file) => {
-    await file.writeFile(header);
-    for (const [, values] of arrays) await file.writeFile(bytesOf(values));
-  });
+}
+
+async function writePlain(file: FileHandle, { meta, arrays }: State): Promise<void> {
+  const entries = arrays.map(
+    ([name, values]): HeaderEntry => ({ name, shape: [values.length], dtype: 'F32' }),
+  );
+  await file.writeFile(safetensorsHeader({ foldgate: JSON.stringify(meta) }, entries));
+  for (const [, values] of arrays) await file.writeFile(bytesOf(values));
+}
+
+/** The header, which comes first, is known last: it gets the room that it would take if nothing became shorter. */
+async function writeCoded(file: FileHandle, { meta, arrays }: State, coding: Coding): Promise<void> {
+  const metadata = { foldgate: JSON.stringify(meta), coding };
+  const entry = (name: string, bytes: number): HeaderEntry => ({ name, shape: [bytes], dtype: 'U8' });
+  const longest = arrays.map(([name, { byteLength }]) => entry(name, mostFramedBytes(byteLength)));
+  const { length: room } = safetensorsHeader(metadata, longest);
+  const entries: HeaderEntry[] = [];
+  let at = room;
+  for (const [name, values] of arrays) {
+    const start = at;
+    for (const bytes of encodeFrames(bytesOf(values), coders[coding], values.BYTES_PER_ELEMENT)) {
+      await file.write(bytes, 0, bytes.length, at);
+      at += bytes.length;
+    }
+    entries.push(entry(name, at - start));
+  }
+  await file.write(safetensorsHeader(metadata, entries, room), 0, room, 0);
 }
 
 /** @returns the JSON value of a state, or undefined where there is no file */
@@ -47,16 +72,46 @@ export async function readArrays(path: string, arrays: State['arrays']): Promise
   try {
     for (const [name, values] of arrays) {
       const [start, end] = header.offsets.get(name) ?? [0, 0];
-      if (end - start !== values.byteLength)
+      const place = { start: header.dataStart + start, bytes: end - start };
+      if (header.coding !== 'none') await readFrames(file, path, place, coders[header.coding], name, values);
+      else if (place.bytes === values.byteLength) await read(file, path, place.start, bytesOf(values));
+      else
         throw new InvalidDataError(
-          `${path} has ${end - start} bytes of ${name}, expected ${values.byteLength}.`,
+          `${path} has ${place.bytes} bytes of ${name}, expected ${values.byteLength}.`,
         );
-      const { bytesRead } = await file.read(bytesOf(values), 0, values.byteLength, header.dataStart + start);
-      if (bytesRead !== values.byteLength) throw damaged(path);
     }
   } finally {
     await file.close();
   }
+}
+
+async function readFrames(
+  file: FileHandle,
+  path: string,
+  { start, bytes }: { start: number; bytes: number },
+  coder: Coder,
+  name: string,
+  values: Float32Array,
+): Promise<void> {
+  let at = start;
+  const next = async (length: number) => {
+    if (at + length > start + bytes) throw damaged(path);
+    const part = new Uint8Array(length);
+    await read(file, path, at, part);
+    at += length;
+    return part;
+  };
+  await decodeFrames(next, coder, values.BYTES_PER_ELEMENT, bytesOf(values)).catch((cause: unknown) => {
+    throw damaged(path, cause);
+  });
+  if (at !== start + bytes)
+    throw new InvalidDataError(`${path} has more of ${name} than the expected ${values.length} numbers.`);
+}
+
+/** Fills `bytes` from the file. */
+async function read(file: FileHandle, path: string, start: number, bytes: Uint8Array): Promise<void> {
+  const { bytesRead } = await file.read(bytes, 0, bytes.length, start);
+  if (bytesRead !== bytes.length) throw damaged(path);
 }
 
 async function readHeader(path: string) {
@@ -75,8 +130,14 @@ async function readHeader(path: string) {
     await file.read(json, 0, length, 8);
     const { __metadata__, ...tensors } = JSON.parse(json.toString());
     const entries = Object.entries(tensors as Record<string, { data_offsets: [number, number] }>);
+    const coding = (__metadata__.coding ?? 'none') as Coding;
+    if (!codings.includes(coding))
+      throw new InvalidDataError(
+        `${path} is coded by ${coding}, which this version cannot read (it knows ${codings.join(', ')}).`,
+      );
     return {
       meta: JSON.parse(__metadata__.foldgate) as unknown,
+      coding,
       offsets: new Map(entries.map(([name, entry]) => [name, entry.data_offsets])),
       dataStart: 8 + length,
     };

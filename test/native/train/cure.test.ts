@@ -97,6 +97,26 @@ describe('the cure', () => {
     expect((await stateOf(broken)).equals(await stateOf(whole))).toBe(true);
   });
 
+  it('ends with the same weights however its states are coded, and goes on from any', async () => {
+    const data = [await picoData()];
+    const [whole, broken] = [await temporaryFolder(), await temporaryFolder()];
+    const cured = await curePico({ data, folder: whole });
+    const sizes: number[] = [];
+    for (const [i, coding] of (['zstd', 'range', 'none'] as const).entries()) {
+      const stop = new AbortController();
+      const onStep = ({ step }: { step: number }) => step === 5 * (i + 1) && stop.abort(new Error('stopped'));
+      const broke = curePico({ data, folder: broken, coding, signal: stop.signal, onStep });
+      await expect(broke).rejects.toThrow('stopped');
+      sizes.push((await stateOf(broken)).length);
+    }
+    const [zstd, range, none] = sizes as [number, number, number];
+    expect(range).toBeLessThan(zstd);
+    expect(zstd).toBeLessThan(0.95 * none);
+    const again = await curePico({ data, folder: broken });
+    expect((await stateOf(broken)).equals(await stateOf(whole))).toBe(true);
+    expect(await again.student.block(0)).toEqual(await cured.student.block(0));
+  });
+
   it('refuses the state of another cure, and says what is other', async () => {
     const data = [await picoData()];
     const folder = await temporaryFolder();

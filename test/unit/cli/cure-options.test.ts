@@ -69,6 +69,19 @@ describe('the cure that flags ask for', () => {
       expect(() => sparse('--optimizer', wrong), wrong).toThrow(CommanderError);
   });
 
+  it('has its states coded as asked, which is no part of what is recorded', () => {
+    const coded = (...args: string[]) => {
+      const command = addCureOptions(new Command('test')).exitOverride();
+      command.configureOutput({ writeErr: () => {} }).action(() => {});
+      const flags = command.parse(['--data', 'texts.txt', ...args], { from: 'user' }).opts<CureFlags>();
+      return [cureOf(flags, show), awareOf({ ...flags, quantizeAware: 9 }, show)];
+    };
+    expect(coded().map((cure) => cure?.coding)).toEqual(['none', 'none']);
+    expect(coded('--coding', 'range').map((cure) => cure?.coding)).toEqual(['range', 'range']);
+    expect(recordedCure(coded('--coding', 'zstd')[0])).toEqual(recordedCure(coded()[0]));
+    expect(() => coded('--coding', 'lzma')).toThrow(CommanderError);
+  });
+
   it('is recorded without the folders of this machine', () => {
     const cure = cureOf({ data: ['folder/texts.txt'], cureTokens: 5000, seed: 3 }, show);
     const recorded = recordedCure(cure);
