@@ -6,6 +6,7 @@ import { blobFolder, markInUse } from './cache-use.ts';
 import { mapConcurrently } from './concurrency.ts';
 import { FoldgateError, InvalidDataError } from './errors.ts';
 import { withFileLock } from './file-lock.ts';
+import { lineOf } from './line-rate.ts';
 import { type Blob, blobsOf, type Manifest } from './manifest.ts';
 import { blobKey } from './models/layout.ts';
 import { SharedWork } from './shared-work.ts';
@@ -142,6 +143,39 @@ function arrivals(
   return { complete, arrived: (sha256) => pending.get(sha256)?.promise ?? Promise.resolve() };
 }
 
+/**
+ * Brings one blob to the local disk, as `fetchModel` brings a model's. It is not marked as in use: whoever wants it reads
+ * it at once.
+ * @returns where it is
+ * @throws as `fetchModel`
+ */
+export async function fetchOne(store: Store, blob: Blob, options: FetchOptions = {}): Promise<string> {
+  const inStore = store.localPath(blobKey(blob.sha256));
+  if (inStore !== undefined) return inStore;
+  const cacheFolder = options.cacheFolder ?? defaultCacheFolder();
+  const folder = blobFolder(cacheFolder);
+  const path = join(folder, blob.sha256);
+  if (await isThere(path, blob)) {
+    await noteUse(path);
+    return path;
+  }
+  await mkdir(folder, { recursive: true });
+  if (options.cacheBytes !== undefined) await shrinkCache(cacheFolder, options.cacheBytes - blob.bytes);
+  await checkSpace(folder, [blob]);
+  await fetchBlob(store, blob, path, options);
+  return path;
+}
+
+/** Whether a blob is on this machine, in the store itself or in the cache, as far as its size tells. */
+export async function isAtHand(
+  store: Store,
+  blob: Blob,
+  cacheFolder: string = defaultCacheFolder(),
+): Promise<boolean> {
+  if (store.localPath(blobKey(blob.sha256)) !== undefined) return true;
+  return await isThere(join(blobFolder(cacheFolder), blob.sha256), blob);
+}
+
 /** Where blobs are kept when nobody says otherwise. */
 export function defaultCacheFolder(): string {
   const { FOLDGATE_CACHE, XDG_CACHE_HOME } = process.env;
@@ -163,7 +197,12 @@ async function fetchBlob(store: Store, blob: Blob, path: string, options: FetchO
         async () => {
           if (await isThere(path, blob)) return; // Another process was faster.
           const begun = performance.now();
-          await store.download(blobKey(blob.sha256), path, blob, shared);
+          const ended = lineOf(store).begin();
+          await store.download(blobKey(blob.sha256), path, blob, shared).catch((error) => {
+            ended(0);
+            throw error;
+          });
+          ended(blob.bytes);
           options.onFetched?.(blob, performance.now() - begun);
         },
         shared.signal,
@@ -214,7 +253,7 @@ export async function checkSpace(folder: string, missing: Blob[]): Promise<void>
   if (blocks === 0 || bavail * bsize >= needed) return; // Some network file systems tell nothing.
   const megabytes = (bytes: number) => `${Math.ceil(bytes / 1e6)} MB`;
   throw new FoldgateError(
-    `The model needs ${megabytes(needed)} in ${folder}, where ${megabytes(bavail * bsize)} are free. ` +
+    `${megabytes(needed)} are needed in ${folder}, where ${megabytes(bavail * bsize)} are free. ` +
       'Make room, or set FOLDGATE_CACHE to a folder with more.',
   );
 }

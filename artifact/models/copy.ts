@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkSpace, defaultCacheFolder } from '../cache.ts';
 import { InvalidDataError } from '../errors.ts';
+import { copyPrefixes } from '../prefixes/publish.ts';
 import { statIfThere } from '../store/atomic-file.ts';
 import type { Store } from '../store/store.ts';
 import { blobKey } from './layout.ts';
@@ -25,7 +26,7 @@ export interface ModelAddress {
 }
 
 /**
- * Copies the current version of a model, to another store or under another name. Blobs that the target
+ * Copies the current version of a model with its prefixes, to another store or under another name. Blobs that the target
  * holds already are not moved, so an interrupted copy is resumed by running it again.
  * @returns the version's sha256 in the target; the same as in the source unless the name differs.
  * @throws NotFoundError, InvalidDataError as `readManifest` and `publish` do.
@@ -63,7 +64,9 @@ export async function copyModel(
     },
   };
   try {
-    return await publishFrom(to.store, to.name, manifest, source, options);
+    const version = await publishFrom(to.store, to.name, manifest, source, options);
+    await copyPrefixes(from, to, manifest.graph.sha256, source, options);
+    return version;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

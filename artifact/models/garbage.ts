@@ -1,6 +1,7 @@
 import { mapConcurrently } from '../concurrency.ts';
 import { NotFoundError } from '../errors.ts';
 import { blobsOf } from '../manifest.ts';
+import { type EntryKey, entryKeyOf, readEntry } from '../prefixes/read.ts';
 import type { CallOptions, ObjectInfo, Store } from '../store/store.ts';
 import { blobKey, blobPrefix, modelPrefix } from './layout.ts';
 import { readPointer, readVersion } from './read.ts';
@@ -25,21 +26,24 @@ export interface GarbageOptions extends CallOptions {
 export interface Garbage {
   /** Superseded manifests. */
   manifests: ObjectInfo[];
-  /** Blobs that no manifest names. */
+  /** Entries of prefixes that no version of their model can use. */
+  prefixes: ObjectInfo[];
+  /** Blobs that neither a manifest nor a prefix names. */
   blobs: ObjectInfo[];
   /** Uploads that nobody finished. */
   uploads: number;
 }
 
 /**
- * Deletes the blobs that no manifest names, and the uploads that nobody finished, older than the given age.
+ * Deletes the blobs that neither a manifest nor a usable prefix names, prefixes of graphs that no version of their
+ * model has, and the uploads that nobody finished, older than the given age.
  *
  * It may run while models are published: a publication touches the old blobs it relies on, writes its
  * manifest and then looks for every blob once more; this reads the manifests after the blobs, and each
  * blob's age right before it deletes it. So a blob is lost only where one collection's deletion hangs for a
  * whole publication; the next publication of that model repairs it.
  * @returns what was (or would be) deleted.
- * @throws InvalidDataError where a manifest cannot be read: it may name anything, so no blob is deleted.
+ * @throws InvalidDataError where a manifest or a prefix's entry cannot be read: it may name anything, so no blob is deleted.
  */
 export async function collectGarbage(store: Store, options: GarbageOptions = {}): Promise<Garbage> {
   const { olderThanMs = defaultAgeMs, dryRun = false, superseded = false, signal } = options;
@@ -60,31 +64,73 @@ export async function collectGarbage(store: Store, options: GarbageOptions = {})
   for await (const info of store.list(blobPrefix, { signal })) {
     if (blobPattern.test(info.key) && isOld(info)) blobs.push(info);
   }
-  const named = await namedBlobs(store, new Set(manifests.map(({ key }) => key)), signal);
+  const gone = new Set(manifests.map(({ key }) => key));
+  const { named, usable } = await namedByManifests(store, gone, signal);
+  const entries = await listPrefixes(store, signal);
+  const isUsable = ({ model, graph }: EntryKey) => usable.has(graphOf(model, graph));
+  const useless = entries.filter((entry) => !isUsable(entry) && isOld(entry.info));
+  const prefixes = await removeAll(useless.map(({ info }) => info));
+  const removed = new Set(prefixes.map(({ key }) => key));
+  const kept = entries.filter(({ info }) => !removed.has(info.key));
+  for (const key of await namedByPrefixes(store, kept, signal)) named.add(key);
   return {
     manifests,
+    prefixes,
     blobs: await removeAll(blobs.filter(({ key }) => !named.has(key))),
     uploads: await store.abortOrphans(olderThanMs, { dryRun, signal }),
   };
 }
 
-/** The keys of all blobs that a manifest names, those in `except` left out. */
-async function namedBlobs(
+/** A graph of a model, as one text. */
+const graphOf = (model: string, graph: string) => `${model}/${graph}`;
+
+/** The keys of all blobs that a manifest names, and the graphs of all models; manifests in `except` left out. */
+async function namedByManifests(
   store: Store,
   except: ReadonlySet<string>,
   signal: AbortSignal | undefined,
-): Promise<Set<string>> {
+): Promise<{ named: Set<string>; usable: Set<string> }> {
   const manifests = (await listManifests(store, signal)).filter(({ info }) => !except.has(info.key));
-  const blobsNamedBy = async ({ name, version }: ManifestKey, signal: AbortSignal) => {
+  const read = async ({ name, version }: ManifestKey, signal: AbortSignal) => {
     try {
-      return blobsOf(await readVersion(store, name, version, { signal }));
+      const manifest = await readVersion(store, name, version, { signal });
+      return [{ graph: graphOf(name, manifest.graph.sha256), blobs: blobsOf(manifest) }];
     } catch (error) {
       if (error instanceof NotFoundError) return []; // Removed since it was listed.
       throw error;
     }
   };
-  const blobs = await mapConcurrently(manifests, parallelCalls, blobsNamedBy, signal);
-  return new Set(blobs.flat().map((blob) => blobKey(blob.sha256)));
+  const found = (await mapConcurrently(manifests, parallelCalls, read, signal)).flat();
+  return {
+    named: new Set(found.flatMap(({ blobs }) => blobs.map((blob) => blobKey(blob.sha256)))),
+    usable: new Set(found.map(({ graph }) => graph)),
+  };
+}
+
+async function listPrefixes(store: Store, signal: AbortSignal | undefined): Promise<EntryKey[]> {
+  const found: EntryKey[] = [];
+  for await (const info of store.list(modelPrefix, { signal })) {
+    const key = entryKeyOf(info);
+    if (key) found.push(key);
+  }
+  return found;
+}
+
+/** The keys of the blobs that these entries name. */
+async function namedByPrefixes(
+  store: Store,
+  entries: readonly EntryKey[],
+  signal: AbortSignal | undefined,
+): Promise<string[]> {
+  const read = async (entry: EntryKey, signal: AbortSignal) => {
+    try {
+      return [blobKey((await readEntry(store, entry, { signal })).blob.sha256)];
+    } catch (error) {
+      if (error instanceof NotFoundError) return []; // Removed since it was listed.
+      throw error;
+    }
+  };
+  return (await mapConcurrently(entries, parallelCalls, read, signal)).flat();
 }
 
 /** Versions that no pointer names, those of removed models too. */

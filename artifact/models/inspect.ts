@@ -1,6 +1,8 @@
 import { mapConcurrently } from '../concurrency.ts';
 import { FoldgateError } from '../errors.ts';
 import { bytesOf, distinctBlocks, type Manifest } from '../manifest.ts';
+import type { NamedPrefix } from '../prefixes/entry.ts';
+import { readPrefixes } from '../prefixes/read.ts';
 import type { CallOptions, Store } from '../store/store.ts';
 import { listNames, type PublishedModel, readManifest } from './read.ts';
 
@@ -31,14 +33,22 @@ export interface ModelSummary {
   folding: Manifest['folding'];
   quality: NonNullable<Manifest['quality']>;
   blobs: { role: string; sha256: string; bytes: number }[];
+  /** Computed prompts of this version; their bytes are none of the model's. */
+  prefixes: { name: string; tokens: number; elementType: string; sha256: string; bytes: number }[];
 }
 
 /** @throws NotFoundError listing the names that exist; InvalidDataError. */
 export async function inspect(store: Store, name: string, options: CallOptions = {}): Promise<ModelSummary> {
-  return summarize(name, await readManifest(store, name, options));
+  const published = await readManifest(store, name, options);
+  const prefixes = await readPrefixes(store, name, published.manifest.graph.sha256, options);
+  return summarize(name, published, prefixes);
 }
 
-function summarize(name: string, { manifest, digest, publishedAt }: PublishedModel): ModelSummary {
+function summarize(
+  name: string,
+  { manifest, digest, publishedAt }: PublishedModel,
+  prefixes: readonly NamedPrefix[],
+): ModelSummary {
   return {
     name,
     architecture: manifest.architecture,
@@ -58,6 +68,12 @@ function summarize(name: string, { manifest, digest, publishedAt }: PublishedMod
     folding: manifest.folding,
     quality: manifest.quality ?? [],
     blobs: rolesOf(manifest),
+    prefixes: prefixes.map(({ name, tokens, cache, blob }) => ({
+      name,
+      tokens: tokens.length,
+      elementType: cache.elementType,
+      ...blob,
+    })),
   };
 }
 

@@ -8,6 +8,8 @@ import { modelNamePattern } from '../manifest.ts';
  *   graph names its weights as files beside it, so it can be opened right there.
  * - `models/NAME/manifests/SHA256.json`: every version that was published, never changed.
  * - `models/NAME/current.json`: which of them the name means now. Written last.
+ * - `models/NAME/prefixes/GRAPH/PREFIX.json`: a computed prompt, whose keys and values are a blob, for versions with
+ *   that graph. The graph's sha256 stands for the weights too: it names them by theirs.
  */
 export const blobPrefix = 'blobs/';
 export const modelPrefix = 'models/';
@@ -15,6 +17,11 @@ export const modelPrefix = 'models/';
 export const blobKey = (sha256: string) => `${blobPrefix}${sha256}`;
 export const manifestKey = (name: string, sha256: string) => `${manifestPrefix(name)}${sha256}.json`;
 export const manifestPrefix = (name: string) => `${modelPrefix}${name}/manifests/`;
+/** Of one graph, where it is given. */
+export const prefixesPrefix = (name: string, graph?: string) =>
+  `${modelPrefix}${name}/prefixes/${graph === undefined ? '' : `${graph}/`}`;
+export const prefixKey = (name: string, graph: string, prefix: string) =>
+  `${prefixesPrefix(name, graph)}${prefix}.json`;
 export const pointerKey = (name: string) => `${modelPrefix}${name}/current.json`;
 
 /** A manifest of 4096 layers is under 1 MiB; a chat template adds kilobytes. Guards against a foreign file. */

@@ -98,7 +98,8 @@ function formatManifest(manifest: Manifest): Uint8Array {
   return new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`);
 }
 
-async function ensureBlob(
+/** Uploads a blob that the store lacks, or has damaged; makes one that it has count as young. */
+export async function ensureBlob(
   store: Store,
   blob: Blob,
   source: BlobSource,

@@ -1,6 +1,7 @@
 import { mapConcurrently } from '../concurrency.ts';
 import { NotFoundError } from '../errors.ts';
-import { type Blob, blobsOf, bytesOf } from '../manifest.ts';
+import { type Blob, blobsOf } from '../manifest.ts';
+import { readPrefixes } from '../prefixes/read.ts';
 import { digestProblem } from '../store/digest.ts';
 import type { Store, TransferOptions } from '../store/store.ts';
 import { blobKey } from './layout.ts';
@@ -19,9 +20,9 @@ export interface Verification {
 }
 
 /**
- * Reads every blob of a model again and compares size and sha256. The manifest is compared with its own
+ * Reads every blob of a model and of its prefixes again and compares size and sha256. The manifest is compared with its own
  * name on the way. `onProgress` adds up to the bytes read.
- * @throws NotFoundError; InvalidDataError where pointer or manifest are damaged.
+ * @throws NotFoundError; InvalidDataError where pointer, manifest or an entry of a prefix are damaged.
  */
 export async function verify(
   store: Store,
@@ -29,7 +30,8 @@ export async function verify(
   options: TransferOptions = {},
 ): Promise<Verification> {
   const { manifest, digest: version } = await readManifest(store, name, options);
-  const blobs = blobsOf(manifest);
+  const prefixes = await readPrefixes(store, name, manifest.graph.sha256, options);
+  const blobs = [...blobsOf(manifest), ...prefixes.map(({ blob }) => blob)];
   const check = async (blob: Blob, signal: AbortSignal) => ({
     sha256: blob.sha256,
     problem: await problemOf(store, blob, { ...options, signal }),
@@ -38,7 +40,7 @@ export async function verify(
   return {
     version,
     blobs: blobs.length,
-    bytes: bytesOf(manifest),
+    bytes: blobs.reduce((sum, blob) => sum + blob.bytes, 0),
     broken: checked.flatMap(({ sha256, problem }) => (problem === undefined ? [] : [{ sha256, problem }])),
   };
 }

@@ -6,7 +6,7 @@ export function copyCommand(): Command {
   return new Command('copy')
     .summary('copy a model to another store or name')
     .description(
-      'Copies a model. What the target store holds already is not sent again; run it again to resume it.',
+      'Copies a model and its prefixes. What the target store holds already is not sent again; run it again to resume it.',
     )
     .argument('<from>', 'STORE/NAME: file:./models/NAME, ./models/NAME or s3://BUCKET/PREFIX/NAME')
     .argument('<to>', 'STORE/NAME, likewise')
@@ -25,7 +25,8 @@ async function copy(from: string, to: string, { rewrite }: { rewrite?: boolean }
   const source = await openModelUrl(from);
   const target = await openModelUrl(to);
   const signal = interruptSignal();
-  const { bytes } = await inspect(source.store, source.name, { signal });
+  const { bytes: ofModel, prefixes } = await inspect(source.store, source.name, { signal });
+  const bytes = prefixes.reduce((sum, prefix) => sum + prefix.bytes, ofModel);
   const version = await withTransfer(`Copying ${source.name}`, bytes, (onProgress) =>
     copyModel(source, target, { rewrite, signal, onProgress }),
   );

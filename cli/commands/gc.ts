@@ -7,7 +7,7 @@ export function gcCommand(): Command {
   return new Command('gc')
     .summary('delete what no model in a store needs')
     .description(
-      'Deletes blobs that no model names, and uploads that nobody finished. It may run while models are ' +
+      'Deletes blobs that no model names, prefixes of versions that are gone, and uploads that nobody finished. It may run while models are ' +
         'published, as long as --older-than is longer than a publication takes.',
     )
     .argument('<store>', 'file:FOLDER, a plain path, or s3://BUCKET/PREFIX')
@@ -38,17 +38,25 @@ async function gc(url: string, { olderThan, superseded, dryRun, json }: GcOption
   const { collectGarbage } = await import('../../artifact/models/garbage.ts');
   const store = await openStore(url);
   const options = { olderThanMs: olderThan, superseded, dryRun, signal: interruptSignal() };
-  const { manifests, blobs, uploads } = await collectGarbage(store, options);
+  const { manifests, prefixes, blobs, uploads } = await collectGarbage(store, options);
   const bytes = blobs.reduce((sum, blob) => sum + blob.bytes, 0);
   if (json) {
     const keys = (objects: { key: string }[]) => objects.map(({ key }) => key);
-    const result = { dryRun, manifests: keys(manifests), blobs: keys(blobs), bytes, uploads };
+    const result = {
+      dryRun,
+      manifests: keys(manifests),
+      prefixes: keys(prefixes),
+      blobs: keys(blobs),
+      bytes,
+      uploads,
+    };
     process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
     return;
   }
-  for (const { key } of [...manifests, ...blobs]) process.stdout.write(`${key}\n`);
+  for (const { key } of [...manifests, ...prefixes, ...blobs]) process.stdout.write(`${key}\n`);
   process.stderr.write(
     `${dryRun ? 'Would delete' : 'Deleted'} ${blobs.length} blobs (${formatBytes(bytes)}), ` +
-      `${manifests.length} superseded versions and ${uploads} unfinished uploads in ${store.url}.\n`,
+      `${manifests.length} superseded versions, ${prefixes.length} prefixes of versions that are gone and ` +
+      `${uploads} unfinished uploads in ${store.url}.\n`,
   );
 }

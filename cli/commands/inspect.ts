@@ -62,10 +62,17 @@ function describeModel(summary: ModelSummary): string {
     sharersOf(summary, index),
   ]);
   const blobRows = summary.blobs.map(({ role, sha256, bytes }) => [role, formatBytes(bytes), sha256]);
+  const prefixRows = summary.prefixes.map(({ name, tokens, bytes, sha256 }) => [
+    name,
+    tokens,
+    formatBytes(bytes),
+    sha256,
+  ]);
   return [
     facts.map(([label = '', value]) => `${label.padEnd(labels)}${value}`).join('\n'),
     formatTable(['LAYER', 'SOURCE', 'BLOCK', 'SHARED WITH LAYERS'], layerRows),
     formatTable(['BLOB', 'SIZE', 'SHA256'], blobRows),
+    ...(prefixRows.length > 0 ? [formatTable(['PREFIX', 'TOKENS', 'SIZE', 'SHA256'], prefixRows)] : []),
     '',
   ]
     .join('\n\n')

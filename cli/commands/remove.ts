@@ -4,7 +4,7 @@ export function removeCommand(): Command {
   return new Command('remove')
     .summary('remove a model from its store')
     .description(
-      'Removes a model and all its versions. The blobs stay, for other models may share them, until ' +
+      'Removes a model, all its versions and prefixes. The blobs stay, for other models may share them, until ' +
         '"foldgate gc" finds that nothing needs them.',
     )
     .argument('<model>', 'STORE/NAME: file:./models/NAME, ./models/NAME or s3://BUCKET/PREFIX/NAME')

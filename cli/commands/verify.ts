@@ -7,7 +7,7 @@ export function verifyCommand(): Command {
   return new Command('verify')
     .summary("check a model's bytes against their digests")
     .description(
-      'Reads every blob of a model again and compares its size and sha256. Exits with 1 if any is broken.',
+      'Reads every blob of a model and its prefixes again and compares its size and sha256. Exits with 1 if any is broken.',
     )
     .argument('<model>', 'STORE/NAME: file:./models/NAME, ./models/NAME or s3://BUCKET/PREFIX/NAME')
     .option('--json', 'print the result as JSON')
@@ -22,7 +22,8 @@ async function verify(url: string, { json }: { json?: boolean }): Promise<void> 
   const { InvalidDataError } = await import('../../artifact/errors.ts');
   const { store, name } = await openModelUrl(url);
   const signal = interruptSignal();
-  const { bytes: total } = await inspect(store, name, { signal });
+  const { bytes: ofModel, prefixes } = await inspect(store, name, { signal });
+  const total = prefixes.reduce((sum, prefix) => sum + prefix.bytes, ofModel);
   const result = await withTransfer(`Verifying ${name}`, total, (onProgress) =>
     verify(store, name, { signal, onProgress }),
   );
@@ -32,7 +33,7 @@ async function verify(url: string, { json }: { json?: boolean }): Promise<void> 
   if (broken.length > 0) {
     throw new InvalidDataError(
       `${broken.length} of ${blobs} blobs of ${name} are broken. To repair it, copy the model from a store ` +
-        'that holds it whole, with --rewrite, or fold it again.',
+        'that holds it whole, with --rewrite, or fold it again; add prefixes again.',
     );
   }
   if (!json) process.stdout.write(`${name} is whole: ${blobs} blobs, ${formatBytes(bytes)}.\n`);

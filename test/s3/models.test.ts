@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   CreateMultipartUploadCommand,
@@ -8,7 +8,7 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { fetchModel } from '../../artifact/cache.ts';
+import { fetchModel, fetchOne } from '../../artifact/cache.ts';
 import { InvalidDataError, NotFoundError } from '../../artifact/errors.ts';
 import { blobsOf } from '../../artifact/manifest.ts';
 import { copyModel } from '../../artifact/models/copy.ts';
@@ -18,6 +18,9 @@ import { publish } from '../../artifact/models/publish.ts';
 import { readManifest } from '../../artifact/models/read.ts';
 import { removeModel } from '../../artifact/models/remove.ts';
 import { verify } from '../../artifact/models/verify.ts';
+import type { PrefixEntry } from '../../artifact/prefixes/entry.ts';
+import { publishPrefix } from '../../artifact/prefixes/publish.ts';
+import { readPrefixes } from '../../artifact/prefixes/read.ts';
 import { sha256 } from '../../artifact/store/digest.ts';
 import { FileStore } from '../../artifact/store/file.ts';
 import { openModelUrl, openStore } from '../../artifact/store/open.ts';
@@ -98,6 +101,37 @@ for (const kind of serverKinds) {
       );
       expect(new Set(versions).size).toBe(1);
       expect((await verify(store, 'tiny')).broken).toEqual([]);
+    });
+
+    it('keeps a prefix beside its model, in parts and ranges, and takes it along', async () => {
+      const { bucket, store } = await newStore();
+      const folder = await temporaryFolder();
+      const { manifest, files } = await makeStoredModel(folder);
+      await publish(store, 'tiny', manifest, files);
+      const bytes = noise(20_000_000, 5); // 500 tokens of a model of 135M
+      const file = join(folder, 'prefix');
+      await writeFile(file, bytes);
+      const graph = manifest.graph.sha256;
+      const entry: PrefixEntry = {
+        schemaVersion: 1,
+        tokens: [1, 2, 3, 4],
+        graph,
+        cache: { elementType: 'float32', arrays: 60, kvHeads: 3, headSize: 64 },
+        blob: { sha256: sha256(bytes), bytes: bytes.length },
+        computeMs: 400,
+        createdAt: '2026-11-24T12:00:00.000Z',
+        version: '0.1.0',
+      };
+      await publishPrefix(store, 'tiny', 'system', entry, file);
+      const neighbour = await openStore(`s3://${bucket}/team-b`);
+      await copyModel({ store, name: 'tiny' }, { store: neighbour, name: 'copy' });
+      await removeModel(store, 'tiny');
+      await collectGarbage(store, { olderThanMs: -day });
+      expect(await store.head(`blobs/${entry.blob.sha256}`)).toBeUndefined();
+      expect(await readPrefixes(neighbour, 'copy', graph)).toEqual([{ ...entry, name: 'system' }]);
+      const path = await fetchOne(neighbour, entry.blob, { cacheFolder: join(folder, 'cache') });
+      expect(sha256(await readFile(path))).toBe(entry.blob.sha256);
+      expect((await verify(neighbour, 'copy')).broken).toEqual([]);
     });
 
     it('finds a truncated, a flipped and a missing blob, by verify and by download', async () => {

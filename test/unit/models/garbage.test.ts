@@ -37,7 +37,7 @@ describe('collectGarbage', () => {
     const { store } = await twoModels();
     ageAll(store, 1000 * hour);
     const before = [...store.objects.keys()];
-    expect(await collectGarbage(store)).toEqual({ manifests: [], blobs: [], uploads: 0 });
+    expect(await collectGarbage(store)).toEqual({ manifests: [], prefixes: [], blobs: [], uploads: 0 });
     expect([...store.objects.keys()]).toEqual(before);
   });
 
@@ -47,7 +47,7 @@ describe('collectGarbage', () => {
     ageAll(store, 25 * hour);
     expect(keysOf((await collectGarbage(store)).blobs)).toEqual(ownOfOne);
     expect((await verify(store, 'two')).broken).toEqual([]);
-    expect(await collectGarbage(store)).toEqual({ manifests: [], blobs: [], uploads: 0 });
+    expect(await collectGarbage(store)).toEqual({ manifests: [], prefixes: [], blobs: [], uploads: 0 });
   });
 
   it('never deletes what is younger than the age, by default a day', async () => {
@@ -77,7 +77,7 @@ describe('collectGarbage', () => {
     const { digest } = await readManifest(store, 'two');
     await publish(store, 'two', one.manifest, one.files);
     ageAll(store, 25 * hour);
-    expect(await collectGarbage(store)).toEqual({ manifests: [], blobs: [], uploads: 0 });
+    expect(await collectGarbage(store)).toEqual({ manifests: [], prefixes: [], blobs: [], uploads: 0 });
     const { manifests, blobs } = await collectGarbage(store, { superseded: true });
     expect(keysOf(manifests)).toEqual([`models/two/manifests/${digest}.json`]);
     expect(keysOf(blobs)).toEqual(ownOfTwo);

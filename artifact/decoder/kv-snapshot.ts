@@ -1,0 +1,27 @@
+import type { CacheForm } from './decoder-options.ts';
+import type { KvSnapshot } from './kv-cache.ts';
+
+/**
+ * Keys and values that were written one array after the other, as a snapshot that a cache can begin with.
+ * @param memory becomes the snapshot's own
+ * @throws RangeError where it is not the size that so many tokens have, or of elements that caches here do not have
+ */
+export function snapshotOf(form: CacheForm, tokens: number, memory: ArrayBuffer): KvSnapshot {
+  const { elementType, arrays, kvHeads, headSize } = form;
+  const size = kvHeads * tokens * headSize;
+  const bytes = arrays * size * Float32Array.BYTES_PER_ELEMENT;
+  if (elementType !== 'float32' || memory.byteLength !== bytes) {
+    throw new RangeError(
+      `${memory.byteLength} bytes of ${elementType} are no keys and values of ${tokens} tokens; ${bytes} of float32 ` +
+        'are expected.',
+    );
+  }
+  const all = new Float32Array(memory);
+  return {
+    tokens,
+    bytes,
+    data: Array.from({ length: arrays }, (_, i) => all.subarray(i * size, (i + 1) * size)),
+    // Without waiting for the garbage collector, which an idle process does not run.
+    [Symbol.dispose]: () => void memory.transfer(0),
+  };
+}

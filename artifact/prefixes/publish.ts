@@ -1,0 +1,93 @@
+import { NotFoundError, UsageError } from '../errors.ts';
+import { checkModelName, prefixKey } from '../models/layout.ts';
+import { type BlobSource, ensureBlob } from '../models/publish.ts';
+import type { CallOptions, Store, TransferOptions } from '../store/store.ts';
+import { checkPrefixName, formatEntry, maxEntryBytes, type PrefixEntry, parseEntry } from './entry.ts';
+import { readPrefixes } from './read.ts';
+
+/**
+ * Publishes a computed prefix beside its model: the blob first, the entry last, so that no reader ever sees half of
+ * it. Run again after an interruption, it does the rest.
+ * @param file holds the keys and values
+ * @throws UsageError where the name is taken by other tokens; InvalidDataError where the file is not the entry's blob
+ */
+export async function publishPrefix(
+  store: Store,
+  model: string,
+  name: string,
+  entry: PrefixEntry,
+  file: string,
+  options: TransferOptions = {},
+): Promise<void> {
+  const key = keyOf(model, name, entry.graph);
+  const bytes = formatEntry(entry);
+  parseEntry(bytes, `The entry of ${name}`);
+  const { signal } = options;
+  const there = await entryAt(store, key, options);
+  if (there && there.tokens.join() !== entry.tokens.join()) {
+    throw new UsageError(
+      `${model} has another prefix ${name} (${there.tokens.length} tokens). Remove it first, or give another name.`,
+    );
+  }
+  const source: BlobSource = { withFile: (_, use) => use(file) };
+  // Also where a blob of that name and size is there: it may be what was found damaged.
+  await ensureBlob(store, entry.blob, source, { ...options, rewrite: true });
+  // Where it was there, it is replaced by what was computed now, maybe by another machine's kernels.
+  if (await store.write(key, bytes, { ifAbsent: !there, signal })) return;
+  throw new UsageError(
+    `Somebody has just added a prefix ${name} to ${model}. Look at it, and run this again.`,
+  );
+}
+
+async function entryAt(store: Store, key: string, { signal }: CallOptions): Promise<PrefixEntry | undefined> {
+  try {
+    const bytes = await store.read(key, { signal, maxBytes: maxEntryBytes });
+    return parseEntry(bytes, `${key} in ${store.url}`);
+  } catch (error) {
+    if (error instanceof NotFoundError) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Takes the prefixes of one graph from a model to its copy, blobs first.
+ * @param source where their blobs come from
+ */
+export async function copyPrefixes(
+  from: { store: Store; name: string },
+  to: { store: Store; name: string },
+  graph: string,
+  source: BlobSource,
+  options: TransferOptions & { rewrite?: boolean | undefined } = {},
+): Promise<void> {
+  for (const { name, ...entry } of await readPrefixes(from.store, from.name, graph, options)) {
+    await ensureBlob(to.store, entry.blob, source, options);
+    await to.store.write(keyOf(to.name, name, graph), formatEntry(entry), { signal: options.signal });
+  }
+}
+
+/**
+ * Removes a prefix of the model's current version; its blob stays until `collectGarbage`.
+ * @throws NotFoundError
+ */
+export async function removePrefix(
+  store: Store,
+  model: string,
+  graph: string,
+  name: string,
+  options: CallOptions = {},
+): Promise<void> {
+  const key = keyOf(model, name, graph);
+  if (!(await store.head(key, options))) {
+    throw new NotFoundError(
+      `${model} has no prefix ${name} of its current version. See "foldgate prefixes list".`,
+    );
+  }
+  await store.remove(key, options);
+}
+
+function keyOf(model: string, name: string, graph: string): string {
+  checkModelName(model);
+  checkPrefixName(name);
+  return prefixKey(model, graph, name);
+}
