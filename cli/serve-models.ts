@@ -44,10 +44,11 @@ async function serveFrom(
   const { StoredModels } = await import('../functions/gateway/stored-models.ts');
   const gateway = await import('../functions/gateway/serve.ts');
 
-  const { slots, prefixCache: prefixCacheBytes, context: contextLength } = settings;
+  const { slots, prefixCache: prefixCacheBytes, context: contextLength, storedPrefixes } = settings;
   const engine = {
     ...engineOptions(settings),
     slots,
+    storedPrefixes,
     ...(prefixCacheBytes !== undefined && { prefixCacheBytes }),
     ...(contextLength && { contextLength }),
   };
@@ -88,6 +89,7 @@ async function serveFrom(
       if (stopped.aborted) return; // all of them, as everybody expects
       log.info(`${name} is unloaded, version ${version.slice(0, 12)}.`, { model: name, version });
     },
+    onPrefixFailure: (name, error) => log.warn(`${name}: ${error.message}`, { model: name, error }),
     onFailure(name, error) {
       finish(name);
       if (wasReady) log.warn(`${name}: ${error.message}`, { model: name, error });

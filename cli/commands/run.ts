@@ -67,7 +67,14 @@ async function run(url: string, prompt: string, flags: Flags): Promise<void> {
   const onProgress = (done: number, total: number) => {
     if (process.stderr.isTTY) show.update('Fetching the model', done, total);
   };
-  const options = { ...engineOptions(flags), signal, onProgress, slots: 1, prefixCacheBytes: 0 };
+  const options = {
+    ...engineOptions(flags),
+    signal,
+    onProgress,
+    slots: 1,
+    prefixCacheBytes: 0,
+    storedPrefixes: false,
+  };
   const model = await loadModel(store, name, options).finally(show.finish);
   await withResource(model.engine, () => write(model, given, flags, signal));
 }

@@ -178,6 +178,12 @@ export const serveSettings = {
     schema: bytes,
     default: '128MB',
   }),
+  storedPrefixes: setting({
+    flag: '--no-stored-prefixes',
+    help: 'do not use the prefixes that "foldgate prefixes" put into the store',
+    schema: onOff,
+    default: true,
+  }),
   context: setting({
     flag: '--context <tokens>',
     help: "prompt and completion together (default: the model's own)",

@@ -1,11 +1,12 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { decoderOptions } from '../../artifact/decoder/decoder-options.ts';
+import { type CacheForm, cacheForm, decoderOptions } from '../../artifact/decoder/decoder-options.ts';
 import type { Manifest } from '../../artifact/manifest.ts';
 import {
   type Engine,
   EngineError,
   type EngineLimits,
+  type EnginePrefixes,
   type EngineStats,
   type GenerationChunk,
   type GenerationRequest,
@@ -85,8 +86,10 @@ const maxYoungGenerationSizeMb = 2;
 /** Milliseconds in which the thread should see that it is to end: longer than a chunk of a prompt takes. */
 const closeDeadlineMs = 10_000;
 
-class WorkerEngine implements Engine {
+class WorkerEngine implements Engine, EnginePrefixes {
   readonly limits: EngineLimits;
+  readonly form: CacheForm;
+  readonly budgetBytes: number;
   readonly ready: Promise<void>;
   grammars: Grammars | undefined;
   readonly #worker: Worker;
@@ -94,11 +97,15 @@ class WorkerEngine implements Engine {
   readonly #streams = new Map<number, ChunkStream>();
   readonly #prompts = new WeakMap<number[], Int32Array>();
   readonly #statsAsked = new Map<number, PromiseWithResolvers<EngineStats>>();
+  /** Told when a prefix is there no more. */
+  readonly #kept = new Map<number, () => void>();
   #nextId = 0;
   #failure: EngineError | undefined;
 
   constructor(options: WorkerOptions, limits: EngineLimits) {
     this.limits = limits;
+    this.form = cacheForm(options.decoder.cache);
+    this.budgetBytes = options.prefixCacheBytes;
     // The published package holds JavaScript, a checkout TypeScript.
     const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
     this.#worker = new Worker(new URL(file, import.meta.url), {
@@ -112,6 +119,7 @@ class WorkerEngine implements Engine {
         else if (message.type === 'failed')
           reject(this.#fail(`The model could not be opened: ${message.message}`));
         else if (message.type === 'stats') this.#statsAsked.get(message.id)?.resolve(message.stats);
+        else if (message.type === 'dropped') this.#dropped(message.id);
         else this.#deliver(message.results);
       });
       this.#worker.on('error', (error) => reject(this.#fail(`The engine's thread failed: ${error.message}`)));
@@ -178,6 +186,21 @@ class WorkerEngine implements Engine {
     if (!this.#failure) return constraint;
     constraint[Symbol.dispose]();
     throw this.#failure;
+  }
+
+  get prefixes(): EnginePrefixes {
+    return this;
+  }
+
+  keep(tokens: Int32Array, memory: ArrayBuffer, onDrop: () => void): void {
+    const id = this.#nextId++;
+    this.#kept.set(id, onDrop);
+    this.#worker.postMessage({ type: 'prefix', id, tokens, memory } satisfies ToWorker, [memory]);
+  }
+
+  #dropped(id: number): void {
+    this.#kept.get(id)?.();
+    this.#kept.delete(id);
   }
 
   async stats(): Promise<EngineStats> {

@@ -1,3 +1,4 @@
+import type { CacheForm } from '../../artifact/decoder/decoder-options.ts';
 import { FoldgateError } from '../../artifact/errors.ts';
 
 /**
@@ -17,6 +18,22 @@ export interface Engine extends AsyncDisposable {
    * @throws EngineError where the worker is gone.
    */
   stats?(): Promise<EngineStats>;
+  /** Takes what was computed before. Absent where an engine does not. */
+  readonly prefixes?: EnginePrefixes;
+}
+
+/** Where keys and values that were computed before, by the same graph, come to an engine. */
+export interface EnginePrefixes {
+  /** What they have to be like. */
+  readonly form: CacheForm;
+  /** Bytes that they may take, with those of past sequences. */
+  readonly budgetBytes: number;
+  /**
+   * Prompts that are given later and begin with these tokens begin with these keys and values, whatever their salt.
+   * @param memory is taken over
+   * @param onDrop called once, when they had to make room for others
+   */
+  keep(tokens: Int32Array, memory: ArrayBuffer, onDrop: () => void): void;
 }
 
 /** A snapshot of an engine, for metrics. Counters begin with the engine. */
@@ -35,6 +52,8 @@ export interface EngineStats {
   prefixQueries: number;
   /** Those that were found there. A counter. */
   prefixHits: number;
+  /** Of those, the ones in prefixes that were computed before the engine began. A counter. */
+  storedPrefixHits: number;
 }
 
 export interface EngineLimits {

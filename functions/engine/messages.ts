@@ -25,6 +25,8 @@ export type ToWorker =
   | { type: 'open' }
   | { type: 'generate'; id: number; request: SharedRequest }
   | { type: 'cancel'; id: number }
+  /** Keys and values for any prompt that begins with these tokens; the memory changes hands. */
+  | { type: 'prefix'; id: number; tokens: Int32Array; memory: ArrayBuffer }
   | { type: 'stats'; id: number }
   | { type: 'close' };
 
@@ -33,7 +35,9 @@ export type FromWorker =
   | { type: 'failed'; message: string }
   /** What one step made. A message takes time of both threads: sequences that ran together share it. */
   | { type: 'results'; results: SequenceResult[] }
-  | { type: 'stats'; id: number; stats: EngineStats };
+  | { type: 'stats'; id: number; stats: EngineStats }
+  /** Those of that id are there no more. */
+  | { type: 'dropped'; id: number };
 
 export type SequenceResult =
   | { id: number; chunk: GenerationChunk }

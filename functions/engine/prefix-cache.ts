@@ -4,16 +4,20 @@ import type { KvSnapshot } from '../../artifact/decoder/kv-cache.ts';
 export const leastReuse = 16;
 
 interface Entry {
-  salt: string;
+  /** Undefined where anybody may begin with it. */
+  salt: string | undefined;
   /** Those whose keys and values the snapshot has. */
   tokens: Int32Array;
   snapshot: KvSnapshot;
+  onDrop?: (() => void) | undefined;
 }
 
 export interface Found {
   snapshot: KvSnapshot;
   /** How many of its tokens come first in the prompt. */
   tokens: number;
+  /** Whether it is one that anybody may begin with. */
+  isShared: boolean;
 }
 
 /**
@@ -40,27 +44,27 @@ export class PrefixCache {
   }
 
   /**
-   * The longest beginning of the prompt that is known, for those with the same salt alone.
+   * The longest beginning of the prompt that is known, of those with the same salt and those that all share.
    * @param atLeast of tokens; less is nothing
    */
   find(salt: string, prompt: ArrayLike<number>, atLeast: number): Found | undefined {
     let best: Entry | undefined;
     let most = atLeast - 1;
     for (const entry of this.#entries) {
-      if (entry.salt !== salt) continue;
+      if (!isFor(salt, entry)) continue;
       const tokens = commonLength(entry.tokens, prompt);
       if (tokens > most) [best, most] = [entry, tokens];
     }
     if (!best) return undefined;
     this.#entries.splice(this.#entries.indexOf(best), 1);
     this.#entries.push(best);
-    return { snapshot: best.snapshot, tokens: most };
+    return { snapshot: best.snapshot, tokens: most, isShared: best.salt === undefined };
   }
 
   /** Whether there is an entry that begins with these tokens. */
   covers(salt: string, tokens: ArrayLike<number>): boolean {
     return this.#entries.some(
-      (entry) => entry.salt === salt && commonLength(entry.tokens, tokens) === tokens.length,
+      (entry) => isFor(salt, entry) && commonLength(entry.tokens, tokens) === tokens.length,
     );
   }
 
@@ -70,8 +74,17 @@ export class PrefixCache {
       const isCovered = entry.salt === salt && commonLength(entry.tokens, tokens) === entry.tokens.length;
       if (isCovered) this.#drop(entry);
     }
-    this.#entries.push({ salt, tokens, snapshot });
-    this.#bytes += snapshot.bytes;
+    this.#push({ salt, tokens, snapshot });
+  }
+
+  /** What anybody's prompt may begin with. @param onDrop called when it has made room for others */
+  addShared(tokens: Int32Array, snapshot: KvSnapshot, onDrop: () => void): void {
+    this.#push({ salt: undefined, tokens, snapshot, onDrop });
+  }
+
+  #push(entry: Entry): void {
+    this.#entries.push(entry);
+    this.#bytes += entry.snapshot.bytes;
     while (this.#bytes > this.#budget) this.#drop(this.#entries[0]!);
   }
 
@@ -79,8 +92,11 @@ export class PrefixCache {
     this.#entries.splice(this.#entries.indexOf(entry), 1);
     this.#bytes -= entry.snapshot.bytes;
     entry.snapshot[Symbol.dispose]();
+    entry.onDrop?.();
   }
 }
+
+const isFor = (salt: string, entry: Entry) => entry.salt === undefined || entry.salt === salt;
 
 /** How many tokens two sequences begin with in common. */
 export function commonLength(one: ArrayLike<number>, other: ArrayLike<number>): number {

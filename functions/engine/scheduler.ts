@@ -1,5 +1,6 @@
 import { setImmediate as nextEvents } from 'node:timers/promises';
 import { promptChunk } from '../../artifact/decoder/decoder-options.ts';
+import type { KvSnapshot } from '../../artifact/decoder/kv-cache.ts';
 import type { EngineStats, GenerationChunk } from './engine.ts';
 import { Constraint } from './grammar/constraint.ts';
 import type { SharedRequest } from './messages.ts';
@@ -51,6 +52,7 @@ export class Scheduler {
   #turns = 0;
   #prefixQueries = 0;
   #prefixHits = 0;
+  #storedPrefixHits = 0;
   #busy = false;
 
   constructor(model: SequenceRows, options: SchedulerOptions, callbacks: SchedulerCallbacks) {
@@ -64,6 +66,11 @@ export class Scheduler {
   add(id: number, request: SharedRequest): void {
     this.#waiting.push({ id, request, queuedAt: performance.now() });
     if (!this.#busy) void this.#run();
+  }
+
+  /** Keys and values that any prompt may begin with, whatever its salt. @param onDrop they made room for others */
+  keep(tokens: Int32Array, snapshot: KvSnapshot, onDrop: () => void): void {
+    this.#prefixes.addShared(tokens, snapshot, onDrop);
   }
 
   /** A waiting sequence leaves at once, with its prompt's memory; a running one before its next step. */
@@ -95,6 +102,7 @@ export class Scheduler {
       kvBytes: kvTokens * bytesPerToken,
       prefixQueries: this.#prefixQueries,
       prefixHits: this.#prefixHits,
+      storedPrefixHits: this.#storedPrefixHits,
     };
   }
 
@@ -197,6 +205,7 @@ export class Scheduler {
       sequence.begin(reused);
       this.#prefixQueries += prompt.length;
       this.#prefixHits += reused;
+      if (!source && found?.isShared) this.#storedPrefixHits += reused;
     });
   }
 

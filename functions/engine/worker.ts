@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import { setImmediate as nextEvents, setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Decoder } from '../../artifact/decoder/decoder.ts';
-import { bytesPerToken } from '../../artifact/decoder/decoder-options.ts';
+import { bytesPerToken, cacheForm } from '../../artifact/decoder/decoder-options.ts';
+import { snapshotOf } from '../../artifact/decoder/kv-snapshot.ts';
 import { useHugePages } from '../../artifact/onnxruntime/huge-pages.ts';
 import { library, returnFreedMemory } from '../../artifact/onnxruntime/library.ts';
 import { forgetProgramText } from '../../artifact/onnxruntime/program-text.ts';
@@ -55,9 +56,18 @@ try {
   const rows = slots * options.decoder.cache.capacity * bytesPerToken(options.decoder.cache);
   const sendStats = (id: number) =>
     send({ type: 'stats', id, stats: { ...scheduler.stats, kvLimitBytes: rows + prefixCacheBytes } });
+  const keep = ({ id, tokens, memory }: Extract<ToWorker, { type: 'prefix' }>) => {
+    const dropped = () => send({ type: 'dropped', id });
+    try {
+      scheduler.keep(tokens, snapshotOf(cacheForm(options.decoder.cache), tokens.length, memory), dropped);
+    } catch {
+      dropped(); // of another form: it is computed instead
+    }
+  };
   port.on('message', (message: ToWorker) => {
     if (message.type === 'generate') scheduler.add(message.id, message.request);
     else if (message.type === 'cancel') scheduler.cancel(message.id);
+    else if (message.type === 'prefix') keep(message);
     else if (message.type === 'stats') sendStats(message.id);
     else process.exit(); // messages are read between two steps, so the model is idle
   });

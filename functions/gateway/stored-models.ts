@@ -27,7 +27,7 @@ const maxSparedLooks = 64;
 
 export interface StoredModelsOptions {
   /** How each model is loaded. */
-  load?: Omit<LoadOptions, 'signal' | 'onProgress' | 'onFetched'> | undefined;
+  load?: Omit<LoadOptions, 'signal' | 'onProgress' | 'onFetched' | 'onPrefixFailure'> | undefined;
   /** Names for requests, each with the model's name in the store. @default all models in the store */
   models?: readonly { id: string; name: string }[] | undefined;
   /** Bytes that loaded models may take together. @default no limit */
@@ -41,6 +41,8 @@ export interface StoredModelsOptions {
   onUnloaded?: undefined | ((model: LoadedModel) => void);
   /** Told of what failed and what it was about; clients are told less. */
   onFailure?: undefined | ((name: string, error: Error) => void);
+  /** Told of stored prefixes that could not be had: prompts are computed instead. */
+  onPrefixFailure?: undefined | ((name: string, error: Error) => void);
 }
 
 export interface LoadReport {
@@ -165,6 +167,7 @@ export class StoredModels extends ModelRegistry {
         ...this.#options.load,
         signal,
         onProgress: (done, total) => onProgress?.(name, done, total),
+        onPrefixFailure: (error) => this.#options.onPrefixFailure?.(name, error),
         onFetched(blob, ms) {
           fetched.add(blob.sha256);
           onFetched?.(name, blob, ms);
@@ -224,6 +227,7 @@ export class StoredModels extends ModelRegistry {
     const { loaded, name } = service;
     if (!loaded) return; // a load reads the newest anyway
     const version = (await readPointer(this.#store, name, { signal: this.#closing.signal }))?.manifest;
+    if (version === loaded.version) await loaded.prefixes?.refresh();
     if (version === undefined || version === loaded.version) return; // what was removed is served on
     const failure = this.#failures.get(name);
     if (failure?.version === version && failure.spare-- > 0) return;

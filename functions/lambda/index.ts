@@ -39,6 +39,7 @@ const models = await StoredModels.open(store, {
   memoryBytes: settings.modelBytes,
   refreshMs: 0, // between two requests a function stands still: time passes, timers do not
   onFailure: (_name, error) => onError(error),
+  onPrefixFailure: (_name, error) => onError(error),
 });
 const service = models.require(name);
 const access = settings.access === 'keys' ? new StoredKeys(store) : undefined;

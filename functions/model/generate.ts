@@ -122,8 +122,15 @@ async function* chunksOf(
   request: TextRequest,
   signal: AbortSignal,
 ): AsyncGenerator<GenerationChunk> {
+  const { prefixes } = model;
+  // Where every token of the prompt is to be reported on, it is read anew.
+  const waited = request.promptLogprobs ? 0 : await prefixes?.supply(request.prompt, signal);
   try {
-    yield* model.engine.generate(engineRequest(model, request), signal);
+    for await (const chunk of model.engine.generate(engineRequest(model, request), signal)) {
+      const { timings, cachedTokens = 0 } = chunk;
+      if (timings) prefixes?.measured(request.prompt.length - cachedTokens, timings.prefill);
+      yield timings && waited ? { ...chunk, timings: { ...timings, queue: timings.queue + waited } } : chunk;
+    }
   } catch (error) {
     if (!(error instanceof GrammarError) || !request.grammar) throw error;
     throw new PromptError(error.message, 'invalid_grammar', request.grammar.param, { cause: error });

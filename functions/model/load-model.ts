@@ -1,7 +1,7 @@
 import { type ArrivingModel, beginFetch } from '../../artifact/cache.ts';
 import { chatTemplate } from '../../artifact/chat-template.ts';
 import { InvalidDataError } from '../../artifact/errors.ts';
-import { bytesOf, type Manifest } from '../../artifact/manifest.ts';
+import { type Blob, bytesOf, type Manifest } from '../../artifact/manifest.ts';
 import { type PublishedModel, readManifest } from '../../artifact/models/read.ts';
 import { readTokenizerFiles } from '../../artifact/models/tokenizer-files.ts';
 import type { Store } from '../../artifact/store/store.ts';
@@ -10,6 +10,7 @@ import { createEngine, type EngineOptions } from '../engine/create-engine.ts';
 import { longestToken, tokenPieces } from '../text/pieces.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import { checkMemory } from './memory-check.ts';
+import { StoredPrefixes } from './stored-prefixes.ts';
 import { vocabularyOf } from './vocabulary.ts';
 
 export interface LoadOptions extends Partial<Omit<EngineOptions, 'graphPath' | 'manifest'>> {
@@ -24,6 +25,10 @@ export interface LoadOptions extends Partial<Omit<EngineOptions, 'graphPath' | '
   onPhase?: (phase: LoadPhase) => void;
   /** Told of each blob that came from the store, and of the milliseconds it took. */
   onFetched?: ((blob: FetchedBlob, ms: number) => void) | undefined;
+  /** Prompts that begin like a prefix in the store begin with its keys and values, where that is quicker. @default true */
+  storedPrefixes?: boolean | undefined;
+  /** Told of prefixes that could not be had; prompts are computed instead. */
+  onPrefixFailure?: ((error: Error) => void) | undefined;
 }
 
 export interface FetchedBlob {
@@ -54,7 +59,8 @@ export async function loadVersion(
   { manifest, digest }: PublishedModel,
   options: LoadOptions = {},
 ): Promise<LoadedModel> {
-  const { cacheFolder, cacheBytes, signal, onProgress, onPhase, onFetched, ...engineOptions } = options;
+  const { cacheFolder, cacheBytes, signal, onProgress, onPhase, onFetched, ...rest } = options;
+  const { storedPrefixes = true, onPrefixFailure, ...engineOptions } = rest;
   onPhase?.('manifest');
   checkMemory(manifest);
   // Whatever fails, the rest of the work ends with it.
@@ -71,28 +77,49 @@ export async function loadVersion(
     () => {},
   );
   const reading = readTokenizer(manifest, model);
+  const ended = new AbortController();
   const starting = createEngine({
     ...engineOptions,
     graphPath: model.graphPath,
     manifest,
     files: model.complete,
-    onEnd: () => void model.release(),
+    onEnd: () => {
+      ended.abort();
+      void model.release();
+    },
     vocabulary: async () => vocabularyOf(await reading, manifest),
   });
   starting.catch(() => {}); // it may fail while the tokenizer is still being read
+  const source = {
+    store,
+    model: name,
+    graph: manifest.graph.sha256,
+    cacheFolder,
+    cacheBytes,
+    signal: ended.signal,
+    onFetched: onFetched && ((blob: Blob, ms: number) => onFetched({ ...blob, kind: 'prefix' }, ms)),
+    onFailure: onPrefixFailure,
+  };
+  const opening = storedPrefixes ? StoredPrefixes.open(source, starting) : undefined;
+  opening?.catch(() => {}); // where the engine does not start
   try {
-    const tokenizer = await reading;
-    const texts = textParts(manifest, tokenizer);
-    const fingerprint = `fp_${digest.slice(0, 12)}`;
+    const model = textModel(name, digest, manifest, await reading);
     const engine = await starting;
+    const prefixes = await opening;
     onPhase?.('session');
-    return { name, version: digest, fingerprint, manifest, engine, tokenizer, ...texts };
+    return { ...model, engine, prefixes };
   } catch (error) {
     failed.abort(error);
     // No thread stays behind.
     await starting.then((engine) => engine[Symbol.asyncDispose]()).catch(() => {});
     throw error;
   }
+}
+
+/** A model's text side. */
+export function textModel(name: string, version: string, manifest: Manifest, tokenizer: Tokenizer) {
+  const fingerprint = `fp_${version.slice(0, 12)}`;
+  return { name, version, fingerprint, manifest, tokenizer, ...textParts(manifest, tokenizer) };
 }
 
 /** Its files are among the first that arrive: it is read while the weights do. */

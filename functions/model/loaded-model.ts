@@ -3,6 +3,7 @@ import type { Manifest } from '../../artifact/manifest.ts';
 import type { Tokenizer } from '../../artifact/tokenizer.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { TokenPieces } from '../text/pieces.ts';
+import type { StoredPrefixes } from './stored-prefixes.ts';
 
 /** A model that can answer. */
 export interface LoadedModel {
@@ -14,6 +15,8 @@ export interface LoadedModel {
   /** What it consists of. Absent where it comes from no store. */
   readonly manifest?: Manifest;
   readonly engine: Engine;
+  /** Computed prompts that its store has. */
+  readonly prefixes?: StoredPrefixes | undefined;
   readonly tokenizer: Tokenizer;
   readonly pieces: TokenPieces;
   /** Undefined for models that were never taught to chat. */
@@ -29,6 +32,9 @@ export interface LoadedModel {
   /** What its makers say of sampling. */
   readonly sampling?: Manifest['sampling'];
 }
+
+/** What there is of a model where prompts are made for it and nothing is run. */
+export type PromptModel = Omit<LoadedModel, 'engine' | 'prefixes'> & { engine: Pick<Engine, 'limits'> };
 
 /** How tokens are drawn where a request does not say: as the model's makers say, else by their own probability. */
 export function usualSampling({ sampling = {} }: Pick<LoadedModel, 'sampling'>) {

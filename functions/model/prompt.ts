@@ -1,7 +1,7 @@
 import { type ChatMessage, TemplateRefusal } from '../../artifact/chat-template.ts';
 import type { Tokenizer } from '../../artifact/tokenizer.ts';
 import { encodeInTurns } from '../text/encode-in-turns.ts';
-import type { LoadedModel } from './loaded-model.ts';
+import type { PromptModel } from './loaded-model.ts';
 import { contextOverflow, PromptError } from './prompt-error.ts';
 
 /** Characters looked at for each token of context: twice what a token of prose has. */
@@ -17,7 +17,7 @@ export interface TextOptions {
 
 /** A part of a prompt as tokens, none for no text. @throws PromptError for more than the context holds */
 export async function encodeText(
-  model: LoadedModel,
+  model: PromptModel,
   text: string,
   { param, addSpecialTokens }: TextOptions,
 ): Promise<number[]> {
@@ -32,7 +32,7 @@ export async function encodeText(
  * @throws PromptError where it has none, or more than the context holds.
  */
 export async function encodePrompt(
-  model: LoadedModel,
+  model: PromptModel,
   text: string,
   options: TextOptions,
 ): Promise<number[]> {
@@ -52,7 +52,7 @@ export async function encodePrompt(
  * A lower bound of a text's tokens. Tokenizing takes about 2 microseconds a character, on the thread that
  * serves everyone: a text that cannot fit should not be tokenized as a whole to find that out.
  */
-async function fewestTokens({ longestToken, tokenizer, engine }: LoadedModel, text: string): Promise<number> {
+async function fewestTokens({ longestToken, tokenizer, engine }: PromptModel, text: string): Promise<number> {
   const byLength = Math.ceil(text.length / longestToken);
   const beginning = engine.limits.contextLength * probedCharacters;
   if (byLength > engine.limits.contextLength || text.length <= beginning) return byLength;
@@ -70,7 +70,7 @@ async function tokensAtStart(tokenizer: Tokenizer, beginning: string): Promise<n
  * @throws PromptError where the model has no chat template, or one that refuses these messages.
  */
 export async function encodeChat(
-  model: LoadedModel,
+  model: PromptModel,
   messages: readonly ChatMessage[],
   options: ChatOptions = {},
 ): Promise<number[]> {
@@ -94,7 +94,7 @@ export interface ChatOptions {
  * @throws PromptError where the model has no chat template, or one that refuses these messages.
  */
 export function renderChat(
-  model: LoadedModel,
+  model: PromptModel,
   messages: readonly ChatMessage[],
   { param = 'messages', answer = true, begun = '', tools }: ChatOptions = {},
 ): string {

@@ -64,7 +64,8 @@ describe('GET /metrics', () => {
     const { post, engine, server } = await startGateway(() => () => undefined, {
       metrics: prometheusMetrics(),
     });
-    const stats = { kvTokens: 30, kvBytes: 250, kvLimitBytes: 1000, prefixQueries: 20, prefixHits: 15 };
+    const cache = { kvTokens: 30, kvBytes: 250, kvLimitBytes: 1000 };
+    const stats = { ...cache, prefixQueries: 20, prefixHits: 15, storedPrefixHits: 12 };
     Object.assign(engine, { stats: async () => ({ ...stats, running: 2, waiting: 1 }) });
     const asked = Promise.all([post('/v1/completions', { ...body, n: 3 })]);
     const calls = [await engine.nextCall(), await engine.nextCall(), await engine.nextCall()];
@@ -76,6 +77,7 @@ describe('GET /metrics', () => {
     }
     expect(samples.get(of('foldgate:prefix_cache_queries_total'))).toBe(20);
     expect(samples.get(of('foldgate:prefix_cache_hits_total'))).toBe(15);
+    expect(samples.get(of('foldgate:stored_prefix_hits_total'))).toBe(12);
     for (const call of calls) call.finish('stop');
     await asked;
   });

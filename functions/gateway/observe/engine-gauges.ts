@@ -22,8 +22,11 @@ export function engineGauges(set: MetricSet) {
     'Prompt tokens looked for in the prefix cache.',
   );
   const hits = set.gauge('foldgate:prefix_cache_hits_total', 'Those that were found.');
-  asType(queries, 'counter');
-  asType(hits, 'counter');
+  const storedHits = set.gauge(
+    'foldgate:stored_prefix_hits_total',
+    'Of those, the ones in prefixes from the store.',
+  );
+  for (const counter of [queries, hits, storedHits]) asType(counter, 'counter');
 
   /** @param asked completions that requests ask of it */
   async function lookAt(service: ModelService, asked: number): Promise<void> {
@@ -39,6 +42,7 @@ export function engineGauges(set: MetricSet) {
     if (stats) {
       queries.set(labels, stats.prefixQueries);
       hits.set(labels, stats.prefixHits);
+      storedHits.set(labels, stats.storedPrefixHits);
     }
     if (service.loaded) loaded.set({ ...labels, version: service.loaded.version.slice(0, 12) }, 1);
   }
