@@ -17,6 +17,7 @@ const all: Record<string, () => Promise<Command>> = {
   copy: async () => (await import('./copy.ts')).copyCommand(),
   remove: async () => (await import('./remove.ts')).removeCommand(),
   gc: async () => (await import('./gc.ts')).gcCommand(),
+  prefixes: async () => (await import('./prefixes.ts')).prefixesCommand(),
   cache: async () => (await import('./cache.ts')).cacheCommand(),
   serve: async () => (await import('./serve.ts')).serveCommand(),
   keys: async () => (await import('./keys.ts')).keysCommand(),
