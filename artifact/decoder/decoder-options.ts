@@ -36,15 +36,15 @@ export function bytesPerToken({ type, layers, kvHeads, headSize }: Omit<CacheSha
 
 /** How keys and values lie in memory: what one process computed, another reads only where this is the same. */
 export interface CacheForm {
-  elementType: string;
+  elementType: CacheType;
   /** One of keys and one of values for each cache that the graph has. */
   arrays: number;
   kvHeads: number;
   headSize: number;
 }
 
-export function cacheForm({ layers, kvHeads, headSize }: CacheShape): CacheForm {
-  return { elementType: 'float32', arrays: layers * cacheParts.length, kvHeads, headSize };
+export function cacheForm({ type, layers, kvHeads, headSize }: CacheShape): CacheForm {
+  return { elementType: type, arrays: layers * cacheParts.length, kvHeads, headSize };
 }
 
 export interface DecoderOptions extends SessionOptions {

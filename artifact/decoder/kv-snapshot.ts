@@ -1,23 +1,23 @@
-import type { CacheForm } from './decoder-options.ts';
+import { type CacheForm, cacheArrays } from './decoder-options.ts';
 import type { KvSnapshot } from './kv-cache.ts';
 
 /**
  * Keys and values that were written one array after the other, as a snapshot that a cache can begin with.
  * @param memory becomes the snapshot's own
- * @throws RangeError where it is not the size that so many tokens have, or of elements that caches here do not have
+ * @throws RangeError where it is not the size that so many tokens have
  */
 export function snapshotOf(form: CacheForm, tokens: number, memory: ArrayBuffer): KvSnapshot {
   const { elementType, arrays, kvHeads, headSize } = form;
   const size = kvHeads * tokens * headSize;
-  const bytes = arrays * size * Float32Array.BYTES_PER_ELEMENT;
-  if (elementType !== 'float32' || memory.byteLength !== bytes) {
+  const bytes = arrays * size * cacheArrays[elementType].BYTES_PER_ELEMENT;
+  if (memory.byteLength !== bytes) {
     throw new RangeError(
-      `${memory.byteLength} bytes of ${elementType} are no keys and values of ${tokens} tokens; ${bytes} of float32 ` +
-        'are expected.',
+      `${memory.byteLength} bytes are no keys and values of ${tokens} tokens in ${elementType}; ${bytes} are expected.`,
     );
   }
-  const all = new Float32Array(memory);
+  const all = new cacheArrays[elementType](memory);
   return {
+    type: elementType,
     tokens,
     bytes,
     data: Array.from({ length: arrays }, (_, i) => all.subarray(i * size, (i + 1) * size)),
