@@ -1,8 +1,17 @@
 import { z } from 'zod';
 import { InvalidDataError } from './errors.ts';
 
-/** Manifests of another version are refused: a reader must never guess at a layout. */
-export const schemaVersion = 1;
+/**
+ * Manifests of another version are refused: a reader must never guess at a layout. A model of the second has layers
+ * that run one half alone, for some of which there is no KV cache: what reads the first alone would count them wrongly.
+ */
+const schemaVersions = [1, 2] as const;
+type SchemaVersion = (typeof schemaVersions)[number];
+
+/** The least version that says all there is of a model: older readers read it where they can. */
+export function schemaVersionOf(layers: readonly { half?: unknown }[]): SchemaVersion {
+  return layers.some(({ half }) => half !== undefined) ? 2 : 1;
+}
 
 /** Safe in a key, a URL and a file name. */
 export const modelNamePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
@@ -47,7 +56,7 @@ export const samplingFields = {
 export const samplingSchema = z.object(samplingFields).partial();
 
 const manifestSchema = z.object({
-  schemaVersion: z.literal(schemaVersion),
+  schemaVersion: z.literal(schemaVersions),
   name: z.string().regex(modelNamePattern),
   /** The model family: `llama`, `qwen2`, ... */
   architecture: z.string(),
@@ -62,7 +71,8 @@ const manifestSchema = z.object({
     contextLength: positive,
   }),
   /**
-   * One entry per layer, in depth order. `source` is the layer of the checkpoint, `block` counts from 0,
+   * One entry per layer, in depth order. `source` is the layer of the checkpoint, `block` counts from 0, `half` says
+   * that it runs that one alone,
    * `refill` says that the layer was removed and its place filled again with another's block, `adapter` that it
    * has gains or low-rank matrices of its own, `patch` that a linear map follows in the place of removed layers.
    */
@@ -72,6 +82,7 @@ const manifestSchema = z.object({
         index: count,
         source: count,
         block: count,
+        half: z.enum(['attention', 'mlp']).optional(),
         refill: z.literal(true).optional(),
         adapter: z.literal(true).optional(),
         patch: z.literal(true).optional(),
@@ -140,9 +151,9 @@ export function parseManifest(bytes: Uint8Array, where: string): Manifest {
     throw new InvalidDataError(`${where} is no JSON. Publish the model again.`, { cause });
   }
   const version = (json as { schemaVersion?: unknown } | null)?.schemaVersion;
-  if (version !== schemaVersion) {
+  if (!schemaVersions.some((known) => known === version)) {
     throw new InvalidDataError(
-      `${where} has schema version ${JSON.stringify(version)}; this Foldgate reads version ${schemaVersion}. ` +
+      `${where} has schema version ${JSON.stringify(version)}; this Foldgate reads versions ${schemaVersions.join(' and ')}. ` +
         'Install the Foldgate that wrote it, or fold the model again.',
     );
   }
@@ -162,6 +173,11 @@ export function blobsOf(manifest: Manifest): Blob[] {
 /** Bytes of all of them together: what the model takes on a disk. */
 export function bytesOf(manifest: Manifest): number {
   return blobsOf(manifest).reduce((sum, blob) => sum + blob.bytes, 0);
+}
+
+/** Number of layers that attend to earlier tokens: for each there are keys and values in the cache. */
+export function cachedLayers({ layers }: Pick<Manifest, 'layers'>): number {
+  return layers.filter(({ half }) => half !== 'mlp').length;
 }
 
 /** Number of blocks stored, however many layers run them. */

@@ -1,8 +1,9 @@
 import { bytesPerToken, type CacheType, promptChunk } from './decoder/decoder-options.ts';
-import type { Manifest, Precision } from './manifest.ts';
+import { cachedLayers, type Manifest, type Precision } from './manifest.ts';
 
 /** What of a model decides how much memory serving it takes. */
 export interface ServedShape {
+  /** That attend to earlier tokens. */
   layers: number;
   vocabularySize: number;
   width: number;
@@ -50,7 +51,7 @@ export function servedShapeOf(manifest: Manifest): ServedShape {
     weights.reduce((sum, { kind, bytes }) => (kinds.includes(kind) ? sum + bytes : sum), 0);
   const both = bytesOf('embedding');
   const weightBytes = bytesOf('block', 'norms', 'patches') + (both > 1.5 * matrix ? both / 2 : both);
-  return { ...dimensions, layers: manifest.layers.length, weightBytes };
+  return { ...dimensions, layers: cachedLayers(manifest), weightBytes };
 }
 
 /** Bytes of a matrix as it is stored: codes, and a float32 scale for each block of them. */

@@ -1,3 +1,4 @@
+import { halfNames } from '../compressor/graph/halves.ts';
 import { explainPlan, type LayerReason } from '../compressor/plan/explain.ts';
 import type { FoldPlan } from '../compressor/plan/plan.ts';
 import { blocksOf } from '../compressor/student/student.ts';
@@ -40,17 +41,19 @@ export function explanation(plan: FoldPlan): string {
   ].join('\n');
 }
 
-const legend =
-  "■ own block  □ another's  ◌ comes back with another's  ✕ removed  ~ a linear patch follows  " +
-  '+ trained to stand in for those after it';
+const halfSigns = { attention: '▀', mlp: '▄' };
 
-function sign({ fate, patched, fitted }: LayerReason): string {
+const legend =
+  "■ own block  □ another's  ▀ attention alone  ▄ MLP alone  ◌ comes back with another's  ✕ removed  " +
+  '~ a linear patch follows  + trained to stand in for those after it';
+
+function sign({ fate, half, patched, fitted }: LayerReason): string {
   const signs = { own: '■', shared: '□', refilled: '◌', removed: '✕' };
-  return `${signs[fate]}${patched ? '~' : fitted ? '+' : ' '}`;
+  return `${half ? halfSigns[half] : signs[fate]}${patched ? '~' : fitted ? '+' : ' '}`;
 }
 
 function sentence(reason: LayerReason, plan: FoldPlan): string {
-  const { fate, block, weightsOf, adapted, fitted, spared } = reason;
+  const { fate, block, weightsOf, half, adapted, fitted, spared } = reason;
   const others = weightsOf?.length === 1 ? `layer ${weightsOf[0]}` : `layers ${weightsOf?.join(', ')} mixed`;
   const own = adapted ? ' with an adapter of its own' : '';
   const what = {
@@ -61,7 +64,8 @@ function sentence(reason: LayerReason, plan: FoldPlan): string {
     refilled: `is removed; its place runs block ${block} of ${others} behind gains that start at zero`,
     removed: 'is removed',
   }[fate];
-  return `${what}${why(reason, plan)}${spared ? '; it was not among those that might go' : ''}${patchOf(reason)}.`;
+  const alone = half ? `, of which it runs the ${halfNames[half]} alone` : '';
+  return `${what}${alone}${why(reason, plan)}${spared ? '; it was not among those that might go' : ''}${patchOf(reason)}.`;
 }
 
 function why({ score, rank }: LayerReason, { method, checkpointLayers }: FoldPlan): string {

@@ -103,7 +103,8 @@ export async function foldInto(
 function learnsNothing(plan: FoldPlan, { crossEntropy = 0 }: { crossEntropy?: number }): boolean {
   const { layers, checkpointLayers } = plan;
   const blocks = new Set(layers.map(({ block }) => block)).size;
-  return crossEntropy === 0 && layers.length === checkpointLayers && blocks === checkpointLayers;
+  const isWhole = layers.length === checkpointLayers && layers.every(({ half }) => half === undefined);
+  return crossEntropy === 0 && isWhole && blocks === checkpointLayers;
 }
 
 /** Tells of a wrong bucket or wrong credentials now, not after an hour of folding. */

@@ -1,5 +1,6 @@
 import { adaptedLayers } from '../compressor/adapter/adapted-layers.ts';
 import type { Checkpoint } from '../compressor/checkpoint/checkpoint.ts';
+import { halfNames } from '../compressor/graph/halves.ts';
 import { fittedLayers } from '../compressor/patch/cuts.ts';
 import { type FoldPlan, groupsOf, type PlannedLayer } from '../compressor/plan/plan.ts';
 import { foldedSizes } from '../compressor/plan/sizes.ts';
@@ -52,9 +53,9 @@ export function planSummary(checkpoint: Checkpoint, plan: FoldPlan): string {
 
 function fateOf(layer: PlannedLayer | undefined, groups: number[][]): string {
   if (!layer) return 'removed';
-  const { block, refill } = layer;
+  const { block, half, refill } = layer;
   if (refill) return `removed, its place filled again with block ${block}`;
-  return `block ${block}${groups[block]!.length > 1 ? `, shared by layers ${groups[block]!.join(', ')}` : ''}`;
+  return `block ${block}${half ? `, its ${halfNames[half]} alone` : ''}${groups[block]!.length > 1 ? `, shared by layers ${groups[block]!.join(', ')}` : ''}`;
 }
 
 function describeAdapters(plan: FoldPlan): string {

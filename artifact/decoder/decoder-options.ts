@@ -1,4 +1,4 @@
-import type { Manifest } from '../manifest.ts';
+import { cachedLayers, type Manifest } from '../manifest.ts';
 import type { SessionOptions } from '../onnxruntime/session.ts';
 
 /**
@@ -19,6 +19,7 @@ export const cacheArrays = { float32: Float32Array, int8: Int8Array } as const;
 
 export interface CacheShape {
   type: CacheType;
+  /** Those that attend to earlier tokens. */
   layers: number;
   kvHeads: number;
   headSize: number;
@@ -59,6 +60,6 @@ export function decoderOptions(manifest: Manifest, graphPath: string, capacity: 
   return {
     graphPath,
     vocabularySize,
-    cache: { type: 'float32', layers: manifest.layers.length, kvHeads, headSize, capacity },
+    cache: { type: 'float32', layers: cachedLayers(manifest), kvHeads, headSize, capacity },
   };
 }

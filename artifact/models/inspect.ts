@@ -13,7 +13,7 @@ const parallelManifests = 8;
 export interface ModelSummary {
   name: string;
   architecture: string;
-  layers: { index: number; source: number; block: number }[];
+  layers: Manifest['layers'];
   distinctBlocks: number;
   /** Of all blobs together, each once. */
   bytes: number;

@@ -55,10 +55,10 @@ function describeModel(summary: ModelSummary): string {
     ]),
   ];
   const labels = Math.max(...facts.map(([label = '']) => label.length)) + 2;
-  const layerRows = layers.map(({ index, source, block }) => [
-    index,
-    source,
-    block,
+  const halved = layers.some(({ half }) => half);
+  const layerRows = layers.map(({ index, source, block, half }) => [
+    ...[index, source, block],
+    ...(halved ? [half ? `${half} alone` : 'both halves'] : []),
     sharersOf(summary, index),
   ]);
   const blobRows = summary.blobs.map(({ role, sha256, bytes }) => [role, formatBytes(bytes), sha256]);
@@ -70,7 +70,7 @@ function describeModel(summary: ModelSummary): string {
   ]);
   return [
     facts.map(([label = '', value]) => `${label.padEnd(labels)}${value}`).join('\n'),
-    formatTable(['LAYER', 'SOURCE', 'BLOCK', 'SHARED WITH LAYERS'], layerRows),
+    formatTable(['LAYER', 'SOURCE', 'BLOCK', ...(halved ? ['RUNS'] : []), 'SHARED WITH LAYERS'], layerRows),
     formatTable(['BLOB', 'SIZE', 'SHA256'], blobRows),
     ...(prefixRows.length > 0 ? [formatTable(['PREFIX', 'TOKENS', 'SIZE', 'SHA256'], prefixRows)] : []),
     '',

@@ -1,6 +1,7 @@
 import { UsageError } from '../../artifact/errors.ts';
 import { sizeOf } from '../autodiff/expression.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
+import { type Half, halves } from '../graph/halves.ts';
 import { type BlockMatrix, blockMatrices, matrixShape } from '../graph/layer.ts';
 
 /** What a layer that runs another layer's block has of its own, besides its norms. */
@@ -29,10 +30,6 @@ export interface PoolForm {
 export const usualPool: PoolForm = { shards: 4, saving: 8, privateShare: 0.5, seed: 1 };
 
 export const noAdapter: AdapterForm = { gains: false, rank: 0 };
-
-/** The halves of a layer. */
-export const halves = ['attention', 'mlp'] as const;
-export type Half = (typeof halves)[number];
 
 /** In the names of low-rank matrices: a layer runs W + up down, down [rank, inputs], up [outputs, rank]. */
 export type LowRankPart = 'down' | 'up';

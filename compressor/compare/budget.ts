@@ -1,8 +1,10 @@
 import { UsageError } from '../../artifact/errors.ts';
 import { type AdaptedPlan, adaptersParameters } from '../adapter/adapted-layers.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
+import { type Half, halfOfBlock } from '../graph/halves.ts';
 import { patchedLayers } from '../patch/cuts.ts';
-import { type FoldPlan, groupsOf } from '../plan/plan.ts';
+import type { FoldPlan } from '../plan/plan.ts';
+import { blocksInOrder } from '../student/student.ts';
 import { blockParameters, patchParameters } from '../weights/block.ts';
 
 /** What decides how much of a model's blocks a plan stores. */
@@ -12,7 +14,10 @@ export type SavingPlan = AdaptedPlan & Pick<FoldPlan, 'patch'>;
 export function distinctBlockParameters(a: Architecture, plan: SavingPlan): number {
   const patches = patchedLayers(plan, a.layers.length).length;
   const added = patches * patchParameters(a) + adaptersParameters(a, plan);
-  return groupsOf(plan).length * storedBlock(a) + added;
+  return blocksInOrder(plan).reduce(
+    (sum, block) => sum + storedBlock(a, halfOfBlock(plan.layers, block)),
+    added,
+  );
 }
 
 /** Share of the checkpoint's block parameters that a plan saves. */
@@ -20,9 +25,9 @@ export function savedShare(a: Architecture, plan: SavingPlan): number {
   return 1 - distinctBlockParameters(a, plan) / (a.layers.length * storedBlock(a));
 }
 
-/** Parameters of one block, without what heads are padded with. */
-function storedBlock(a: Architecture): number {
-  return blockParameters({ ...a, headSize: a.storedHeadSize ?? a.headSize });
+/** Parameters of one block, or of a half of it, without what heads are padded with. */
+function storedBlock(a: Architecture, half?: Half): number {
+  return blockParameters({ ...a, headSize: a.storedHeadSize ?? a.headSize }, half);
 }
 
 /** Parameters of distinct blocks that a budget leaves, rounded up by as much as `nearestPlan` may miss it: half a block. */

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { type Manifest, type MatrixKind, type Precision, schemaVersion } from '../../artifact/manifest.ts';
+import { type Manifest, type MatrixKind, type Precision, schemaVersionOf } from '../../artifact/manifest.ts';
 import { hasAdapter } from '../adapter/adapter.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
@@ -119,7 +119,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   const config = tokenizer['tokenizer_config.json'];
   const sizes = foldedSizes(a, plan, precision);
   const manifest: Manifest = {
-    schemaVersion,
+    schemaVersion: schemaVersionOf(plan.layers),
     name: options.name,
     architecture: a.family,
     dimensions: {

@@ -1,6 +1,7 @@
 import type { AdapterTensor } from '../adapter/adapter.ts';
 import type { PoolName } from '../adapter/adapter-pools.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
+import { attentionLayers, runsAttention } from '../graph/halves.ts';
 import { emitFinalNorm, emitLayer, emitSum, type LayerWeights, type Residual } from '../graph/layer.ts';
 import { emitLowRank } from '../graph/low-rank.ts';
 import { GraphBuilder } from '../onnx/graph.ts';
@@ -31,7 +32,7 @@ export interface GraphParts {
  * Inputs: `input_ids` [batch, tokens] int32; `seqlens_k` [batch] int32, index of each sequence's last
  * token, cached ones counted; `total_sequence_length` [] int32, the longest sequence's length;
  * `logits_rows` [rows] int64, which of the batch * tokens positions need logits;
- * `past_key_values.I.key|value` [batch, kvHeads, capacity, headSize].
+ * `past_key_values.I.key|value` [batch, kvHeads, capacity, headSize], I counting the layers that run attention.
  * Outputs: `logits` [rows, vocabulary]; `present.I.key|value`, to be bound to the same memory as the past.
  */
 export function decoderGraph(parts: GraphParts): Uint8Array {
@@ -43,19 +44,21 @@ export function decoderGraph(parts: GraphParts): Uint8Array {
   const rows = g.input('logits_rows', 'int64', ['rows']);
   const weights = new Initializers(g, parts);
 
-  /** Only the rows that need logits go on from the last layer's attention. */
+  /** Only the rows that need logits go on from the last attention. */
   const pick = (value: string, size: number) => {
     const flat = g.constant(`flat.${size}`, 'int64', [2], BigInt64Array.of(-1n, BigInt(size)));
     return g.node('Gather', [g.node('Reshape', [value, flat]), rows]);
   };
   let residual: Residual = { sum: weights.embed(inputIds) };
-  for (const [index, { source, block }] of parts.layers.entries()) {
-    const cache = cacheOf(g, a, index);
+  const caches = attentionLayers(parts.layers);
+  let cached = 0;
+  for (const [index, { source, block, half }] of parts.layers.entries()) {
     const attention = a.layers[source]!;
     const layerWeights = weights.layer(index, block, attention.rotary);
-    const isLast = index === parts.layers.length - 1;
-    const inputs = { lastToken, totalLength, cache, ...(isLast && { pick }) };
-    residual = emitLayer(g, a, attention, residual, layerWeights, inputs);
+    const inputs = runsAttention({ half })
+      ? { lastToken, totalLength, cache: cacheOf(g, a, cached++), ...(cached === caches && { pick }) }
+      : { lastToken, totalLength };
+    residual = emitLayer(g, a, attention, residual, layerWeights, inputs, half);
     residual = weights.patch(index, residual);
   }
   weights.head(emitFinalNorm(g, a, residual, weights.norm('norm')));
@@ -63,6 +66,7 @@ export function decoderGraph(parts: GraphParts): Uint8Array {
   return g.build('folded');
 }
 
+/** @param layer among those that run attention */
 function cacheOf(g: GraphBuilder, a: Architecture, layer: number) {
   const shape = ['batch', a.kvHeads, 'capacity', a.headSize];
   const past = (part: string) => g.input(`past_key_values.${layer}.${part}`, 'float32', shape);
@@ -99,7 +103,7 @@ class Initializers {
       },
       norm: (norm) => this.norm(`layers.${index}.${norm}`),
       gain: (half) => own(`${half}.gain`),
-      rotary: { cos: this.#rotary(rotary, 'cos'), sin: this.#rotary(rotary, 'sin') },
+      rotary: () => ({ cos: this.#rotary(rotary, 'cos'), sin: this.#rotary(rotary, 'sin') }),
     };
   }
 

@@ -1,7 +1,8 @@
 import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
 import { type AdapterTensor, adapterFormOf, adapterShapes } from '../adapter/adapter.ts';
 import { poolNames } from '../adapter/adapter-pools.ts';
-import { blockMatrices, matrixShape, normsOf } from '../graph/layer.ts';
+import { matricesOfBlock } from '../graph/halves.ts';
+import { matrixShape, normsOf } from '../graph/layer.ts';
 import type { BlockCodes } from '../quantize/block-quantizer.ts';
 import { type QuantizedMatrix, repack, roundToNearest } from '../quantize/blocks.ts';
 import { ownForm } from '../quantize/own-form.ts';
@@ -33,12 +34,12 @@ export class WeightWriter {
   }
 
   /**
-   * A block's matrices. Names are free of the block's number, so that equal blocks are equal blobs.
+   * A block's matrices, those that a layer runs. Names are free of the block's number, so that equal blocks are equal blobs.
    * @param codes of the matrices that are not stored in float32
    */
   block(block: number, codes: BlockCodes): Promise<WrittenBlob> {
     return this.#blob(`block-${block}`, async (blob) => {
-      for (const matrix of blockMatrices) {
+      for (const matrix of matricesOfBlock(this.#student.layers, block)) {
         const quantized = codes[matrix];
         if (quantized) {
           await addQuantized(blob, matrix, quantized);
@@ -55,9 +56,9 @@ export class WeightWriter {
   /** Every kept layer's norms, the final norm last. Names: `layers.INDEX.NORM`, `norm`. */
   norms(): Promise<WrittenBlob> {
     return this.#blob('norms', async (blob) => {
-      for (const index of this.#student.layers.keys()) {
+      for (const [index, { half }] of this.#student.layers.entries()) {
         const own = await this.#student.own(index);
-        for (const norm of normsOf(this.#student.architecture))
+        for (const norm of normsOf(this.#student.architecture, half))
           await blob.add(`layers.${index}.${norm}`, 'float32', [own[norm]!.length], own[norm]!);
       }
       const norm = await this.#student.tensor('norm').read();

@@ -2,7 +2,8 @@ import { Session, type SessionOptions } from '../../artifact/onnxruntime/session
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
 import { type AdapterForm, adapterFormOf, adapterKey, adapterShapes } from '../adapter/adapter.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
-import { type BlockMatrix, blockMatrices, emitLayer, emitSum, matrixShape, normsOf } from '../graph/layer.ts';
+import { type Half, halfOfNorms, hasQkvBias, matricesOf } from '../graph/halves.ts';
+import { type BlockMatrix, emitLayer, emitSum, matrixShape, normsOf } from '../graph/layer.ts';
 import { emitLowRank } from '../graph/low-rank.ts';
 import { GraphBuilder } from '../onnx/graph.ts';
 import type { BlockWeights } from '../weights/block.ts';
@@ -11,8 +12,8 @@ import { rotaryTables } from '../weights/rotary.ts';
 
 /** The matrices whose inputs differ; `up` has the input of `gate`. */
 export const distinctInputs = ['qkv', 'output', 'gate', 'down'] as const;
-/** What each matrix of a layer was multiplied with, [tokens, inputs]. */
-export type MatrixInputs = Record<(typeof distinctInputs)[number], Float32Array>;
+/** What each matrix that a layer runs was multiplied with, [tokens, inputs]. */
+export type MatrixInputs = Partial<Record<(typeof distinctInputs)[number], Float32Array>>;
 
 /**
  * Runs single layers in float32 with their weights as inputs of the graph: one small session serves every
@@ -20,7 +21,7 @@ export type MatrixInputs = Record<(typeof distinctInputs)[number], Float32Array>
  */
 export class LayerRunner implements Disposable {
   readonly #architecture: Architecture;
-  /** One per kind of attention (window, rotary base), two for Gemma 3, and per form of adapter; tapped or not. */
+  /** One per kind of attention (window, rotary base), two for Gemma 3, per form of adapter and half; tapped or not. */
   readonly #sessions = new Map<string, Session>();
   readonly #rotaries: ReturnType<typeof rotaryTables>[];
   readonly #maxTokens: number;
@@ -34,7 +35,11 @@ export class LayerRunner implements Disposable {
     this.#rotaries = architecture.rotaries.map((rotary) => rotaryTables(rotary, maxTokens));
   }
 
-  /** @param hidden [tokens, width], one sequence from its first token on. @returns the same shape, new memory. */
+  /**
+   * @param own a layer with the norms of one half runs that half alone
+   * @param hidden [tokens, width], one sequence from its first token on
+   * @returns the same shape, new memory
+   */
   run(layer: number, block: BlockWeights, own: OwnWeights, hidden: Float32Array): Float32Array {
     return this.#run(layer, block, own, hidden, {});
   }
@@ -47,15 +52,14 @@ export class LayerRunner implements Disposable {
     hidden: Float32Array,
   ): { out: Float32Array; inputs: MatrixInputs } {
     const tokens = hidden.length / this.#architecture.width;
-    const sizes = distinctInputs.map(
-      (matrix) => [matrix, matrixShape(this.#architecture, matrix)[1]] as const,
-    );
-    const inputs = Object.fromEntries(
-      sizes.map(([matrix, size]) => [matrix, new Float32Array(tokens * size)]),
-    ) as MatrixInputs;
-    const taps = Object.fromEntries(
-      sizes.map(([matrix, size]) => [tapOf(matrix), new Tensor(inputs[matrix], [1, tokens, size])]),
-    );
+    const run = matricesOf(halfOfNorms(own));
+    const inputs: MatrixInputs = {};
+    const taps: Record<string, Tensor> = {};
+    for (const matrix of distinctInputs.filter((input) => run.includes(input))) {
+      const size = matrixShape(this.#architecture, matrix)[1];
+      inputs[matrix] = new Float32Array(tokens * size);
+      taps[tapOf(matrix)] = new Tensor(inputs[matrix], [1, tokens, size]);
+    }
     return { out: this.#run(layer, block, own, hidden, taps), inputs };
   }
 
@@ -68,20 +72,22 @@ export class LayerRunner implements Disposable {
   ): Float32Array {
     const a = this.#architecture;
     const form = adapterFormOf(a, own);
-    const session = this.#session(layer, Object.keys(taps).length > 0, form);
+    const half = halfOfNorms(own);
+    const session = this.#session(layer, Object.keys(taps).length > 0, form, half);
     const tokens = hidden.length / a.width;
     const rotary = this.#rotaries[a.layers[layer]!.rotary]!;
     const table = [this.#maxTokens, a.headSize / 2];
-    const feeds: Record<string, Tensor> = {
-      hidden: new Tensor(hidden, [1, tokens, a.width]),
-      lastToken: new Tensor(Int32Array.of(tokens - 1), [1]),
-      totalLength: new Tensor(Int32Array.of(tokens), []),
-      cos: new Tensor(rotary.cos, table),
-      sin: new Tensor(rotary.sin, table),
-    };
-    for (const matrix of blockMatrices)
-      feeds[matrix] = new Tensor(block.matrices[matrix], matrixShape(a, matrix));
-    if (block.qkvBias) feeds['qkv.bias'] = new Tensor(block.qkvBias, [block.qkvBias.length]);
+    const feeds: Record<string, Tensor> = { hidden: new Tensor(hidden, [1, tokens, a.width]) };
+    if (half !== 'mlp') {
+      feeds.lastToken = new Tensor(Int32Array.of(tokens - 1), [1]);
+      feeds.totalLength = new Tensor(Int32Array.of(tokens), []);
+      feeds.cos = new Tensor(rotary.cos, table);
+      feeds.sin = new Tensor(rotary.sin, table);
+    }
+    for (const matrix of matricesOf(half))
+      feeds[matrix] = new Tensor(block.matrices[matrix]!, matrixShape(a, matrix));
+    if (block.qkvBias && half !== 'mlp')
+      feeds['qkv.bias'] = new Tensor(block.qkvBias, [block.qkvBias.length]);
     const shapes: Record<string, number[]> = adapterShapes(a, form);
     for (const [name, values] of Object.entries(own))
       feeds[name] = new Tensor(values, shapes[name] ?? [values.length]);
@@ -90,12 +96,12 @@ export class LayerRunner implements Disposable {
     return out.data;
   }
 
-  #session(layer: number, tapped: boolean, form: AdapterForm): Session {
+  #session(layer: number, tapped: boolean, form: AdapterForm, half: Half | undefined): Session {
     const { window, rotary } = this.#architecture.layers[layer]!;
-    const key = `${window}/${rotary}/${tapped}/${adapterKey(form)}`;
+    const key = `${window}/${rotary}/${tapped}/${adapterKey(form)}/${half}`;
     let session = this.#sessions.get(key);
     if (!session) {
-      session = new Session(layerGraph(this.#architecture, layer, tapped, form), this.#options);
+      session = new Session(layerGraph(this.#architecture, layer, tapped, form, half), this.#options);
       this.#sessions.set(key, session);
     }
     return session;
@@ -115,16 +121,25 @@ function tapOf(matrix: BlockMatrix): string {
  * One layer over a whole sequence, without a cache; weights are inputs.
  * @param tapped what the matrices are multiplied with is an output too
  */
-function layerGraph(a: Architecture, layer: number, tapped: boolean, form: AdapterForm): Uint8Array {
+function layerGraph(
+  a: Architecture,
+  layer: number,
+  tapped: boolean,
+  form: AdapterForm,
+  half: Half | undefined,
+): Uint8Array {
   const g = new GraphBuilder();
   const hidden = g.input('hidden', 'float32', [1, 'tokens', a.width]);
-  const lastToken = g.input('lastToken', 'int32', [1]);
-  const totalLength = g.input('totalLength', 'int32', []);
-  const cos = g.input('cos', 'float32', ['positions', a.headSize / 2]);
-  const sin = g.input('sin', 'float32', ['positions', a.headSize / 2]);
-  for (const matrix of blockMatrices) g.input(matrix, 'float32', matrixShape(a, matrix));
-  if (a.qkvBias) g.input('qkv.bias', 'float32', [matrixShape(a, 'qkv')[0]]);
-  for (const norm of normsOf(a)) g.input(norm, 'float32', [/[qk]\.norm$/.test(norm) ? a.headSize : a.width]);
+  if (half !== 'mlp') {
+    g.input('lastToken', 'int32', [1]);
+    g.input('totalLength', 'int32', []);
+    g.input('cos', 'float32', ['positions', a.headSize / 2]);
+    g.input('sin', 'float32', ['positions', a.headSize / 2]);
+  }
+  for (const matrix of matricesOf(half)) g.input(matrix, 'float32', matrixShape(a, matrix));
+  if (hasQkvBias(a, half)) g.input('qkv.bias', 'float32', [matrixShape(a, 'qkv')[0]]);
+  for (const norm of normsOf(a, half))
+    g.input(norm, 'float32', [/[qk]\.norm$/.test(norm) ? a.headSize : a.width]);
   for (const [name, shape] of Object.entries(adapterShapes(a, form))) g.input(name, 'float32', shape);
   const residual = emitLayer(
     g,
@@ -147,9 +162,10 @@ function layerGraph(a: Architecture, layer: number, tapped: boolean, form: Adapt
       },
       norm: (norm) => norm,
       gain: (half) => (form.gains ? `${half}.gain` : undefined),
-      rotary: { cos, sin },
+      rotary: () => ({ cos: 'cos', sin: 'sin' }),
     },
-    { lastToken, totalLength },
+    { lastToken: 'lastToken', totalLength: 'totalLength' },
+    half,
   );
   g.node('Identity', [emitSum(g, residual)], { outputs: ['out'] });
   g.output('out', 'float32', [1, 'tokens', a.width]);

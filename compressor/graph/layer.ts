@@ -1,6 +1,6 @@
-import type { Half } from '../adapter/adapter.ts';
 import type { Architecture, LayerAttention } from '../checkpoint/architecture.ts';
 import type { GraphBuilder } from '../onnx/graph.ts';
+import type { Half } from './halves.ts';
 
 /** A block's matrices as the graph runs them: q, k and v in one. */
 export const blockMatrices = ['qkv', 'output', 'gate', 'up', 'down'] as const;
@@ -31,9 +31,10 @@ export function matrixShape(a: Architecture, matrix: BlockMatrix): [number, numb
   }
 }
 
-/** The norms a layer of this architecture has. */
-export function normsOf(a: Architecture): LayerNorm[] {
+/** The norms a layer of this architecture has. @param half where it runs that one alone */
+export function normsOf(a: Architecture, half?: Half): LayerNorm[] {
   return layerNorms.filter((norm) => {
+    if (half !== undefined && !norm.startsWith(half)) return false;
     if (norm.endsWith('postNorm')) return a.postNorms;
     return norm === 'attention.norm' || norm === 'mlp.norm' || a.qkNorm;
   });
@@ -46,7 +47,8 @@ export interface LayerWeights {
   norm(norm: LayerNorm): string;
   /** What the half's result is multiplied by, [width]; undefined where by nothing. */
   gain(half: Half): string | undefined;
-  rotary: { cos: string; sin: string };
+  /** Tables [positions, headSize / 2]; asked for where attention is run. */
+  rotary(): { cos: string; sin: string };
 }
 
 export interface LayerAttentionInputs {
@@ -73,8 +75,24 @@ export interface Residual {
   pending?: string;
 }
 
-/** Emits one layer: [batch, tokens, width] -> the same, or [rows, width] where rows are picked. */
+/**
+ * Emits one layer: [batch, tokens, width] -> the same, or [rows, width] where rows are picked.
+ * @param half where it runs that one alone. @default both
+ */
 export function emitLayer(
+  g: GraphBuilder,
+  a: Architecture,
+  attention: LayerAttention,
+  residual: Residual,
+  weights: LayerWeights,
+  inputs: LayerAttentionInputs,
+  half?: Half,
+): Residual {
+  const between = half === 'mlp' ? residual : emitAttentionHalf(g, a, attention, residual, weights, inputs);
+  return half === 'attention' ? between : emitMlpHalf(g, a, between, weights);
+}
+
+function emitAttentionHalf(
   g: GraphBuilder,
   a: Architecture,
   attention: LayerAttention,
@@ -90,16 +108,20 @@ export function emitLayer(
   const sum = pick(whole, a.width);
   let mixed = weights.linear('output', pick(attended, a.heads * a.headSize));
   if (a.postNorms) mixed = norm.of(mixed, weights.norm('attention.postNorm'));
-  mixed = scaled(g, mixed, weights.gain('attention'));
+  return { sum, pending: scaled(g, mixed, weights.gain('attention')) };
+}
 
-  const [mlpIn, sum2] = norm.ofResidual({ sum, pending: mixed }, weights.norm('mlp.norm'));
+/** [batch, tokens, width] or [rows, width] -> the same. */
+function emitMlpHalf(g: GraphBuilder, a: Architecture, residual: Residual, weights: LayerWeights): Residual {
+  const norm = new Norms(g, a);
+  const [mlpIn, sum] = norm.ofResidual(residual, weights.norm('mlp.norm'));
   const activation = a.activation === 'silu' ? 'QuickGelu' : 'FastGelu';
   // QuickGelu(x) = x * sigmoid(alpha * x), which is SiLU at alpha = 1. FastGelu is the tanh form.
   const attributes = a.activation === 'silu' ? { alpha: { float: 1 } } : {};
   const gate = g.node(activation, [weights.linear('gate', mlpIn)], { domain: 'com.microsoft', attributes });
   let out = weights.linear('down', g.node('Mul', [gate, weights.linear('up', mlpIn)]));
   if (a.postNorms) out = norm.of(out, weights.norm('mlp.postNorm'));
-  return { sum: sum2, pending: scaled(g, out, weights.gain('mlp')) };
+  return { sum, pending: scaled(g, out, weights.gain('mlp')) };
 }
 
 function scaled(g: GraphBuilder, x: string, gain: string | undefined): string {
@@ -136,7 +158,7 @@ function emitAttention(
     value = parts[2]!;
   }
   const { pastKey = '', pastValue = '', presentKey, presentValue } = inputs.cache ?? {};
-  const { cos, sin } = weights.rotary;
+  const { cos, sin } = weights.rotary();
   const out = g.node(
     'GroupQueryAttention',
     [query, key, value, pastKey, pastValue, inputs.lastToken, inputs.totalLength, cos, sin],

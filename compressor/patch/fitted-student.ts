@@ -88,10 +88,11 @@ async function fitAll(
   const last = cuts.at(-1)!;
   const total = nextKept(student.layers, last)?.source ?? depth;
   const read = () => onProgress?.('Reading hidden states', reached, total);
-  for (const [index, { source, block }] of student.layers.slice(0, last + 1).entries()) {
+  for (const [index, { source, block, half }] of student.layers.slice(0, last + 1).entries()) {
     read();
     if (!cuts.includes(index)) {
-      const isCheckpoints = teacher === states && source === reached && student.unchanged(block) === source;
+      const isCheckpoints =
+        teacher === states && source === reached && !half && student.unchanged(block) === source;
       states = await advance(states, source, {
         block: await student.block(block),
         own: await student.own(index),

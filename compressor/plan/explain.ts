@@ -1,4 +1,5 @@
 import { adaptedLayers } from '../adapter/adapted-layers.ts';
+import type { Half } from '../graph/halves.ts';
 import { fittedLayers, patchedLayers } from '../patch/cuts.ts';
 import { mixturesOf } from '../weights/mixture.ts';
 import type { FoldPlan } from './plan.ts';
@@ -14,6 +15,8 @@ export interface LayerReason {
   /** The block it runs, and the layers whose weights that is. */
   block?: number;
   weightsOf?: number[];
+  /** The half of the block that it runs alone. */
+  half?: Half;
   /** Whether gains or low-rank matrices of its own are added to it. */
   adapted: boolean;
   /** Whether a linear patch stands behind it, in the place of the layers after it. */
@@ -53,6 +56,7 @@ export function explainPlan(plan: FoldPlan): LayerReason[] {
       layer,
       fate: !planned ? 'removed' : planned.refill ? 'refilled' : kept,
       ...(planned && { block: planned.block, weightsOf: weightsOf! }),
+      ...(planned?.half && { half: planned.half }),
       adapted: index !== undefined && adapted.has(index),
       patched: index !== undefined && patched.has(index),
       fitted: index !== undefined && fitted.has(index),

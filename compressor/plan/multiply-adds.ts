@@ -1,6 +1,7 @@
 import { type AdaptedPlan, runAdaptersParameters } from '../adapter/adapted-layers.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
-import { blockMatrices, matrixShape } from '../graph/layer.ts';
+import { matricesOf, runsAttention } from '../graph/halves.ts';
+import { matrixShape } from '../graph/layer.ts';
 import { patchedLayers } from '../patch/cuts.ts';
 import type { FoldPlan } from './plan.ts';
 
@@ -14,15 +15,15 @@ export function multiplyAdds(
   plan: AdaptedPlan & Pick<FoldPlan, 'patch'>,
   positions: number,
 ): number {
-  const block = blockMatrices.reduce((sum, matrix) => {
-    const [outputs, inputs] = matrixShape(a, matrix);
-    return sum + outputs * inputs;
+  const blocks = plan.layers.reduce((sum, { half }) => {
+    const shapes = matricesOf(half).map((matrix) => matrixShape(a, matrix));
+    return shapes.reduce((total, [outputs, inputs]) => total + outputs * inputs, sum);
   }, 0);
-  const attention = plan.layers.reduce((sum, { source }) => {
+  const attention = plan.layers.filter(runsAttention).reduce((sum, { source }) => {
     const seen = Math.min(positions, a.layers[source]!.window ?? positions);
     return sum + 2 * seen * a.heads * a.headSize; // scores, and the mean of the values
   }, 0);
   const patches = patchedLayers(plan, a.layers.length).length * a.width * a.width;
   const head = a.vocabularySize * a.width;
-  return plan.layers.length * block + attention + patches + runAdaptersParameters(a, plan) + head;
+  return blocks + attention + patches + runAdaptersParameters(a, plan) + head;
 }

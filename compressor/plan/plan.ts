@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { InvalidDataError, UsageError } from '../../artifact/errors.ts';
+import { adaptedLayers } from '../adapter/adapted-layers.ts';
 import { maxRank } from '../adapter/adapter.ts';
-import { sharedFittedLayer } from '../patch/cuts.ts';
+import { attentionLayers, halves } from '../graph/halves.ts';
+import { fittedLayers, sharedFittedLayer } from '../patch/cuts.ts';
 
 /** Which layer of a group gives the shared weights, or how they are averaged. */
 export const sharedWeights = ['first', 'middle', 'last', 'mean', 'weighted'] as const;
@@ -27,9 +29,18 @@ const planSchema = z.strictObject({
   /**
    * Layers in depth order: each runs `block` (counted from 0) with the norms of layer `source`. One with
    * `refill` was removed, and its place is filled again by the block of a kept layer, behind gains that start
-   * at zero: it changes nothing until it is trained.
+   * at zero: it changes nothing until it is trained. One with `half` runs that half of the block alone.
    */
-  layers: z.array(z.strictObject({ source: index, block: index, refill: z.literal(true).optional() })).min(1),
+  layers: z
+    .array(
+      z.strictObject({
+        source: index,
+        block: index,
+        half: z.enum(halves).optional(),
+        refill: z.literal(true).optional(),
+      }),
+    )
+    .min(1),
   /** What layers that run another layer's block have of their own besides norms. @default nothing */
   adapter: z
     .strictObject({
@@ -137,6 +148,7 @@ export function checkPlan(
   if (plan.adapter?.pool && plan.adapter.rank === 0) {
     throw wrong('the "pool" of "adapter" makes low-rank matrices: give them a "rank" of 1 or more.');
   }
+  checkHalves(plan, wrong);
   const fitted = sharedFittedLayer(plan);
   if (fitted !== undefined) {
     throw wrong(
@@ -151,6 +163,34 @@ export function checkPlan(
     throw wrong('"weighted" needs scores, one per layer of the checkpoint.');
   }
   return plan;
+}
+
+/** What layers that run one half alone cannot be besides. */
+function checkHalves(plan: FoldPlan, wrong: (message: string) => InvalidDataError): void {
+  const { layers } = plan;
+  const first = (which: (index: number) => boolean) =>
+    [...layers.keys()].find((index) => layers[index]!.half && which(index));
+  if (attentionLayers(layers) === 0)
+    throw wrong('no layer runs attention: a token would know nothing of those before it.');
+  const refilled = first((index) => layers[index]!.refill === true);
+  if (refilled !== undefined)
+    throw wrong(`layers[${refilled}] has "refill" and "half": what comes back runs the whole block.`);
+  const adapted = new Set(adaptedLayers(plan));
+  const halfAdapted = first((index) => adapted.has(index));
+  if (halfAdapted !== undefined) {
+    throw wrong(
+      `layers[${halfAdapted}] runs one half of another layer's block, and an "adapter" is of whole layers: ` +
+        'give it a block of its own, or leave out the "adapter".',
+    );
+  }
+  const fitted = new Set(fittedLayers(plan));
+  const halfFitted = first((index) => fitted.has(index));
+  if (halfFitted !== undefined) {
+    throw wrong(
+      `"patch": "block" trains layers[${halfFitted}], before removed ones, which runs one half alone: ` +
+        'leave out its "half", or set "patch": "linear".',
+    );
+  }
 }
 
 /** @param checkpoint as for `checkPlan` */

@@ -3,6 +3,7 @@ import { servedMemory } from '../../artifact/served-memory.ts';
 import { type AdaptedPlan, adaptedLayers } from '../adapter/adapted-layers.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { attentionLayers } from '../graph/halves.ts';
 import { bitsBudget, parsePrecision, resolvePrecision } from '../quantize/precision.ts';
 import { storedPositions } from '../weights/rotary.ts';
 import type { FoldPlan } from './plan.ts';
@@ -50,5 +51,5 @@ export const contextTokens = 2048;
 export function servedBytes({ architecture, plan, precision, budget }: SizedModel): number {
   const { bytes, assembledBytes } = foldedSizes(architecture, plan, precision, budget);
   const weightBytes = bytes + assembledBytes;
-  return servedMemory({ ...architecture, layers: plan.layers.length, weightBytes }, contextTokens);
+  return servedMemory({ ...architecture, layers: attentionLayers(plan.layers), weightBytes }, contextTokens);
 }

@@ -6,11 +6,13 @@ import {
   runAdaptersParameters,
 } from '../adapter/adapted-layers.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
-import { blockMatrices, matrixShape } from '../graph/layer.ts';
+import { halfOfBlock, hasQkvBias, matricesOf } from '../graph/halves.ts';
+import { matrixShape } from '../graph/layer.ts';
 import { patchedLayers } from '../patch/cuts.ts';
 import { patchPrecision } from '../quantize/precision.ts';
+import { blocksInOrder } from '../student/student.ts';
 import { blockParameters, normParameters, patchParameters, sharedParameters } from '../weights/block.ts';
-import { type FoldPlan, groupsOf } from './plan.ts';
+import type { FoldPlan } from './plan.ts';
 
 export interface FoldedSizes {
   /** Parameters of the checkpoint. */
@@ -35,36 +37,39 @@ export function foldedSizes(
   precision: Record<MatrixKind, Precision>,
   budget = 0,
 ): FoldedSizes {
-  const blocks = groupsOf(plan).length;
+  const blocks = blocksInOrder(plan);
   const stored = { ...a, headSize: a.storedHeadSize ?? a.headSize };
   const shared = sharedParameters(stored);
-  const norms = plan.layers.length * normParameters(stored);
+  const norms = sumOf(plan.layers, ({ half }) => normParameters(stored, half));
   const patches = patchedLayers(plan, a.layers.length).length;
   const adapters = adaptersParameters(a, plan);
   const pools = poolsOf(a, plan);
   const original = shared + a.layers.length * (blockParameters(stored) + normParameters(stored));
-  const blockBytes = blockMatrices.reduce(
-    (sum, kind) => sum + matrixBytes(matrixShape(a, kind), precision[kind]),
-    0,
-  );
-  const blockWeights = blockMatrices.reduce((sum, kind) => {
-    const [outputs, inputs] = matrixShape(a, kind);
-    return sum + outputs * inputs;
-  }, 0);
-  const bias = a.qkvBias ? 4 * matrixShape(a, 'qkv')[0] : 0;
+  const inBlocks = sumOf(blocks, (block) => blockParameters(stored, halfOfBlock(plan.layers, block)));
+  const blockBytes = sumOf(blocks, (block) => {
+    const half = halfOfBlock(plan.layers, block);
+    const least = sumOf(matricesOf(half), (kind) => matrixBytes(matrixShape(a, kind), precision[kind]));
+    const weights = sumOf(matricesOf(half), (kind) => matrixShape(a, kind)[0] * matrixShape(a, kind)[1]);
+    const bias = hasQkvBias(a, half) ? 4 * matrixShape(a, 'qkv')[0] : 0;
+    return Math.max(least, Math.floor((weights * budget) / 8)) + bias;
+  });
   const patchBytes = matrixBytes([a.width, a.width], patchPrecision(precision)) + 4 * a.width;
   const vocabulary = matrixBytes([a.vocabularySize, a.width], precision.embedding) * (a.tiedHead ? 1 : 2);
   return {
     original,
-    folded: shared + blocks * blockParameters(stored) + norms + patches * patchParameters(a) + adapters,
+    folded: shared + inBlocks + norms + patches * patchParameters(a) + adapters,
     originalBytes: 2 * original,
     bytes:
-      blocks * (Math.max(blockBytes, Math.floor((blockWeights * budget) / 8)) + bias) +
+      blockBytes +
       patches * patchBytes +
       vocabulary +
       4 * (norms + adapters + (pools?.places ?? 0) + a.width),
     assembledBytes: pools ? 4 * runAdaptersParameters(a, plan) : 0,
   };
+}
+
+function sumOf<T>(all: readonly T[], of: (one: T) => number): number {
+  return all.reduce((sum, one) => sum + of(one), 0);
 }
 
 /** Codes with the last block padded, and a float32 scale a block. */

@@ -6,7 +6,8 @@ import { betweenSteps, inSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
 import { LayerRunner } from '../forward/layer-runner.ts';
 import { PatchRunner } from '../forward/patch-runner.ts';
-import { type BlockMatrix, blockMatrices, matrixShape } from '../graph/layer.ts';
+import { matricesOf, matricesOfBlock } from '../graph/halves.ts';
+import { type BlockMatrix, matrixShape } from '../graph/layer.ts';
 import { matrixBytes } from '../plan/sizes.ts';
 import { blocksInOrder, type Student } from '../student/student.ts';
 import { dequantize, roundToNearest } from './blocks.ts';
@@ -47,10 +48,10 @@ export async function allocate(options: AllocateOptions): Promise<Map<number, Bl
   const int8 = (matrix: BlockMatrix): Precision => ({ ...precision(matrix), bits: 8 });
   let weights = 0;
   let bytes = 0;
-  for (const matrix of blockMatrices) {
+  for (const matrix of blocks.flatMap((block) => matricesOfBlock(student.layers, block))) {
     const shape = matrixShape(a, matrix);
-    weights += blocks.length * shape[0] * shape[1];
-    bytes += blocks.length * matrixBytes(shape, precision(matrix));
+    weights += shape[0] * shape[1];
+    bytes += matrixBytes(shape, precision(matrix));
   }
   let left = (weights * bits) / 8 - bytes;
   if (left < 0) {
@@ -78,24 +79,24 @@ export async function allocate(options: AllocateOptions): Promise<Map<number, Bl
 async function noises(options: AllocateOptions): Promise<Omit<Candidate, 'bytes'>[]> {
   const { student, windows, precision, onProgress, signal } = options;
   const { architecture: a, layers } = student;
-  const matrices = blockMatrices.filter((matrix) => precision(matrix).bits === 4);
   const sums = new Map<string, Omit<Candidate, 'bytes'>>();
   const runner = new LayerRunner(a, longestOf(windows));
   const patches = new PatchRunner(a);
   await withResource(runner, () =>
     withResource(patches, async () => {
       let states = await embed(student, windows);
-      for (const [index, { source, block }] of layers.entries()) {
+      for (const [index, { source, block, half }] of layers.entries()) {
         const weights = await student.block(block);
         const own = await student.own(index);
         const patch = await student.patch(index);
         const outs = await inSteps(states, (state) => runner.run(source, weights, own, state), signal);
-        for (const matrix of matrices) {
+        for (const matrix of matricesOf(half)) {
+          if (precision(matrix).bits !== 4) continue;
           const key = `${block} ${matrix}`;
           const sum = sums.get(key) ?? { block, matrix, noise: 0 };
           sums.set(key, sum);
           const shape = matrixShape(a, matrix);
-          const codes = roundToNearest(weights.matrices[matrix], shape, 4, precision(matrix).blockSize!);
+          const codes = roundToNearest(weights.matrices[matrix]!, shape, 4, precision(matrix).blockSize!);
           const rounded = {
             ...weights,
             matrices: { ...weights.matrices, [matrix]: dequantize(codes, shape[1]) },

@@ -48,8 +48,8 @@ export class BlockInputs implements Disposable {
   }
 
   /**
-   * Shows what the block's matrices are multiplied with, window by window, in all layers that run it; blocks
-   * in between run as far as they have codes. Blocks are asked for in the order in which they first run.
+   * Shows what the block's matrices are multiplied with, window by window, in all layers that run it, or a half of
+   * it; blocks in between run as far as they have codes. Blocks are asked for in the order in which they first run.
    */
   async collect(block: number, see: (inputs: MatrixInputs) => void): Promise<void> {
     const { layers } = this.#student;

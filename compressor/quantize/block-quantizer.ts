@@ -1,6 +1,7 @@
 import type { Precision } from '../../artifact/manifest.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import { type BlockMatrix, blockMatrices, matrixShape } from '../graph/layer.ts';
+import { matricesOfBlock } from '../graph/halves.ts';
+import { type BlockMatrix, matrixShape } from '../graph/layer.ts';
 import type { Student } from '../student/student.ts';
 import { type QuantizedMatrix, roundToNearest } from './blocks.ts';
 import { ownCodes } from './own-form.ts';
@@ -28,8 +29,11 @@ export class NearestQuantizer implements BlockQuantizer {
     this.#precision = precision;
   }
 
-  /** @param matrices those wanted */
-  async quantize(block: number, matrices: readonly BlockMatrix[] = blockMatrices): Promise<BlockCodes> {
+  /** @param matrices those wanted. @default all that a layer runs */
+  async quantize(
+    block: number,
+    matrices: readonly BlockMatrix[] = matricesOfBlock(this.#student.layers, block),
+  ): Promise<BlockCodes> {
     const codes: BlockCodes = await this.own(block, matrices);
     for (const matrix of matrices) {
       const { bits, blockSize } = this.#precision(block, matrix);
@@ -46,7 +50,10 @@ export class NearestQuantizer implements BlockQuantizer {
   }
 
   /** The checkpoint's own codes alone. */
-  async own(block: number, matrices: readonly BlockMatrix[] = blockMatrices): Promise<BlockCodes> {
+  async own(
+    block: number,
+    matrices: readonly BlockMatrix[] = matricesOfBlock(this.#student.layers, block),
+  ): Promise<BlockCodes> {
     const codes: BlockCodes = {};
     for (const matrix of matrices) {
       const precision = this.#precision(block, matrix);

@@ -1,7 +1,8 @@
 import { withResource } from '../../artifact/dispose.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { distinctInputs } from '../forward/layer-runner.ts';
-import { type BlockMatrix, blockMatrices, matrixShape } from '../graph/layer.ts';
+import { matricesOfBlock } from '../graph/halves.ts';
+import { type BlockMatrix, matrixShape } from '../graph/layer.ts';
 import type { Student } from '../student/student.ts';
 import { BlockInputs, type BlockInputsOptions, inputOf } from './block-inputs.ts';
 import type { BlockCodes, BlockQuantizer, NearestQuantizer, PrecisionOf } from './block-quantizer.ts';
@@ -48,10 +49,9 @@ export class CalibratedQuantizer implements BlockQuantizer {
   async quantize(block: number): Promise<BlockCodes> {
     const { nearest, precision } = this.#options;
     const own = await nearest.own(block);
-    const fitted = blockMatrices.filter(
-      (matrix) => precision(block, matrix).bits === calibratedBits && !own[matrix],
-    );
-    const others = blockMatrices.filter((matrix) => !fitted.includes(matrix));
+    const all = matricesOfBlock(this.#student.layers, block);
+    const fitted = all.filter((matrix) => precision(block, matrix).bits === calibratedBits && !own[matrix]);
+    const others = all.filter((matrix) => !fitted.includes(matrix));
     return {
       ...(await nearest.quantize(block, others)),
       ...(fitted.length > 0 && (await this.#fit(block, fitted))),
@@ -67,7 +67,7 @@ export class CalibratedQuantizer implements BlockQuantizer {
     const codes: BlockCodes = {};
     try {
       await this.#inputs.collect(block, (seen) => {
-        for (const [input, hessian] of hessians) hessian.add(seen[input]);
+        for (const [input, hessian] of hessians) if (seen[input]) hessian.add(seen[input]);
       });
       for (const hessian of hessians.values()) hessian.flush();
       const weights = await this.#student.block(block);
@@ -81,7 +81,7 @@ export class CalibratedQuantizer implements BlockQuantizer {
             const shape = matrixShape(a, matrix);
             const { blockSize } = precision(block, matrix);
             codes[matrix] = gptq.quantize(
-              weights.matrices[matrix],
+              weights.matrices[matrix]!,
               shape,
               calibratedBits,
               blockSize!,

@@ -3,7 +3,8 @@ import type { Architecture } from '../checkpoint/architecture.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { distinctInputs } from '../forward/layer-runner.ts';
-import { blockMatrices, matrixShape } from '../graph/layer.ts';
+import { matricesOfBlock } from '../graph/halves.ts';
+import { type BlockMatrix, matrixShape } from '../graph/layer.ts';
 import { blocksInOrder, type Student } from '../student/student.ts';
 import { Awq, type ScaledMatrix } from './awq.ts';
 import { BlockInputs, type Input, inputOf } from './block-inputs.ts';
@@ -41,12 +42,13 @@ export async function findScales(options: FindScalesOptions): Promise<Map<number
       for (const [done, block] of order.entries()) {
         const own = await nearest.own(block);
         if (Object.keys(own).length === 0) {
-          const statistics = await statisticsOf(a, inputs, block);
+          const run = matricesOfBlock(student.layers, block);
+          const statistics = await statisticsOf(a, inputs, block, run);
           const weights = await student.block(block);
           const found: ChannelScales = {};
           for (const input of distinctInputs) {
             await betweenSteps(signal);
-            const matrices = blockMatrices
+            const matrices = run
               .filter(
                 (matrix) => inputOf(matrix) === input && precision(block, matrix).bits === calibratedBits,
               )
@@ -54,14 +56,14 @@ export async function findScales(options: FindScalesOptions): Promise<Map<number
                 const { blockSize } = precision(block, matrix);
                 const shape = matrixShape(a, matrix);
                 return {
-                  weights: weights.matrices[matrix],
+                  weights: weights.matrices[matrix]!,
                   shape,
                   bits: calibratedBits,
                   blockSize: blockSize!,
                 };
               });
             if (matrices.length === 0) continue;
-            found[input] = awq.choose(matrices, statistics[input]).scales;
+            found[input] = awq.choose(matrices, statistics[input]!).scales;
           }
           if (Object.keys(found).length > 0) scales.set(block, found);
         }
@@ -77,19 +79,20 @@ async function statisticsOf(
   a: Architecture,
   inputs: BlockInputs,
   block: number,
-): Promise<Record<Input, Hessian>> {
-  const hessians = Object.fromEntries(
-    distinctInputs.map((input) => [input, new Hessian(matrixShape(a, input)[1])]),
-  ) as Record<Input, Hessian>;
+  run: readonly BlockMatrix[],
+): Promise<Partial<Record<Input, Hessian>>> {
+  const hessians: Partial<Record<Input, Hessian>> = {};
+  for (const input of distinctInputs)
+    if (run.includes(input)) hessians[input] = new Hessian(matrixShape(a, input)[1]);
   try {
     await inputs.collect(block, (seen) => {
-      for (const input of distinctInputs) hessians[input].add(seen[input]);
+      for (const input of distinctInputs) if (seen[input]) hessians[input]!.add(seen[input]);
     });
     for (const hessian of Object.values(hessians)) hessian.flush();
   } finally {
     for (const hessian of Object.values(hessians)) hessian[Symbol.dispose]();
   }
-  shareAmongQueries(a, hessians.output.magnitudes);
+  if (hessians.output) shareAmongQueries(a, hessians.output.magnitudes);
   return hessians;
 }
 

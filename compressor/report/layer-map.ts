@@ -1,6 +1,7 @@
 import { svg } from '../../charts/chart.ts';
 import { type Content, html, type Markup } from '../../charts/html.ts';
 import type { CompareResult, Comparison } from '../compare/row.ts';
+import { halfNames, halves } from '../graph/halves.ts';
 import type { PatchKind } from '../plan/plan.ts';
 import { nameOf } from './series.ts';
 
@@ -13,7 +14,10 @@ const edgeLabels = 40;
 
 /** Which block each layer runs: a row a model, a column a layer of the checkpoint. */
 export function layerMap({ results, checkpointLayers }: Comparison): Markup {
-  const folded = results.filter(({ plan }) => plan.layers.length < checkpointLayers || isShared(plan.layers));
+  const folded = results.filter(
+    ({ plan: { layers } }) =>
+      layers.length < checkpointLayers || isShared(layers) || layers.some(({ half }) => half),
+  );
   const models = [results[0]!, ...folded];
   const cell = (width - left) / checkpointLayers;
   const step = Math.ceil(checkpointLayers / edgeLabels);
@@ -37,6 +41,7 @@ export function layerMap({ results, checkpointLayers }: Comparison): Markup {
 
 function row({ row: about, plan }: CompareResult, columns: number[], cell: number, y: number): Markup {
   const blockOf = new Map(plan.layers.map(({ source, block }) => [source, block]));
+  const halfOf = new Map(plan.layers.map(({ source, half }) => [source, half]));
   const refilled = new Set(plan.layers.filter(({ refill }) => refill).map(({ source }) => source));
   const users = Map.groupBy(plan.layers, ({ block }) => block);
   const height = rowHeight - 8;
@@ -49,7 +54,11 @@ function row({ row: about, plan }: CompareResult, columns: number[], cell: numbe
     const name =
       cell >= 18 &&
       html`<text class="on" x="${x + cell / 2}" y="${y + height / 2 + 4}" text-anchor="middle">${block}</text>`;
-    return html`<rect class="kept ${shared ? `c${block % 8}` : ''}" x="${x + 1}" y="${y}" width="${cell - 2}" height="${height}" rx="3"><title>layer ${layer}: block ${block}${refilled.has(layer) && ' again, behind gains'}</title></rect>${name}`;
+    // Attention is drawn above, as it comes first.
+    const half = halfOf.get(layer);
+    const [from, tall] = [half === 'mlp' ? y + height / 2 : y, half ? height / 2 : height];
+    const told = `${half ? `, ${halfNames[half]} alone` : ''}${refilled.has(layer) ? ' again, behind gains' : ''}`;
+    return html`<rect class="kept ${shared ? `c${block % 8}` : ''}" x="${x + 1}" y="${from}" width="${cell - 2}" height="${tall}" rx="3"><title>layer ${layer}: block ${block}${told}</title></rect>${!half && name}`;
   });
   const kept = new Map([...blockOf].filter(([layer]) => !refilled.has(layer)));
   const standIn = plan.patch && standIns[plan.patch];
@@ -88,5 +97,10 @@ function isShared(layers: { block: number }[]): boolean {
 function inWords({ plan, blocks }: CompareResult, columns: number[]): string {
   const kept = new Set(plan.layers.map(({ source }) => source));
   const gone = columns.filter((layer) => !kept.has(layer));
-  return `${plan.layers.length} layers of ${blocks} blocks${gone.length > 0 ? `, without ${gone.join(', ')}` : ''}`;
+  const halved = halves.flatMap((half) => {
+    const alone = plan.layers.filter((layer) => layer.half === half).map(({ source }) => source);
+    return alone.length > 0 ? [`, ${halfNames[half]} alone in ${alone.join(', ')}`] : [];
+  });
+  const without = gone.length > 0 ? `, without ${gone.join(', ')}` : '';
+  return `${plan.layers.length} layers of ${blocks} blocks${without}${halved.join('')}`;
 }

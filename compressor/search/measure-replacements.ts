@@ -150,7 +150,7 @@ async function adapterFor(
   signal: AbortSignal | undefined,
 ): Promise<AdapterWeights> {
   if (rank === 0) return {};
-  return residualAdapter(checkpoint, layer, async (matrix) => block.matrices[matrix], { rank, svd, signal });
+  return residualAdapter(checkpoint, layer, async (matrix) => block.matrices[matrix]!, { rank, svd, signal });
 }
 
 /**

@@ -15,7 +15,8 @@ export function changeMatrices(
     async block(block) {
       const weights = await student.block(block);
       const matrices = { ...weights.matrices };
-      for (const matrix of blockMatrices) matrices[matrix] = change(block, matrix, matrices[matrix]);
+      for (const matrix of blockMatrices)
+        if (matrices[matrix]) matrices[matrix] = change(block, matrix, matrices[matrix]);
       return { ...weights, matrices };
     },
   };

@@ -50,8 +50,8 @@ export async function makeStudent(options: MakeStudentOptions): Promise<[Stage, 
   const { checkpoint, plan } = options;
   const stages: [Stage, ...Stage[]] = [{ name: 'checkpoint', student: unfolded(checkpoint) }];
   const kept = plan.layers.filter(({ refill }) => !refill);
-  if (kept.length < checkpoint.architecture.layers.length) {
-    const layers = kept.map(({ source }, block) => ({ source, block }));
+  if (kept.length < checkpoint.architecture.layers.length || kept.some(({ half }) => half)) {
+    const layers = kept.map((layer, block) => ({ ...layer, block }));
     stages.push({ name: 'layers removed', student: plannedStudent(checkpoint, { ...plan, layers }) });
   }
   if (blocksOf(plan) < kept.length)

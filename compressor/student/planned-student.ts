@@ -1,4 +1,5 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { halfOfBlock } from '../graph/halves.ts';
 import type { FoldPlan } from '../plan/plan.ts';
 import { readBlock, readMatrix, readNorms, readQkvBias } from '../weights/block.ts';
 import { mixturesOf } from '../weights/mixture.ts';
@@ -19,10 +20,11 @@ export function plannedStudent(checkpoint: Checkpoint, plan: LayerPlan): Student
     architecture: checkpoint.architecture,
     layers: plan.layers,
     tensor: (role) => checkpoint.tensor(role),
-    block: (block) => readBlock(checkpoint, mixtures[block]!),
+    block: (block) => readBlock(checkpoint, mixtures[block]!, halfOfBlock(plan.layers, block)),
     matrix: (block, matrix) => readMatrix(checkpoint, mixtures[block]!, matrix),
-    qkvBias: (block) => readQkvBias(checkpoint, mixtures[block]!),
-    own: (index) => readNorms(checkpoint, plan.layers[index]!.source),
+    qkvBias: async (block) =>
+      halfOfBlock(plan.layers, block) === 'mlp' ? undefined : readQkvBias(checkpoint, mixtures[block]!),
+    own: (index) => readNorms(checkpoint, plan.layers[index]!.source, plan.layers[index]!.half),
     patch: async () => undefined,
     unchanged(block) {
       const [only, ...others] = mixtures[block]!;

@@ -12,17 +12,17 @@ import type { OwnWeights } from '../weights/own.ts';
  */
 export interface Student extends Vocabulary {
   /**
-   * Layers in depth order: each runs `block` (counted from 0) with norms of its own. `source` is the
-   * checkpoint's layer in whose place it stands, which decides window and rotary base.
+   * Layers in depth order: each runs `block` (counted from 0), or a `half` of it, with norms of its own. `source` is
+   * the checkpoint's layer in whose place it stands, which decides window and rotary base.
    */
   readonly layers: readonly PlannedLayer[];
-  /** The weights that all layers of one group run. */
+  /** The weights that the layers of one group run. */
   block(block: number): Promise<BlockWeights>;
-  /** One of the block's matrices alone, row-major [outputs, inputs]. */
+  /** One of the block's matrices alone, row-major [outputs, inputs]: one that a layer runs. */
   matrix(block: number, matrix: BlockMatrix): Promise<Float32Array>;
-  /** [outputs of qkv], where the architecture has one. */
+  /** [outputs of qkv], where the architecture has one and a layer runs the block's attention. */
   qkvBias(block: number): Promise<Float32Array | undefined>;
-  /** @param index in `layers` */
+  /** Of a layer that runs one half there are the norms of that one. @param index in `layers` */
   own(index: number): Promise<OwnWeights>;
   /** What the low-rank matrices among layers' own weights are made of, where they share shards: trained for them. */
   readonly pools?: AdapterPools | undefined;

@@ -66,7 +66,7 @@ export class AwareQuantizer implements BlockQuantizer {
     for (const matrix of blockMatrices) {
       const like = this.#codes[block]![matrix];
       const [, inputs] = matrixShape(this.#student.architecture, matrix);
-      if (like) rounded[matrix] = roundToScales(matrices[matrix], like, inputs);
+      if (like) rounded[matrix] = roundToScales(matrices[matrix]!, like, inputs);
     }
     return rounded;
   }

@@ -1,4 +1,4 @@
-import { type AdapterForm, adapterShapes, type Half, noAdapter } from '../adapter/adapter.ts';
+import { type AdapterForm, adapterShapes, noAdapter } from '../adapter/adapter.ts';
 import { type Expression, input } from '../autodiff/expression.ts';
 import { geluTanh, silu } from '../autodiff/ops/activation.ts';
 import { attention } from '../autodiff/ops/attention.ts';
@@ -9,6 +9,7 @@ import { rmsNorm } from '../autodiff/ops/rms-norm.ts';
 import { rotary } from '../autodiff/ops/rotary.ts';
 import { reshape, transpose } from '../autodiff/ops/shape.ts';
 import type { Architecture, LayerAttention } from '../checkpoint/architecture.ts';
+import { type Half, hasQkvBias, matricesOf } from '../graph/halves.ts';
 import { type BlockMatrix, type LayerNorm, matrixShape, normsOf } from '../graph/layer.ts';
 
 /** Tokens of a session: `batch` sequences of the same length, each from its first token on. */
@@ -22,7 +23,13 @@ export const qkvParts = ['q', 'k', 'v'] as const;
 export type QkvPart = (typeof qkvParts)[number];
 /** A weight of the block as the graph takes it: q, k and v apart, since a stack of rows is three arrays in place. */
 export type LayerMatrix = QkvPart | Exclude<BlockMatrix, 'qkv'>;
-const layerMatrices: LayerMatrix[] = [...qkvParts, 'output', 'gate', 'up', 'down'];
+
+/** Those of a layer that runs one half, or both. */
+function layerMatrices(half: Half | undefined): LayerMatrix[] {
+  return matricesOf(half).flatMap((matrix): readonly LayerMatrix[] =>
+    matrix === 'qkv' ? qkvParts : [matrix],
+  );
+}
 
 /** One layer as a formula, with everything it is computed from. */
 export interface LayerExpression {
@@ -30,7 +37,7 @@ export interface LayerExpression {
   hidden: Expression;
   /** [1] */
   gate: Expression;
-  matrices: Record<LayerMatrix, Expression>;
+  matrices: Partial<Record<LayerMatrix, Expression>>;
   biases: Partial<Record<QkvPart, Expression>>;
   norms: Partial<Record<LayerNorm, Expression>>;
   /** By the names of `layerAdapterShapes`. */
@@ -62,12 +69,14 @@ export function layerAdapterShapes(a: Architecture, form: AdapterForm): Record<s
 /**
  * out = h + gate (layer(h) - h) of one layer: the same computation as `graph/layer.ts` emits, of operators
  * that have gradients.
+ * @param half where the layer runs that one alone. @default both
  */
 export function layerExpression(
   a: Architecture,
   { window }: LayerAttention,
   { batch, tokens }: BatchShape,
   form: AdapterForm = noAdapter,
+  half?: Half,
 ): LayerExpression {
   const hidden = input('hidden', [batch * tokens, a.width]);
   const gate = input('layer.gate', [1]);
@@ -75,15 +84,15 @@ export function layerExpression(
     Expression,
     Expression,
   ];
-  const matrices = Object.fromEntries(
-    layerMatrices.map((matrix) => [matrix, input(matrix, layerMatrixShape(a, matrix))]),
-  ) as Record<LayerMatrix, Expression>;
+  const matrices: LayerExpression['matrices'] = {};
+  for (const matrix of layerMatrices(half)) matrices[matrix] = input(matrix, layerMatrixShape(a, matrix));
   const biases: LayerExpression['biases'] = {};
-  if (a.qkvBias) {
+  if (hasQkvBias(a, half)) {
     for (const part of qkvParts) biases[part] = input(`${part}.bias`, [layerMatrixShape(a, part)[0]]);
   }
   const norms: LayerExpression['norms'] = {};
-  for (const norm of normsOf(a)) norms[norm] = input(norm, [/[qk]\.norm$/.test(norm) ? a.headSize : a.width]);
+  for (const norm of normsOf(a, half))
+    norms[norm] = input(norm, [/[qk]\.norm$/.test(norm) ? a.headSize : a.width]);
 
   const adapter = Object.fromEntries(
     Object.entries(layerAdapterShapes(a, form)).map(([name, shape]) => [name, input(name, shape)]),
@@ -98,8 +107,8 @@ export function layerExpression(
   const product = (matrix: LayerMatrix, x: Expression, plus?: Expression) => {
     const stacked = qkvParts.some((part) => part === matrix) ? 'qkv' : matrix;
     const [down, up] = [adapter[`${stacked}.down`], adapter[`${matrix}.up`]];
-    if (down && up) return lowRankLinear(x, matrices[matrix], down, up, plus);
-    return matmul(x, matrices[matrix], { transposeB: true, ...(plus && { plus }) });
+    if (down && up) return lowRankLinear(x, matrices[matrix]!, down, up, plus);
+    return matmul(x, matrices[matrix]!, { transposeB: true, ...(plus && { plus }) });
   };
   const linear = (matrix: LayerMatrix, x: Expression, plus?: Expression) =>
     kept(matrix, product(matrix, x, plus));
@@ -109,36 +118,36 @@ export function layerExpression(
   };
   const normalize = (norm: LayerNorm, x: Expression) => rmsNorm(x, norms[norm]!, a.normEpsilon);
 
-  const attentionIn = normalize('attention.norm', hidden);
-  const heads = (part: QkvPart) => {
-    const y = linear(part, attentionIn, biases[part]);
+  const heads = (part: QkvPart, x: Expression) => {
+    const y = linear(part, x, biases[part]);
     return transpose(reshape(y, [batch, tokens, y.shape[1]! / a.headSize, a.headSize]), [0, 2, 1, 3]);
   };
-  const turned = (part: 'q' | 'k') => {
-    const x = heads(part);
-    return rotary(a.qkNorm ? normalize(`attention.${part}.norm`, x) : x, cos, sin);
+  const turned = (part: 'q' | 'k', x: Expression) => {
+    const y = heads(part, x);
+    return rotary(a.qkNorm ? normalize(`attention.${part}.norm`, y) : y, cos, sin);
   };
-  const seen = kept('attention', attention(turned('q'), turned('k'), heads('v'), a.attentionScale, window));
-  const joined = reshape(transpose(seen, [0, 2, 1, 3]), [batch * tokens, a.heads * a.headSize]);
-  let mixed = linear('output', joined);
-  if (a.postNorms) mixed = normalize('attention.postNorm', mixed);
-  mixed = scaled('attention', mixed);
+  /** What attention adds to the hidden state. */
+  const attended = () => {
+    const x = normalize('attention.norm', hidden);
+    const seen = kept(
+      'attention',
+      attention(turned('q', x), turned('k', x), heads('v', x), a.attentionScale, window),
+    );
+    const joined = reshape(transpose(seen, [0, 2, 1, 3]), [batch * tokens, a.heads * a.headSize]);
+    const mixed = linear('output', joined);
+    return scaled('attention', a.postNorms ? normalize('attention.postNorm', mixed) : mixed);
+  };
+  const parts = { hidden, gate, matrices, biases, norms, adapter, activations };
+  const mixed = half === 'mlp' ? undefined : attended();
+  const base = mixed ? add(hidden, multiply(mixed, gate)) : hidden;
+  if (half === 'attention') return { ...parts, out: base };
 
-  const middle = add(hidden, mixed);
-  const mlpIn = normalize('mlp.norm', middle);
+  const mlpIn = normalize('mlp.norm', mixed ? add(hidden, mixed) : hidden);
   const activation = a.activation === 'silu' ? silu : geluTanh;
   const inner = multiply(activation(linear('gate', mlpIn)), linear('up', mlpIn));
-  const base = add(hidden, multiply(mixed, gate));
   // The gate acts before the last product where it may: its gradient then needs no product but that of `inner`.
-  if (!a.postNorms && !form.gains) {
-    const out = product('down', multiply(inner, gate), base);
-    return { hidden, gate, matrices, biases, norms, adapter, out, activations };
-  }
+  if (!a.postNorms && !form.gains) return { ...parts, out: product('down', multiply(inner, gate), base) };
   // Without a norm after it, it is computed again on the way back, so that all layers keep the same.
   const down = a.postNorms ? normalize('mlp.postNorm', linear('down', inner)) : product('down', inner);
-  return {
-    ...{ hidden, gate, matrices, biases, norms, adapter },
-    out: add(base, multiply(scaled('mlp', down), gate)),
-    activations,
-  };
+  return { ...parts, out: add(base, multiply(scaled('mlp', down), gate)) };
 }

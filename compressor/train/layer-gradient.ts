@@ -1,11 +1,12 @@
 import { Session, type SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
-import { type AdapterTensor, adapterFormOf, adapterKey } from '../adapter/adapter.ts';
+import { type AdapterTensor, adapterFormOf, adapterKey, noAdapter } from '../adapter/adapter.ts';
 import { emitModel } from '../autodiff/emit.ts';
 import { type Expression, input, type Shape, sizeOf } from '../autodiff/expression.ts';
 import { gradients } from '../autodiff/gradients.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
-import { type BlockMatrix, blockMatrices, normsOf } from '../graph/layer.ts';
+import { type Half, halfOfNorms, matricesOf } from '../graph/halves.ts';
+import { type BlockMatrix, normsOf } from '../graph/layer.ts';
 import type { BlockWeights } from '../weights/block.ts';
 import type { OwnWeights } from '../weights/own.ts';
 import { rotaryTables } from '../weights/rotary.ts';
@@ -20,7 +21,7 @@ import {
 
 /** Where a layer's gradients are added up: arrays of the shapes of its weights. */
 export interface LayerGradients {
-  matrices: Record<BlockMatrix, Float32Array>;
+  matrices: Partial<Record<BlockMatrix, Float32Array>>;
   qkvBias?: Float32Array;
   own: OwnWeights;
 }
@@ -33,13 +34,20 @@ export interface LayerTrainerOptions extends SessionOptions {
   trainable?: Trainable;
 }
 
-/** Numbers of one layer's activations that `LayerTrainer.forward` keeps if asked. */
-export function activationLength(architecture: Architecture, shape: BatchShape): number {
-  return activationShapes(architecture, shape).reduce((sum, [, shape]) => sum + sizeOf(shape), 0);
+/**
+ * Numbers of one layer's activations that `LayerTrainer.forward` keeps if asked: 5,184 a token of SmolLM2-135M.
+ * @param half where the layer runs that one alone
+ */
+export function activationLength(architecture: Architecture, shape: BatchShape, half?: Half): number {
+  return activationShapes(architecture, shape, half).reduce((sum, [, shape]) => sum + sizeOf(shape), 0);
 }
 
-function activationShapes(architecture: Architecture, shape: BatchShape): [name: string, shape: Shape][] {
-  const { activations } = layerExpression(architecture, architecture.layers[0]!, shape);
+function activationShapes(
+  architecture: Architecture,
+  shape: BatchShape,
+  half: Half | undefined,
+): [name: string, shape: Shape][] {
+  const { activations } = layerExpression(architecture, architecture.layers[0]!, shape, noAdapter, half);
   return Object.entries(activations).map(([name, { shape }]) => [name, shape]);
 }
 
@@ -52,12 +60,9 @@ export class LayerTrainer implements Disposable {
   readonly #shape: BatchShape;
   readonly #trainable: Trainable;
   readonly #options: SessionOptions;
-  /** By attention (window, rotary base), by form of adapter, and by direction. */
+  /** By attention (window, rotary base), by form of adapter, by half, and by direction. */
   readonly #sessions = new Map<string, Session>();
   readonly #rotaries: { cos: Tensor; sin: Tensor }[];
-  readonly #activations: [name: string, shape: Shape][];
-  /** Numbers that `forward` keeps of a layer if asked: 5,184 a token of SmolLM2-135M. */
-  readonly activationLength: number;
 
   /** @param shape of every batch: the graphs are built for it */
   constructor(architecture: Architecture, shape: BatchShape, options: LayerTrainerOptions = {}) {
@@ -71,13 +76,12 @@ export class LayerTrainer implements Disposable {
       const { cos, sin } = rotaryTables(rotary, shape.tokens);
       return { cos: new Tensor(cos, table), sin: new Tensor(sin, table) };
     });
-    this.#activations = activationShapes(architecture, shape);
-    this.activationLength = activationLength(architecture, shape);
   }
 
   /**
    * out = h + gate * (layer(h) - h).
    *
+   * @param own a layer with the norms of one half runs that half alone
    * @param hidden [batch, tokens, width]
    * @param gate @default 1
    * @param activations takes what `backward` would compute again: `activationLength` numbers
@@ -97,7 +101,7 @@ export class LayerTrainer implements Disposable {
     );
     session.run(this.#feeds(layer, block, own, hidden, gate), {
       out,
-      ...(activations && this.#activationTensors(activations)),
+      ...(activations && this.#activationTensors(activations, own)),
     });
     return out.data;
   }
@@ -129,14 +133,14 @@ export class LayerTrainer implements Disposable {
     const session = this.#session(layer, own, kind, (e) =>
       emitModel('layer backward', backwardOutputs(e, trainable), activations ? e.activations : {}),
     );
-    const sums = into ? this.#sums(into, trainable) : {};
+    const sums = into ? this.#sums(into, trainable, halfOfNorms(own)) : {};
     const dHidden = this.#hidden(new Float32Array(hidden.length));
     const dGate = new Tensor(new Float32Array(1), [1]);
     session.run(
       {
         // Biases are part of the activations.
         ...this.#feeds(layer, activations ? { matrices: block.matrices } : block, own, hidden, gate),
-        ...(activations && this.#activationTensors(activations)),
+        ...(activations && this.#activationTensors(activations, own)),
         'out.gradient': this.#hidden(gradOut),
         ...renamed(sums, 'sum'),
       },
@@ -154,19 +158,20 @@ export class LayerTrainer implements Disposable {
     hidden: Float32Array,
     gate: number,
   ): Record<string, Tensor> {
+    const half = halfOfNorms(own);
     return {
       hidden: this.#hidden(hidden),
       'layer.gate': new Tensor(Float32Array.of(gate), [1]),
-      ...this.#rotaries[this.#architecture.layers[layer]!.rotary]!,
-      ...this.#blockTensors(block),
+      ...(half !== 'mlp' && this.#rotaries[this.#architecture.layers[layer]!.rotary]!),
+      ...this.#blockTensors(block, half),
       ...this.#ownTensors(own),
     };
   }
 
   /** The arrays that take what this trainer trains. */
-  #sums(into: LayerGradients, trainable: Trainable): Record<string, Tensor> {
+  #sums(into: LayerGradients, trainable: Trainable, half: Half | undefined): Record<string, Tensor> {
     return {
-      ...(trainable === 'all' && this.#blockTensors(into)),
+      ...(trainable === 'all' && this.#blockTensors(into, half)),
       ...(trainable !== 'gate' && this.#ownTensors(into.own, trainable !== 'norms')),
     };
   }
@@ -178,7 +183,8 @@ export class LayerTrainer implements Disposable {
   #ownTensors(own: OwnWeights, adapters = true): Record<string, Tensor> {
     const a = this.#architecture;
     const tensors: Record<string, Tensor> = {};
-    for (const norm of normsOf(a)) tensors[norm] = new Tensor(own[norm]!, [own[norm]!.length]);
+    for (const norm of normsOf(a, halfOfNorms(own)))
+      tensors[norm] = new Tensor(own[norm]!, [own[norm]!.length]);
     if (!adapters) return tensors;
     let row = 0;
     for (const [name, shape] of Object.entries(layerAdapterShapes(a, adapterFormOf(a, own)))) {
@@ -190,16 +196,17 @@ export class LayerTrainer implements Disposable {
   }
 
   /** Matrices and biases, or their gradients, by the names of the graph. */
-  #blockTensors({ matrices, qkvBias }: BlockWeights): Record<string, Tensor> {
+  #blockTensors({ matrices, qkvBias }: BlockWeights, half: Half | undefined): Record<string, Tensor> {
     const a = this.#architecture;
     const tensors: Record<string, Tensor> = {};
-    for (const matrix of blockMatrices) {
-      if (matrix !== 'qkv') tensors[matrix] = new Tensor(matrices[matrix], layerMatrixShape(a, matrix));
+    for (const matrix of matricesOf(half)) {
+      if (matrix !== 'qkv') tensors[matrix] = new Tensor(matrices[matrix]!, layerMatrixShape(a, matrix));
     }
+    if (half === 'mlp') return tensors;
     let row = 0;
     for (const part of qkvParts) {
       const [rows, columns] = layerMatrixShape(a, part);
-      const values = matrices.qkv.subarray(row * columns, (row + rows) * columns);
+      const values = matrices.qkv!.subarray(row * columns, (row + rows) * columns);
       tensors[part] = new Tensor(values, [rows, columns]);
       if (qkvBias) tensors[`${part}.bias`] = new Tensor(qkvBias.subarray(row, row + rows), [rows]);
       row += rows;
@@ -213,9 +220,10 @@ export class LayerTrainer implements Disposable {
   }
 
   /** Consecutive parts of one array. */
-  #activationTensors(all: Float32Array): Record<string, Tensor> {
+  #activationTensors(all: Float32Array, own: OwnWeights): Record<string, Tensor> {
     let offset = 0;
-    const tensors = this.#activations.map(([name, shape]) => {
+    const shapes = activationShapes(this.#architecture, this.#shape, halfOfNorms(own));
+    const tensors = shapes.map(([name, shape]) => {
       const part = all.subarray(offset, offset + sizeOf(shape));
       offset += part.length;
       return [name, new Tensor(part, shape)] as const;
@@ -228,10 +236,12 @@ export class LayerTrainer implements Disposable {
     // The rotary tables are inputs: only a window that hides something makes another graph.
     const hides = (attention.window ?? Infinity) < this.#shape.tokens;
     const form = adapterFormOf(this.#architecture, own);
-    const key = `${kind}, ${hides ? `window ${attention.window}` : 'all tokens'}, ${adapterKey(form)}`;
+    const half = halfOfNorms(own);
+    const seen = hides ? `window ${attention.window}` : 'all tokens';
+    const key = `${kind}, ${half ?? 'both halves'}, ${seen}, ${adapterKey(form)}`;
     let session = this.#sessions.get(key);
     if (!session) {
-      const expression = layerExpression(this.#architecture, attention, this.#shape, form);
+      const expression = layerExpression(this.#architecture, attention, this.#shape, form, half);
       session = new Session(emit(expression), this.#options);
       this.#sessions.set(key, session);
     }

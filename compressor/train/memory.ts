@@ -1,7 +1,8 @@
 import { UsageError } from '../../artifact/errors.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
+import { halfOfBlock } from '../graph/halves.ts';
 import { matrixShape } from '../graph/layer.ts';
-import { blocksOf, type Student } from '../student/student.ts';
+import { blocksInOrder, type Student } from '../student/student.ts';
 import { blockParameters, normParameters } from '../weights/block.ts';
 import { asksTeacher, type CureSettings, trainsBlocks } from './cure-options.ts';
 import { activationLength } from './layer-gradient.ts';
@@ -50,8 +51,12 @@ export function planMemory(
 ): MemoryPlan {
   const a = student.architecture;
   const { part, length, batch, tokensPerStep, tailLayers } = settings;
-  const vectors = student.layers.length * normParameters(a) + a.width;
-  const matrices = blocksOf(student) * blockParameters(a) + patches * (a.width + 1) * a.width;
+  const vectors = student.layers.reduce((sum, { half }) => sum + normParameters(a, half), a.width);
+  const inBlocks = blocksInOrder(student).reduce(
+    (sum, block) => sum + blockParameters(a, halfOfBlock(student.layers, block)),
+    0,
+  );
+  const matrices = inBlocks + patches * (a.width + 1) * a.width;
   const vocabulary = a.vocabularySize * a.width * (a.tiedHead ? 1 : 2);
   const trained =
     vectors +
@@ -64,7 +69,7 @@ export function planMemory(
   const parts = [
     { what: 'weights', bytes: (matrices + vectors + adapters) * float },
     ...(pooled > 0 ? [{ what: 'low-rank matrices of a layer', bytes: 2 * pooled * float }] : []),
-    ...(rounded ? [{ what: 'rounded weights', bytes: blocksOf(student) * blockParameters(a) * float }] : []),
+    ...(rounded ? [{ what: 'rounded weights', bytes: inBlocks * float }] : []),
     { what: 'gradients', bytes: trained * float },
     ...optimizer.parts,
     { what: 'head', bytes: a.vocabularySize * a.width * float },
@@ -85,7 +90,9 @@ export function planMemory(
     });
   }
   const total = () => parts.reduce((total, { bytes }) => total + bytes, 0);
-  const activations = student.layers.length * activationLength(a, { batch, tokens: length }) * float;
+  const activations =
+    float *
+    student.layers.reduce((sum, { half }) => sum + activationLength(a, { batch, tokens: length }, half), 0);
   const keepActivations = total() + activations <= available * usableShare;
   if (keepActivations) parts.push({ what: 'activations', bytes: activations });
   return { parts, total: total(), saved: optimizer.saved, available, keepTeacher, keepActivations };
@@ -101,7 +108,9 @@ function optimizerMemory(
   if (sparseGradients === undefined) return { parts: [dense], saved: 0 };
   const sizes = sparseMatrices.map((kind) => sparseSize(student.architecture, kind, sparseGradients));
   const sum = (count: (size: SparseSize) => number) => sizes.reduce((total, size) => total + count(size), 0);
-  const blocks = blocksOf(student);
+  const blocks = blocksInOrder(student).filter(
+    (block) => halfOfBlock(student.layers, block) !== 'attention',
+  ).length;
   const without = blocks * sum(({ shape }) => shape[0] * shape[1]);
   const kept = blocks * sum(({ kept }) => kept);
   // Bases and, while they are looked for, what they are found from and what is chosen from.

@@ -1,5 +1,5 @@
 import type { Architecture } from '../checkpoint/architecture.ts';
-import { blockMatrices, matrixShape } from '../graph/layer.ts';
+import { type BlockMatrix, blockMatrices, matrixShape } from '../graph/layer.ts';
 import type { BlockCodes } from '../quantize/block-quantizer.ts';
 import { roundInto } from '../quantize/cells.ts';
 import type { BlockWeights } from '../weights/block.ts';
@@ -26,11 +26,11 @@ export class RoundedBlocks {
     this.blocks = from.map((block, b) => ({
       ...block,
       matrices: Object.fromEntries(
-        blockMatrices.map((matrix) => {
-          const weights = block.matrices[matrix];
-          return [matrix, codes[b]![matrix] ? new Float32Array(weights.length) : weights];
-        }),
-      ) as BlockWeights['matrices'],
+        Object.entries(block.matrices).map(([matrix, weights]) => [
+          matrix,
+          codes[b]![matrix as BlockMatrix] ? new Float32Array(weights.length) : weights,
+        ]),
+      ),
     }));
   }
 
@@ -40,7 +40,7 @@ export class RoundedBlocks {
       for (const matrix of blockMatrices) {
         const like = this.#codes[b]![matrix];
         const [, inputs] = matrixShape(this.#architecture, matrix);
-        if (like) roundInto(matrices[matrix], this.#from[b]!.matrices[matrix], like, inputs);
+        if (like) roundInto(matrices[matrix]!, this.#from[b]!.matrices[matrix]!, like, inputs);
       }
     }
   }

@@ -4,7 +4,7 @@ import { PatchRunner } from '../forward/patch-runner.ts';
 import type { BlockWeights } from '../weights/block.ts';
 import { type CuredPart, trainsBlocks } from './cure-options.ts';
 import type { BatchShape } from './layer-expression.ts';
-import { LayerTrainer } from './layer-gradient.ts';
+import { activationLength, LayerTrainer } from './layer-gradient.ts';
 import { PatchGradient } from './patch-gradient.ts';
 import type { TrainedWeights } from './trained-weights.ts';
 
@@ -50,8 +50,9 @@ export class StudentPass implements Disposable {
       ...quiet,
     });
     this.#patches = new PatchRunner(architecture, quiet);
-    const { activationLength } = this.#layers;
-    this.#activations = keepActivations ? weights.layers.map(() => new Float32Array(activationLength)) : [];
+    this.#activations = keepActivations
+      ? weights.layers.map(({ half }) => new Float32Array(activationLength(architecture, shape, half)))
+      : [];
     this.#patchGradient = new PatchGradient(architecture.width, trainsBlocks(part), options);
   }
 

@@ -135,7 +135,7 @@ export class TrainedWeights implements Arrays {
         return trained ? asTensor(role, base.tensor(role).shape, trained) : base.tensor(role);
       },
       block: async (block) => this.blocks[block]!,
-      matrix: async (block, matrix) => this.blocks[block]!.matrices[matrix],
+      matrix: async (block, matrix) => this.blocks[block]!.matrices[matrix]!,
       qkvBias: async (block) => this.blocks[block]!.qkvBias,
       own: async (index) => ({ ...this.own[index]!, ...this.#pools?.assemble(index) }),
       pools: this.#pools,
@@ -155,11 +155,11 @@ function* parametersOf(weights: Arrays, gradients: Arrays, part: CuredPart): Gen
   if (trainsBlocks(part)) {
     for (const [b, { matrices, qkvBias }] of weights.blocks.entries()) {
       const own = gradients.blocks[b]!;
-      for (const matrix of blockMatrices)
-        yield {
-          ...parameter(`blocks.${b}.${matrix}`, matrices[matrix], own.matrices[matrix], 'matrix'),
-          matrix,
-        };
+      for (const matrix of blockMatrices) {
+        if (!matrices[matrix]) continue;
+        const trained = parameter(`blocks.${b}.${matrix}`, matrices[matrix], own.matrices[matrix]!, 'matrix');
+        yield { ...trained, matrix };
+      }
       if (qkvBias) yield parameter(`blocks.${b}.qkv.bias`, qkvBias, own.qkvBias!);
     }
     for (const [i, patch] of weights.patches.entries()) {

@@ -1,13 +1,14 @@
 import type { Checkpoint, LayerRole } from '../checkpoint/checkpoint.ts';
-import { type BlockMatrix, blockMatrices, type LayerNorm, matrixShape, normsOf } from '../graph/layer.ts';
+import { type Half, hasQkvBias, matricesOf } from '../graph/halves.ts';
+import { type BlockMatrix, type LayerNorm, matrixShape, normsOf } from '../graph/layer.ts';
 import { joined } from './joined.ts';
 import { type Mixture, mix } from './mixture.ts';
 
 /** The weights of one transformer block in float32: what layers of one group share. */
 export interface BlockWeights {
-  /** Row-major [outputs, inputs]. */
-  matrices: Record<BlockMatrix, Float32Array>;
-  /** [outputs of qkv], where the architecture has one. */
+  /** Row-major [outputs, inputs], of the halves that are run. */
+  matrices: Partial<Record<BlockMatrix, Float32Array>>;
+  /** [outputs of qkv], where the architecture has one and attention is run. */
   qkvBias?: Float32Array;
 }
 
@@ -29,11 +30,16 @@ export function partsOf(matrix: BlockMatrix): LayerRole[] {
 /**
  * Reads one block, mixed of one or several layers: the only large allocation of a fold besides some rows
  * of the embedding.
+ * @param half where that one alone is run
  */
-export async function readBlock(checkpoint: Checkpoint, mixture: Mixture): Promise<BlockWeights> {
-  const matrices = {} as Record<BlockMatrix, Float32Array>;
-  for (const matrix of blockMatrices) matrices[matrix] = await readMatrix(checkpoint, mixture, matrix);
-  const qkvBias = await readQkvBias(checkpoint, mixture);
+export async function readBlock(
+  checkpoint: Checkpoint,
+  mixture: Mixture,
+  half?: Half,
+): Promise<BlockWeights> {
+  const matrices: BlockWeights['matrices'] = {};
+  for (const matrix of matricesOf(half)) matrices[matrix] = await readMatrix(checkpoint, mixture, matrix);
+  const qkvBias = half === 'mlp' ? undefined : await readQkvBias(checkpoint, mixture);
   return { matrices, ...(qkvBias && { qkvBias }) };
 }
 
@@ -54,9 +60,10 @@ export async function readQkvBias(
   return mix(mixture, (layer) => readStacked(checkpoint, layer, biases));
 }
 
-export async function readNorms(checkpoint: Checkpoint, layer: number): Promise<NormWeights> {
+/** @param half where the layer runs that one alone */
+export async function readNorms(checkpoint: Checkpoint, layer: number, half?: Half): Promise<NormWeights> {
   const norms: NormWeights = {};
-  for (const norm of normsOf(checkpoint.architecture)) {
+  for (const norm of normsOf(checkpoint.architecture, half)) {
     norms[norm] = await checkpoint.tensor(`layers.${layer}.${norm}`).read();
   }
   return norms;
@@ -76,13 +83,13 @@ async function readStacked(checkpoint: Checkpoint, layer: number, roles: LayerRo
   return parts.length === 1 ? parts[0]! : joined(parts);
 }
 
-/** Parameters of a block's matrices and biases. */
-export function blockParameters(a: Checkpoint['architecture']): number {
-  const matrices = blockMatrices.reduce((sum, matrix) => {
+/** Parameters of a block's matrices and biases. @param half where that one alone is run */
+export function blockParameters(a: Checkpoint['architecture'], half?: Half): number {
+  const matrices = matricesOf(half).reduce((sum, matrix) => {
     const [outputs, inputs] = matrixShape(a, matrix);
     return sum + outputs * inputs;
   }, 0);
-  return matrices + (a.qkvBias ? matrixShape(a, 'qkv')[0] : 0);
+  return matrices + (hasQkvBias(a, half) ? matrixShape(a, 'qkv')[0] : 0);
 }
 
 /** Parameters of a linear patch: a square matrix and a bias. */
@@ -90,9 +97,9 @@ export function patchParameters({ width }: Pick<Checkpoint['architecture'], 'wid
   return width * width + width;
 }
 
-/** Parameters of one layer's own norms. */
-export function normParameters(a: Checkpoint['architecture']): number {
-  return normsOf(a).reduce((sum, norm) => sum + (/[qk]\.norm$/.test(norm) ? a.headSize : a.width), 0);
+/** Parameters of one layer's own norms. @param half where it runs that one alone */
+export function normParameters(a: Checkpoint['architecture'], half?: Half): number {
+  return normsOf(a, half).reduce((sum, norm) => sum + (/[qk]\.norm$/.test(norm) ? a.headSize : a.width), 0);
 }
 
 /** Embedding, head and final norm: what no fold removes. */

@@ -182,7 +182,7 @@ describe('the scales of a model', () => {
     using awq = new Awq();
     for (const input of distinctInputs) {
       using hessian = new Hessian(matrixShape(a, input)[1]);
-      for (const inputs of seen) hessian.add(inputs[input]);
+      for (const inputs of seen) hessian.add(inputs[input]!);
       hessian.flush();
       if (input === 'output') {
         // Heads 0 and 1 read one value head, 2 and 3 the other.
@@ -196,7 +196,7 @@ describe('the scales of a model', () => {
       const matrices = blockMatrices
         .filter((matrix) => inputOf(matrix) === input)
         .map((matrix) => ({
-          weights: weights.matrices[matrix],
+          weights: weights.matrices[matrix]!,
           shape: matrixShape(a, matrix),
           bits: 4 as const,
           blockSize: 32,

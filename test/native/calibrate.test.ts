@@ -70,7 +70,7 @@ async function fitByHand(student: Student, block: number, inputs: MatrixInputs[]
   for (const matrix of blockMatrices) {
     const shape = matrixShape(student.architecture, matrix);
     using hessian = new Hessian(shape[1]);
-    for (const one of inputs) hessian.add(one[matrix === 'up' ? 'gate' : matrix]);
+    for (const one of inputs) hessian.add(one[matrix === 'up' ? 'gate' : matrix]!);
     hessian.flush();
     const feedback = feedbackOf(hessian.values, shape[1], 0.01);
     codes[matrix] = gptq.quantize(await student.matrix(block, matrix), shape, 4, 32, feedback);
@@ -117,13 +117,15 @@ describe('a tapped layer', () => {
     };
     const add = (x: Float32Array, y: Float32Array) => x.map((value, i) => value + y[i]!);
     const { matrices } = block;
-    expect(maxDifference(inputs.qkv, norm(hidden, norms['attention.norm']!))).toBeLessThan(1e-4);
-    const middle = add(hidden, product(inputs.output, matrices.output, heads * headSize));
-    expect(maxDifference(inputs.gate, norm(middle, norms['mlp.norm']!))).toBeLessThan(1e-4);
-    const up = product(inputs.gate, matrices.up, width);
-    const gated = product(inputs.gate, matrices.gate, width).map((x, i) => (x / (1 + Math.exp(-x))) * up[i]!);
-    expect(maxDifference(inputs.down, gated)).toBeLessThan(1e-4);
-    const end = add(middle, product(inputs.down, matrices.down, intermediateSize));
+    expect(maxDifference(inputs.qkv!, norm(hidden, norms['attention.norm']!))).toBeLessThan(1e-4);
+    const middle = add(hidden, product(inputs.output!, matrices.output!, heads * headSize));
+    expect(maxDifference(inputs.gate!, norm(middle, norms['mlp.norm']!))).toBeLessThan(1e-4);
+    const up = product(inputs.gate!, matrices.up!, width);
+    const gated = product(inputs.gate!, matrices.gate!, width).map(
+      (x, i) => (x / (1 + Math.exp(-x))) * up[i]!,
+    );
+    expect(maxDifference(inputs.down!, gated)).toBeLessThan(1e-4);
+    const end = add(middle, product(inputs.down!, matrices.down!, intermediateSize));
     expect(maxDifference(out, end)).toBeLessThan(1e-4);
   });
 });

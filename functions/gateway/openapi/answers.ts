@@ -111,7 +111,14 @@ export const describedModelAnswer = modelAnswer.extend({
       chat: z.boolean(),
       context_length: count,
       architecture: z.string().optional(),
-      layers: z.array(z.looseObject({ index: count, source: count, block: count })).optional(),
+      layers: z
+        .array(
+          z.looseObject({
+            ...{ index: count, source: count, block: count },
+            half: z.enum(['attention', 'mlp']).optional(),
+          }),
+        )
+        .optional(),
       distinct_blocks: count.optional(),
       parameters: z.looseObject({ original: count, folded: count }).optional(),
       bytes: count.optional(),

@@ -198,8 +198,8 @@ describe('a step of the cure', () => {
     const { qkv, output } = (await student.block(0)).matrices;
     for (const rate of [0.01, 0.01]) await run.step([{ tokens, targets: tokens.toReversed() }], rate);
     for (const [before, after] of [
-      [qkv, weights.blocks[0]!.matrices.qkv],
-      [output, weights.blocks[0]!.matrices.output],
+      [qkv!, weights.blocks[0]!.matrices.qkv!],
+      [output!, weights.blocks[0]!.matrices.output!],
     ] as const) {
       const zeros = [...before.keys()].filter((i) => before[i] === 0);
       expect(zeros.length / before.length).toBeCloseTo(6 / 16, 1);

@@ -6,7 +6,11 @@ import type { Checkpoint } from '../../../compressor/checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../../../compressor/checkpoint/open.ts';
 import { LayerRunner } from '../../../compressor/forward/layer-runner.ts';
 import { blockMatrices, type LayerNorm, matrixShape } from '../../../compressor/graph/layer.ts';
-import { type LayerGradients, LayerTrainer } from '../../../compressor/train/layer-gradient.ts';
+import {
+  activationLength,
+  type LayerGradients,
+  LayerTrainer,
+} from '../../../compressor/train/layer-gradient.ts';
 import {
   type BlockWeights,
   type NormWeights,
@@ -87,7 +91,7 @@ describe.each(goldens.cases)('layer $layer of $family', (golden) => {
     expect(Math.abs(back.gate / golden.gate - 1)).toBeLessThan(tolerance);
     expect(Object.keys(golden.matrices)).toEqual([...blockMatrices]);
     for (const matrix of blockMatrices) {
-      const found = products(into.matrices[matrix], matrixShape(checkpoint.architecture, matrix));
+      const found = products(into.matrices[matrix]!, matrixShape(checkpoint.architecture, matrix));
       const { timesColumns, rowsTimes } = golden.matrices[matrix]!;
       expect(relativeDifference(found.timesColumns, timesColumns), matrix).toBeLessThan(tolerance);
       expect(relativeDifference(found.rowsTimes, rowsTimes), matrix).toBeLessThan(tolerance);
@@ -119,7 +123,9 @@ describe.each(goldens.cases)('layer $layer of $family', (golden) => {
   it('gives the same from the activations that the way forward kept', () => {
     for (const trainable of ['all', 'norms', 'gate'] as const) {
       using trained = trainer(trainable);
-      const activations = new Float32Array(trained.activationLength).fill(Number.NaN);
+      const activations = new Float32Array(activationLength(checkpoint.architecture, { batch, tokens })).fill(
+        Number.NaN,
+      );
       const [wantedInto, into] = [zeros(block, norms), zeros(block, norms)];
       const out = trained.forward(layer, block, norms, hidden, gate, activations);
       expect(out).toEqual(trained.forward(layer, block, norms, hidden, gate));
@@ -187,7 +193,7 @@ describe.each(adapted.cases)('layer $layer of $family with an adapter', (golden)
     for (const trainable of ['all', 'adapters', 'norms'] as const) {
       using trained = new LayerTrainer(a, { batch, tokens }, { threads: 1, trainable });
       expect(maxDifference(trained.forward(layer, block, own, hidden), wanted)).toBeLessThan(1e-4);
-      const activations = new Float32Array(trained.activationLength);
+      const activations = new Float32Array(activationLength(a, { batch, tokens }));
       trained.forward(layer, block, own, hidden, gate, activations);
       for (const kept of [undefined, activations]) {
         const into = zeros(block, own);
@@ -200,7 +206,7 @@ describe.each(adapted.cases)('layer $layer of $family with an adapter', (golden)
             expect(relativeDifference(found, gradient), name).toBeLessThan(tolerance);
           else expect(found.every((value) => value === 0)).toBe(true);
         }
-        expect(into.matrices.qkv.some((value) => value !== 0)).toBe(trainable === 'all');
+        expect(into.matrices.qkv!.some((value) => value !== 0)).toBe(trainable === 'all');
         expect(into.own['mlp.norm']!.some((value) => value !== 0)).toBe(true);
       }
     }

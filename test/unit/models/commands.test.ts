@@ -45,6 +45,19 @@ describe('foldgate list', () => {
 });
 
 describe('foldgate inspect', () => {
+  it('says which layers run one half, where some do', async () => {
+    const { folder, root, manifest } = await storeWithTiny();
+    const whole = await foldgate('inspect', join(root, 'tiny'));
+    expect(whole.stdout).not.toContain('RUNS');
+    const { files } = await makeStoredModel(join(folder, 'again'));
+    const layers = manifest.layers.map((layer, i) => (i === 1 ? { ...layer, half: 'mlp' as const } : layer));
+    await publish(new FileStore(root), 'halved', { ...manifest, schemaVersion: 2, layers }, files);
+    const { stdout } = await foldgate('inspect', join(root, 'halved'));
+    expect(stdout).toMatch(/LAYER +SOURCE +BLOCK +RUNS +SHARED/);
+    expect(stdout).toMatch(/ 1 +2 +0 +mlp alone /);
+    expect(stdout).toMatch(/ 2 +3 +1 +both halves /);
+  });
+
   it('prints the fields programs rely on', async () => {
     const { root, manifest } = await storeWithTiny();
     const { code, stdout, stderr } = await foldgate('inspect', join(root, 'tiny'), '--json');

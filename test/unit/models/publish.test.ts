@@ -2,7 +2,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { InvalidDataError, NotFoundError, UsageError } from '../../../artifact/errors.ts';
-import { blobsOf } from '../../../artifact/manifest.ts';
+import { blobsOf, cachedLayers, parseManifest, schemaVersionOf } from '../../../artifact/manifest.ts';
 import { publish } from '../../../artifact/models/publish.ts';
 import { readManifest } from '../../../artifact/models/read.ts';
 import { verify } from '../../../artifact/models/verify.ts';
@@ -184,6 +184,23 @@ describe('readManifest', () => {
     await expect(readManifest(store, 'tiny')).rejects.toThrow(InvalidDataError);
     await publish(store, 'tiny', manifest, files); // Repairs all of it.
     expect((await readManifest(store, 'tiny')).digest).toBe(version);
+  });
+
+  it('reads models with halves of layers, by the version that older readers refuse, and no later one', async () => {
+    const store = new MemoryStore();
+    const { manifest, files } = await makeStoredModel(await temporaryFolder());
+    const layers = manifest.layers.map((layer, i) => (i === 1 ? { ...layer, half: 'mlp' as const } : layer));
+    expect([manifest.layers, layers].map(schemaVersionOf)).toEqual([1, 2]);
+    const halved = { ...manifest, name: 'halved', layers, schemaVersion: schemaVersionOf(layers) };
+    await publish(store, 'halved', halved, files);
+    const read = (await readManifest(store, 'halved')).manifest;
+    expect(read).toEqual(halved);
+    expect(cachedLayers(read)).toBe(layers.length - 1);
+    const bytes = (version: number) =>
+      new TextEncoder().encode(JSON.stringify({ ...halved, schemaVersion: version }));
+    expect(() => parseManifest(bytes(3), 'x')).toThrow(
+      'schema version 3; this Foldgate reads versions 1 and 2',
+    );
   });
 
   it('follows the pointer when the version it named vanishes at that moment', async () => {

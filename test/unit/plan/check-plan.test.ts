@@ -41,6 +41,17 @@ describe('checkPlan', () => {
     expect(checkPlan(plan, checkpoint, 'x')).toEqual(plan);
   });
 
+  it('takes layers that run one half, and a source whose halves run different blocks', () => {
+    const halved = [
+      { source: 0, block: 0 },
+      { source: 1, block: 1, half: 'attention' },
+      { source: 1, block: 2, half: 'mlp' },
+      { source: 3, block: 3, half: 'mlp' },
+    ];
+    for (const patch of ['none', 'linear'])
+      expect(checkPlan({ ...good, layers: halved, patch }, checkpoint, 'x').layers).toEqual(halved);
+  });
+
   it('takes low-rank matrices from pools, and those of plans that know none', () => {
     for (const adapter of [
       { gains: true, rank: 4, pool: usualPool },
@@ -50,6 +61,45 @@ describe('checkPlan', () => {
   });
 
   it.each([
+    ['half of nothing', { layers: [{ source: 0, block: 0, half: 'norms' }] }, 'half'],
+    [
+      'a model without attention',
+      { layers: [{ source: 0, block: 0, half: 'mlp' }] },
+      'no layer runs attention',
+    ],
+    [
+      'half a layer that comes back',
+      {
+        layers: [
+          { source: 0, block: 0 },
+          { source: 1, block: 0, half: 'mlp', refill: true },
+        ],
+        adapter: { gains: true, rank: 0 },
+      },
+      'layers[1] has "refill" and "half"',
+    ],
+    [
+      'half a layer with an adapter',
+      {
+        layers: [
+          { source: 0, block: 0 },
+          { source: 1, block: 0, half: 'mlp' },
+        ],
+        adapter: { gains: true, rank: 2 },
+      },
+      'layers[1] runs one half',
+    ],
+    [
+      'half a layer that is trained for others',
+      {
+        layers: [
+          { source: 0, block: 0 },
+          { source: 1, block: 1, half: 'attention' },
+        ],
+        patch: 'block',
+      },
+      'layers[1], before removed ones, which runs one half',
+    ],
     [
       'pools of matrices of no rank',
       { adapter: { gains: true, rank: 0, pool: usualPool } },

@@ -33,6 +33,18 @@ describe('why a plan does what it does', () => {
     expect(back[2]).toMatchObject({ fate: 'refilled', block: 1, weightsOf: [1], adapted: true });
   });
 
+  it('names the half that a layer runs alone', () => {
+    const whole = plan({ remove: 0 });
+    const layers = whole.layers.map((layer, i) => (i === 2 ? { ...layer, half: 'mlp' as const } : layer));
+    const halved = { ...whole, layers };
+    expect(explainPlan(halved).map(({ half }) => half)).toEqual([
+      ...[undefined, undefined, 'mlp', undefined, undefined, undefined],
+    ]);
+    expect(explanation(halved)).toMatch(
+      /2 .* ▄ {2}keeps its own weights, block 2, of which it runs the MLP alone: /,
+    );
+  });
+
   it('reads as sentences beside bars', () => {
     const text = explanation(plan({ patch: 'linear' }));
     expect(text).toContain('six: 4 of 6 layers are kept, running 4 distinct blocks.');

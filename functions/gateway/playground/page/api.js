@@ -13,7 +13,7 @@ import { keep, kept } from './kept.js';
  * @property {number} [bytes]
  * @property {Record<string, {bits: number, block_size?: number}>} [quantization]
  *
- * @typedef {{index: number, source: number, block: number, patch?: boolean}} Layer
+ * @typedef {{index: number, source: number, block: number, half?: 'attention' | 'mlp', patch?: boolean}} Layer
  *
  * @typedef {object} Usage
  * @property {number} prompt_tokens

@@ -105,11 +105,14 @@ function drawingOf(layers) {
   const gone = missingOf(layers).map((source) =>
     svg('rect', { class: 'gone', ...box, x: source * step + (step - cell) / 2, y: 0 }),
   );
+  const halved = layers
+    .filter(({ half }) => half)
+    .map((layer) => svg('rect', { class: 'gone', ...box, x: layerX(layer), y: 0 }));
   const cells = layers.map((layer, i) => {
     const node = svg('rect', {
       ...{ class: 'layer', id: `layer-${i}`, role: 'option', 'aria-selected': 'false' },
       ...{ 'aria-label': `Layer ${layer.index}, block ${layer.block}`, 'data-layer': i },
-      ...{ ...box, x: layerX(layer), y: 0, 'data-block': layer.block },
+      ...{ ...box, ...placeOf(layer), x: layerX(layer), 'data-block': layer.block },
     });
     node.style.setProperty('--position', String(i / layers.length));
     return coloured(node, hues);
@@ -122,7 +125,12 @@ function drawingOf(layers) {
       hues,
     );
   });
-  return [...ribbons, ...gone, ...cells, ...stored];
+  return [...ribbons, ...gone, ...halved, ...cells, ...stored];
+}
+
+/** Attention lies above, as it comes first; where one half runs alone, the other's place stays empty. @param {Layer} layer */
+function placeOf({ half }) {
+  return { y: half === 'mlp' ? rowHeight / 2 : 0, height: half ? rowHeight / 2 : rowHeight };
 }
 
 /** From a layer down to its block. @param {number} from @param {number} to @param {number} cell */
@@ -174,15 +182,23 @@ export function summaryOf(layers) {
   const blocks = new Set(layers.map(({ block }) => block)).size;
   const removed = missingOf(layers).length;
   const what = blocks === layers.length ? 'each with a block of its own' : `sharing ${blocks} blocks`;
-  return `${layers.length} layers, ${what}${removed > 0 ? `; ${removed} removed` : ''}`;
+  const alone = Object.entries(halfNames).map(([half, name]) => {
+    const count = layers.filter((layer) => layer.half === half).length;
+    return count > 0 ? `; ${count} of ${name} alone` : '';
+  });
+  return `${layers.length} layers, ${what}${removed > 0 ? `; ${removed} removed` : ''}${alone.join('')}`;
 }
 
+/** @type {Readonly<Record<'attention' | 'mlp', string>>} */
+const halfNames = { attention: 'attention', mlp: 'MLP' };
+
 /** @param {readonly Layer[]} layers @param {Layer} layer */
-function captionOf(layers, { index, source, block, patch }) {
+function captionOf(layers, { index, source, block, half, patch }) {
   const others = sharersOf(layers, block).filter((other) => other !== index);
   const list = new Intl.ListFormat('en', { type: 'conjunction' }).format(others.map(String));
   const sharing =
     others.length === 0 ? '' : `, as ${others.length === 1 ? 'does layer' : 'do layers'} ${list}`;
   const from = source === index ? '' : ` (layer ${source} of the checkpoint)`;
-  return `Layer ${index}${from} runs block ${block}${sharing}${patch ? '; a linear patch follows' : ''}`;
+  const part = half ? `the ${halfNames[half]} of ` : '';
+  return `Layer ${index}${from} runs ${part}block ${block}${sharing}${patch ? '; a linear patch follows' : ''}`;
 }
