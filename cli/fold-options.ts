@@ -6,7 +6,8 @@ import { methods } from '../compressor/methods/index.ts';
 import { type Refill, refills } from '../compressor/plan/make-plan.ts';
 import { type PatchKind, patchKinds, type SharedWeights, sharedWeights } from '../compressor/plan/plan.ts';
 import { type CalibrationMethod, calibrations } from '../compressor/quantize/calibration.ts';
-import { rankSummaries } from '../compressor/rank/summaries.ts';
+import { rankSummaries, searchRank } from '../compressor/rank/summaries.ts';
+import { type ReplacementCost, replacementCosts } from '../compressor/search/replacements.ts';
 import { parseBytes } from './bytes.ts';
 import { parseCount, parseInteger, parseIntegers, parseNumber } from './parse.ts';
 
@@ -17,6 +18,8 @@ export interface FoldFlags {
   remove: number;
   share: number;
   rank: string;
+  /** Of `--rank search`. */
+  searchCost: ReplacementCost;
   patch: PatchKind;
   refill: Refill;
   adapter: AdapterForm;
@@ -63,6 +66,15 @@ export function addFoldOptions(command: Command): Command {
       new Option('--rank <how>', 'how the layers to remove are found, see below')
         .choices(Object.keys(rankSummaries))
         .default('loss'),
+    )
+    .addOption(
+      new Option(
+        '--search-cost <what>',
+        'what --rank search adds up: the error of what stands in for layers, where it stands, or the rise of the loss ' +
+          'with it alone, which takes many times as long',
+      )
+        .choices([...replacementCosts])
+        .default('error'),
     )
     .addOption(
       new Option(
@@ -155,6 +167,7 @@ const planned = [
   'remove',
   'share',
   'rank',
+  'searchCost',
   'patch',
   'refill',
   'adapter',
@@ -166,9 +179,14 @@ const planned = [
 /** @throws UsageError where options were given that the plan of --plan decides */
 export function refuseBesidePlan(command: Command): void {
   if (command.getOptionValue('plan') === undefined) return;
-  const given = planned.filter((option) => command.getOptionValueSource(option) === 'cli');
+  const decided: readonly string[] = planned;
+  const given = command.options.filter(
+    (option) =>
+      decided.includes(option.attributeName()) &&
+      command.getOptionValueSource(option.attributeName()) === 'cli',
+  );
   if (given.length === 0) return;
-  const names = given.map((option) => `--${option}`).join(', ');
+  const names = given.map(({ long }) => long).join(', ');
   throw new UsageError(
     `${names} cannot be used with --plan, whose file decides it. Leave out either, or edit the file.`,
   );
@@ -176,7 +194,8 @@ export function refuseBesidePlan(command: Command): void {
 
 /** The options that had a say, for the manifest that others read: without the folders of this machine. */
 export function recordedOptions(flags: FoldFlags): Record<string, unknown> {
-  const names = flags.plan === undefined ? planned : [];
+  const had = (name: (typeof planned)[number]) => name !== 'searchCost' || flags.rank === searchRank;
+  const names = flags.plan === undefined ? planned.filter(had) : [];
   return {
     ...Object.fromEntries(
       names.filter((name) => flags[name] !== undefined).map((name) => [name, flags[name]]),

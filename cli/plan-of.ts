@@ -137,6 +137,7 @@ async function searchedPlan(
   const plan = await searchPlan(checkpoint, calibration, {
     size: { of, limit, inWords: formatBytes },
     options: flags,
+    cost: flags.searchCost,
     onProgress: (step, done, total) => show.update(step, done, total),
     signal,
   });

@@ -6,7 +6,7 @@ export interface Candidate {
   fate: 'kept' | 'shared' | 'removed';
   /** Of one that is shared: the layer whose block it runs, which must be the last one kept before it. */
   owner?: number;
-  /** What it harms, such that harms add up. 0 or more. */
+  /** What it harms, such that harms add up. */
   cost: number;
   /** What it stores, in the unit of the limit. 0 or more. */
   size: number;

@@ -3,76 +3,40 @@ import { residualAdapter } from '../adapter/adapt-student.ts';
 import type { AdapterWeights } from '../adapter/adapter.ts';
 import { TruncatedSvd } from '../adapter/truncated-svd.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import type { EvaluateOptions } from '../evaluate/student.ts';
-import { longestOf } from '../evaluate/windows.ts';
+import { longestOf, type TextWindows } from '../evaluate/windows.ts';
 import { betweenSteps, inSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
+import { HeadRunner } from '../forward/head-runner.ts';
 import { LayerRunner } from '../forward/layer-runner.ts';
 import { PatchRunner } from '../forward/patch-runner.ts';
 import { fitPatch } from '../patch/fit.ts';
+import { meanLosses } from '../rank/mean-losses.ts';
 import { type BlockWeights, readLayer } from '../weights/block.ts';
-
-/** What is to be measured. */
-export interface ReplacementRequest extends EvaluateOptions {
-  /** Layers that may give up their block. */
-  removable: ReadonlySet<number>;
-  /** Layers of the longest run to be removed. */
-  longest: number;
-  /** Whether a linear map stands in for a run of removed layers, where a layer is before it. */
-  patched: boolean;
-  /** A layer may run the block of one so many layers before it. */
-  reach: number;
-  /** Ranks of the low-rank matrices that it may have beside that block; 0 for none. */
-  ranks: readonly number[];
-  /** Windows that patches are fitted on: the first so many. */
-  fitted: number;
-  /** Errors are those of the windows from this one on. */
-  held: number;
-}
-
-/** What may take the place of layers `from` to `to - 1`: see `Candidate`. */
-export type Replacement =
-  | { fate: 'removed'; from: number; to: number }
-  | { fate: 'shared'; from: number; to: number; owner: number; rank: number };
-
-/** With its `relativeError`. */
-export type MeasuredReplacement = Replacement & { error: number };
-
-/** All that a request comes to, by the last layer they replace: known before anything is read. */
-export function replacementsOf(layers: number, request: ReplacementRequest): Replacement[] {
-  return Array.from({ length: layers }, (_, layer) => replacementsUpTo(layer, request)).flat();
-}
-
-function replacementsUpTo(
-  layer: number,
-  { removable, longest, reach, ranks }: ReplacementRequest,
-): Replacement[] {
-  if (!removable.has(layer)) return [];
-  const to = layer + 1;
-  const found: Replacement[] = [];
-  for (let from = layer; from > layer - longest && removable.has(from); from--)
-    found.push({ fate: 'removed', from, to });
-  for (let owner = layer - 1; owner >= Math.max(0, layer - reach); owner--)
-    for (const rank of ranks) found.push({ fate: 'shared', from: layer, to, owner, rank });
-  return found;
-}
+import {
+  type MeasuredReplacement,
+  type ReplacementRequest,
+  replacementsOf,
+  replacementsUpTo,
+} from './replacements.ts';
 
 /**
  * Measures each replacement by itself against the checkpoint, block by block (after DNA, arXiv 1911.13053): given the
- * checkpoint's own states before its place, how far is what it puts out from the checkpoint's states behind it. One pass of
- * the checkpoint, and a layer's work a replacement. Memory holds two blocks, and the states of `longest` + 1 depths.
+ * checkpoint's own states before its place, how far is what it puts out from the checkpoint's states behind it, or what
+ * loss do these lead to. One pass of the checkpoint, and a layer's work a replacement, for its loss half the model's. Memory
+ * holds two blocks and the states of `longest` + 1 depths, for losses those behind every replacement.
+ * @returns in the order of `replacementsOf`
  */
 export async function measureReplacements(
   checkpoint: Checkpoint,
-  windows: Int32Array[],
+  text: TextWindows,
   request: ReplacementRequest,
 ): Promise<MeasuredReplacement[]> {
   const { architecture: a } = checkpoint;
-  const runner = new LayerRunner(a, longestOf(windows));
+  const runner = new LayerRunner(a, longestOf(text.windows));
   return withResource(runner, () =>
     withResource(new PatchRunner(a), (patches) =>
       withResource(new TruncatedSvd(), (svd) =>
-        measureAll({ checkpoint, runner, patches, svd }, windows, request),
+        measureAll({ checkpoint, runner, patches, svd }, text, request),
       ),
     ),
   );
@@ -87,30 +51,34 @@ interface Tools {
 
 async function measureAll(
   tools: Tools,
-  windows: Int32Array[],
+  { windows, targets }: TextWindows,
   request: ReplacementRequest,
 ): Promise<MeasuredReplacement[]> {
   const { checkpoint, runner } = tools;
   const { width, layers } = checkpoint.architecture;
-  const { longest, held, signal } = request;
-  const total = replacementsOf(layers.length, request).length;
-  const measured: MeasuredReplacement[] = [];
+  const { longest, held, cost, signal } = request;
+  const all = replacementsOf(layers.length, request);
+  const errors: number[] = [];
+  /** Of the model with one replacement: for its loss. */
+  const variants: Float32Array[][] = [];
   /** The checkpoint's states before each layer. */
   const before: Float32Array[][] = [await embed(checkpoint, windows)];
+  let measured = 0;
   for (const layer of layers.keys()) {
     const { block, norms } = await readLayer(checkpoint, layer);
-    const after = await inSteps(before[layer]!, (state) => runner.run(layer, block, norms, state), signal);
+    const advance = (states: Float32Array[]) =>
+      inSteps(states, (state) => runner.run(layer, block, norms, state), signal);
+    for (const [i, states] of variants.entries()) variants[i] = await advance(states);
+    const after = await advance(before[layer]!);
     before.push(after);
-    /** The block that was run last: replacements of one owner follow each other. */
+    /** The block that was run last: replacements by one owner follow each other. */
     let other: { owner: number; block: BlockWeights } | undefined;
     for (const replacement of replacementsUpTo(layer, request)) {
       const { fate, from } = replacement;
       let states: Float32Array[];
       if (fate === 'removed') {
-        states = await removed(tools, before[from]!, after, {
-          ...request,
-          patched: request.patched && from > 0,
-        });
+        const how = { ...request, patched: request.patched && from > 0 };
+        states = await removed(tools, before[from]!, after, how);
       } else {
         const { owner, rank } = replacement;
         if (other?.owner !== owner) other = { owner, block: (await readLayer(checkpoint, owner)).block };
@@ -119,12 +87,17 @@ async function measureAll(
         const run = (state: Float32Array) => runner.run(layer, block, own, state);
         states = await inSteps(before[from]!.slice(held), run, signal);
       }
-      measured.push({ ...replacement, error: relativeError(states, after.slice(held), width) });
-      request.onProgress?.(measured.length, total);
+      if (cost === 'loss') variants.push(states);
+      else errors.push(relativeError(states, after.slice(held), width));
+      request.onProgress?.(++measured, all.length);
     }
     if (layer + 1 > longest) before[layer + 1 - longest] = []; // no run begins so early any more
   }
-  return measured;
+  if (cost === 'error') return all.map((replacement, i) => ({ ...replacement, cost: errors[i]! }));
+  const [whole, ...losses] = await withResource(new HeadRunner(checkpoint), (head) =>
+    meanLosses(head, [before.at(-1)!.slice(held), ...variants], targets.slice(held), signal),
+  );
+  return all.map((replacement, i) => ({ ...replacement, cost: losses[i]! - whole! }));
 }
 
 /** The states that stand in for those behind a run of removed layers. */

@@ -8,12 +8,13 @@ import { keptAbove } from '../rank/kept-above.ts';
 import { type Candidate, type Combination, cheapestCombinations } from './choose.ts';
 import { draftPlan, type PartSizes, partSizes } from './draft-plan.ts';
 import { measureLoss } from './measure-loss.ts';
+import { measureReplacements } from './measure-replacements.ts';
 import {
   type MeasuredReplacement,
-  measureReplacements,
+  type ReplacementCost,
   type ReplacementRequest,
   replacementsOf,
-} from './measure-replacements.ts';
+} from './replacements.ts';
 
 /** What a plan may take. */
 export interface PlanSize {
@@ -27,6 +28,8 @@ export interface PlanSize {
 export interface SearchRequest {
   size: PlanSize;
   options: Omit<PlanOptions, 'remove'>;
+  /** What each replacement is held to. @default error */
+  cost?: ReplacementCost;
   onProgress?: (step: string, done: number, total: number) => void;
   signal?: AbortSignal;
 }
@@ -37,7 +40,7 @@ const longestRun = 8;
 /** How far before a layer lies the block that it may run. */
 const reach = 3;
 
-/** The best combinations by the sum of their errors, whose loss decides. */
+/** The best combinations by the sum of their costs, whose loss as a whole decides. */
 const finalists = 8;
 
 /** Of the text, what patches are fitted on; the rest measures. */
@@ -54,7 +57,7 @@ interface Field {
  * 2311.04950) find the blocks of image classifiers and diffusion models. A layer is kept; removed with its neighbours, a
  * linear patch in their place if the options say so; or runs the block of the kept layer before it, tied, or with
  * low-rank matrices if the options have any. Each of these is measured by itself (`measureReplacements`); the
- * combinations within the size whose errors add up to least are found exactly (`cheapestCombinations`); of the best of
+ * combinations within the size whose costs add up to least are found exactly (`cheapestCombinations`); of the best of
  * them, carried out as a whole, the one of the least loss is taken.
  *
  * A plan has one form of adapter for all layers, so low-rank matrices are for all that share or for none: both are tried.
@@ -64,7 +67,7 @@ interface Field {
 export async function searchPlan(
   checkpoint: Checkpoint,
   text: TextWindows,
-  { size, options, onProgress, signal }: SearchRequest,
+  { size, options, cost = 'error', onProgress, signal }: SearchRequest,
 ): Promise<FoldPlan> {
   const depth = checkpoint.architecture.layers.length;
   checkOptions(options, depth);
@@ -82,19 +85,20 @@ export async function searchPlan(
     ranks: fields.map(({ form }) => form.rank),
     fitted,
     held,
+    cost,
     onProgress: (done, total) => onProgress?.('Measuring what may replace each layer', done, total),
     ...(signal && { signal }),
   };
   const within = (field: Field, measured: MeasuredReplacement[], limit: number, count: number) =>
     cheapestCombinations(candidatesOf(field, measured, depth), depth, limit - field.sizes.fixed, count);
-  const unmeasured = replacementsOf(depth, request).map((one) => ({ ...one, error: 0 }));
+  const unmeasured = replacementsOf(depth, request).map((one) => ({ ...one, cost: 0 }));
   if (fields.every((field) => within(field, unmeasured, size.limit, 1).length === 0)) {
     throw new UsageError(
       `No fold of ${checkpoint.name} that the search may make comes to ${size.inWords(size.limit)}. ` +
         'Allow more, or let more layers go with --keep.',
     );
   }
-  const measured = await measureReplacements(checkpoint, text.windows, request);
+  const measured = await measureReplacements(checkpoint, text, request);
   const found = fields
     .flatMap((field) =>
       within(field, measured, size.limit, finalists).map((combination) => ({
@@ -150,7 +154,7 @@ function candidatesOf({ form, sizes }: Field, measured: MeasuredReplacement[], d
     return { from, to: from + 1, fate: 'kept', cost: 0, size: sizes.kept };
   });
   const replaced = measured.flatMap((one): Candidate[] => {
-    const { from, to, fate, error: cost } = one;
+    const { from, to, fate, cost } = one;
     // Where a run begins the model, no layer is before it that a patch could follow.
     if (fate === 'removed') return [{ from, to, fate, cost, size: from > 0 ? sizes.patch : 0 }];
     return one.rank === form.rank ? [{ from, to, fate, owner: one.owner, cost, size: sizes.shared }] : [];
@@ -170,11 +174,11 @@ function heldOutOf(text: TextWindows, held: number): TextWindows {
   return { windows: text.windows.slice(held), targets, tokens };
 }
 
-/** The least error at which a layer alone could be replaced; of those that are, of what replaces them, a layer. */
+/** The least cost at which a layer alone could be replaced; of those that are, of what replaces them, a layer. */
 function scoresOf(measured: MeasuredReplacement[], choices: Combination['choices'], depth: number): number[] {
   const scores = Array.from({ length: depth }, (_, layer) => {
-    const errors = measured.filter(({ from, to }) => from === layer && to === layer + 1);
-    return errors.length === 0 ? 0 : Math.min(...errors.map(({ error }) => error));
+    const alone = measured.filter(({ from, to }) => from === layer && to === layer + 1);
+    return alone.length === 0 ? 0 : Math.min(...alone.map(({ cost }) => cost));
   });
   const replaced = choices.filter(({ fate }) => fate !== 'kept');
   for (const { from, to, cost } of replaced) scores.fill(cost / (to - from), from, to);

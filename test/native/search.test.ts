@@ -9,13 +9,10 @@ import { methods } from '../../compressor/methods/index.ts';
 import { fitPatches, withPatches } from '../../compressor/patch/patch-student.ts';
 import { checkPlan, type FoldPlan } from '../../compressor/plan/plan.ts';
 import { sizedModel, storedBytes } from '../../compressor/plan/served-bytes.ts';
-import {
-  measureReplacements,
-  type Replacement,
-  replacementsOf,
-} from '../../compressor/search/measure-replacements.ts';
+import { measureReplacements } from '../../compressor/search/measure-replacements.ts';
+import { type Replacement, replacementsOf } from '../../compressor/search/replacements.ts';
 import { searchPlan } from '../../compressor/search/search-plan.ts';
-import { plannedStudent } from '../../compressor/student/planned-student.ts';
+import { plannedStudent, unfolded } from '../../compressor/student/planned-student.ts';
 import { foldgate } from '../fixtures/command-line.ts';
 import { picoPath } from '../fixtures/pico.ts';
 import { picoArchitecture, randomCheckpoint } from '../fixtures/random-checkpoint.ts';
@@ -60,10 +57,10 @@ describe('what may replace a layer', () => {
       const ranks = patched ? [] : [0, 3]; // once is enough
       const request = {
         ...{ removable: new Set([1, 2, 3, 4]), longest: 2, patched, reach: 2, ranks },
-        ...{ fitted: 3, held: 3 },
+        ...{ fitted: 3, held: 3, cost: 'error' as const },
       };
-      const measured = await measureReplacements(deep, random.windows, request);
-      expect(measured.map(({ error, ...one }) => one)).toEqual(replacementsOf(6, request));
+      const measured = await measureReplacements(deep, random, request);
+      expect(measured.map(({ cost, ...one }) => one)).toEqual(replacementsOf(6, request));
       expect(measured).toHaveLength(7 + ranks.length * (1 + 2 + 2 + 2));
       const held = random.windows.slice(3);
       for (const one of measured) {
@@ -88,24 +85,53 @@ describe('what may replace a layer', () => {
           }),
         );
         const mean = errors.reduce((sum, value) => sum + value, 0) / errors.length;
-        expect(one.error / mean, JSON.stringify(one)).toBeCloseTo(1, 3);
+        expect(one.cost / mean, JSON.stringify(one)).toBeCloseTo(1, 3);
       }
+    }
+  });
+
+  it('is measured by the loss with it alone, if asked', async () => {
+    const request = {
+      ...{ removable: new Set([1, 2, 4]), longest: 2, patched: true, reach: 1, ranks: [0, 3] },
+      ...{ fitted: 3, held: 3, cost: 'loss' as const },
+    };
+    const held = textOf(random.windows.slice(3).map((window) => [...window]));
+    const whole = await evaluateStudent(unfolded(deep), held);
+    for (const one of await measureReplacements(deep, random, request)) {
+      const upTo = planOf(6, one, 'linear');
+      const blocks = new Set(upTo.layers.map(({ block }) => block)).size;
+      const rest = Array.from({ length: 6 - one.to }, (_, i) => ({ source: one.to + i, block: blocks + i }));
+      const plan = { ...upTo, layers: [...upTo.layers, ...rest] };
+      const adapted = await adaptStudent(deep, plannedStudent(deep, plan), plan);
+      const patches =
+        one.fate === 'removed' ? await fitPatches(deep, adapted, random.windows.slice(0, 3)) : new Map();
+      const { nll } = await evaluateStudent(withPatches(adapted, patches), held);
+      expect(one.cost, JSON.stringify(one)).toBeCloseTo(nll - whole.nll, 4);
     }
   });
 
   it('can be stopped, and counts its steps', async () => {
     const request = {
-      ...{ removable: new Set([1, 2]), longest: 2, patched: true, reach: 1, ranks: [0], fitted: 3, held: 3 },
+      ...{
+        removable: new Set([1, 2]),
+        longest: 2,
+        patched: true,
+        reach: 1,
+        ranks: [0],
+        fitted: 3,
+        held: 3,
+        cost: 'error' as const,
+      },
     };
     const steps: [number, number][] = [];
-    await measureReplacements(deep, random.windows, {
+    await measureReplacements(deep, random, {
       ...request,
       onProgress: (done, total) => steps.push([done, total]),
     });
     expect(steps).toEqual([1, 2, 3, 4, 5].map((step) => [step, 5]));
     const controller = new AbortController();
     const how = { ...request, signal: controller.signal, onProgress: () => controller.abort() };
-    await expect(measureReplacements(deep, random.windows, how)).rejects.toThrow(/abort/i);
+    await expect(measureReplacements(deep, random, how)).rejects.toThrow(/abort/i);
   });
 });
 
@@ -228,7 +254,7 @@ describe('foldgate plan --rank search', () => {
   };
 
   it('finds a plan in the bytes of a fold without so many layers', async () => {
-    const { plan, stderr } = await run('--remove', '0.34');
+    const { plan, stderr } = await run('--remove', '0.34', '--search-cost', 'loss');
     const removed = await foldgate('plan', pico, '--rank', 'reverse', '--remove', '0.34', '--json');
     expect(await sized(plan)).toBeLessThanOrEqual(await sized(JSON.parse(removed.stdout)));
     expect(stderr).toContain('Measuring the best together');

@@ -16,6 +16,7 @@ describe('the options of a fold', () => {
       remove: 0,
       share: 1,
       rank: 'loss',
+      searchCost: 'error',
       patch: 'none',
       refill: 'none',
       adapter: { gains: false, rank: 0 },
