@@ -17,6 +17,7 @@ export interface CureFlags {
   crossEntropy?: number;
   learningRate?: number;
   tail: number;
+  balanceTail?: true;
   optimizer: Pick<Cure, 'sparseGradients'>;
   seed: number;
   quantizeAware?: number;
@@ -58,6 +59,10 @@ export function addCureOptions(command: Command): Command {
       "last layers that are drawn to the checkpoint's states as well",
       parseInteger,
       0,
+    )
+    .option(
+      '--balance-tail',
+      'let those states count as much as the probabilities, whatever the two losses are',
     )
     .addOption(optimizerOption())
     .option('--seed <number>', "order of the cure's data", parseCount, 1)
@@ -135,6 +140,8 @@ export function cureOf(flags: Partial<CureFlags>, show: Progress): Cure | undefi
   if (asked < 0) throw new UsageError(`--cure-tokens takes 0 or more, not ${asked}.`);
   if (asked === 0) return undefined;
   const part = flags.cureTrain ?? 'all';
+  if (flags.balanceTail && !flags.tail)
+    throw new UsageError('--balance-tail weighs the states of --tail: say how many layers that is.');
   checkPart({ part, ...flags.optimizer });
   const learningRate = flags.learningRate ?? method?.learningRate;
   return {
@@ -143,6 +150,7 @@ export function cureOf(flags: Partial<CureFlags>, show: Progress): Cure | undefi
     part,
     ...lossWeights(crossEntropyOf(flags)),
     tailLayers: flags.tail ?? 0,
+    ...(flags.balanceTail && { balanceTail: flags.balanceTail }),
     seed: flags.seed ?? 1,
     heldOutShare,
     coding: flags.coding ?? 'none',

@@ -31,6 +31,11 @@ export interface CureSettings {
   tailLayers: number;
   /** Weight of that, the mean over those layers. @default 1 */
   tailWeight: number;
+  /**
+   * Multiplies that weight, batch by batch, by what makes it count as much as the loss of the output at a weight of 1: a
+   * dynamic joint loss, as in DiffNAS (arXiv 2311.04950). @default the weight stays
+   */
+  balanceTail?: true;
   /** Tokens of a sequence. @default 256, or the model's context where that is shorter */
   length: number;
   /** @default 1024, or the multiple of the length next to it */
@@ -112,6 +117,7 @@ export function settle(options: CureOptions, contextLength: number): CureSetting
     divergence: options.divergence ?? 1,
     tailLayers: options.tailLayers ?? 0,
     tailWeight: options.tailWeight ?? 1,
+    ...(options.balanceTail && { balanceTail: options.balanceTail }),
     length,
     tokensPerStep,
     batch: options.batch ?? largestDivisor(sequences, 4),

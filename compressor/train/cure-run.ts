@@ -119,7 +119,7 @@ export class CureRun implements Disposable {
 
   /** Fills the gradients of all weights with those of a step's batches. */
   async #gradients(batches: Batch[], signal?: AbortSignal): Promise<Omit<StepLosses, 'gradientNorm'>> {
-    const { crossEntropy, divergence, tailWeight } = this.#settings;
+    const { crossEntropy, divergence } = this.#settings;
     const wanted = new Set(this.#tail.map(({ source }) => source));
     const embedded = await this.#embed(batches);
     const lesson = await this.#teach(batches, embedded, wanted, signal);
@@ -127,7 +127,7 @@ export class CureRun implements Disposable {
     this.#rounded?.refresh();
     const { embedding, head } = this.#weights.gradients.vocabulary;
     const headGradient = head ?? embedding;
-    const sums = { crossEntropy: 0, divergence: 0, tail: 0 };
+    const sums = { loss: 0, crossEntropy: 0, divergence: 0, tail: 0 };
     for (const [i, { tokens, targets }] of batches.entries()) {
       const trace = await this.#pass.forward(embedded[i]!, signal);
       const loss = this.#loss.run({
@@ -141,36 +141,36 @@ export class CureRun implements Disposable {
       });
       const norm = this.#weights.gradients.finalNorm;
       for (let k = 0; k < norm.length; k++) norm[k]! += loss.norm[k]!;
-      const tail = this.#tailLosses(trace, lesson, i, batches.length);
+      const output = crossEntropy * loss.crossEntropy + divergence * loss.divergence;
+      const tail = this.#tailLosses(trace, lesson, output, i, batches.length);
+      sums.loss += output + tail.weight * tail.mean;
       sums.crossEntropy += loss.crossEntropy;
       sums.divergence += loss.divergence;
       sums.tail += tail.mean;
       const gradient = await this.#pass.backward(trace, loss.hidden, tail.gradients, signal);
       this.#addToEmbedding(tokens, gradient);
     }
-    const loss = crossEntropy * sums.crossEntropy + divergence * sums.divergence + tailWeight * sums.tail;
-    return { loss, ...sums };
+    return sums;
   }
 
-  /** One batch's part of the mean over layers and the step's tokens, and its gradients by layer. */
-  #tailLosses(trace: Trace, lesson: Lesson | undefined, batch: number, batches: number) {
+  /**
+   * One batch's part of the mean over layers and the step's tokens, its weight in the loss, and its gradients by layer.
+   * @param output the batch's part of the rest of the loss
+   */
+  #tailLosses(trace: Trace, lesson: Lesson | undefined, output: number, batch: number, batches: number) {
     const { width } = this.#checkpoint.architecture;
+    const { tailWeight, balanceTail } = this.#settings;
     const tokens = (trace.final.length / width) * batches;
     const share = 1 / (tokens * Math.max(this.#tail.length, 1));
-    const gradients = new Map<number, Float32Array>();
-    let mean = 0;
-    for (const { index, source } of this.#tail) {
-      const teacher = lesson!.outputs.get(source)![batch]!;
-      const { sum, gradient } = tailLoss(
-        trace.outputs[index]!,
-        teacher,
-        width,
-        this.#settings.tailWeight * share,
-      );
-      mean += sum * share;
-      gradients.set(index, gradient);
-    }
-    return { mean, gradients };
+    const compared = this.#tail.map(({ index, source }) => ({
+      index,
+      ...tailLoss(trace.outputs[index]!, lesson!.outputs.get(source)![batch]!, width, share),
+    }));
+    const mean = compared.reduce((all, { sum }) => all + sum * share, 0);
+    // A number, not a part of what is differentiated: to make the output worse gains nothing.
+    const weight = balanceTail && mean > 0 ? (tailWeight * output) / mean : tailWeight;
+    for (const { gradient } of compared) for (let i = 0; i < gradient.length; i++) gradient[i]! *= weight;
+    return { mean, weight, gradients: new Map(compared.map(({ index, gradient }) => [index, gradient])) };
   }
 
   /** What the teacher says to batches that are measured on again and again. */

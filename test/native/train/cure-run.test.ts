@@ -90,6 +90,32 @@ describe('a step of the cure', () => {
     expect(wanted.steps[2]!.divergence / wanted.steps[0]!.divergence).toBeLessThan(0.9);
   });
 
+  it('weighs the states so that they count as much as the output, if asked', async () => {
+    const { steps } = reference.cases[0]!;
+    const { learningRate, ...step } = steps[0]!;
+    const batches = [halves(step)[0]!];
+    const weights = { crossEntropy: 0.4, divergence: 0.8, tailLayers: 2, tokensPerStep: 48 };
+    const balanced = await open(reference.cases[0]!.family, {
+      ...weights,
+      tailWeight: 0.5,
+      balanceTail: true,
+    });
+    const got = await balanced.run.step(batches, learningRate);
+    const output = 0.4 * got.crossEntropy + 0.8 * got.divergence;
+    expect(got.loss / (1.5 * output)).toBeCloseTo(1, 6);
+    // The same weight, given as a number, is no part of the gradient either.
+    const fixed = await open(reference.cases[0]!.family, {
+      ...weights,
+      tailWeight: (0.5 * output) / got.tail,
+    });
+    expect((await fixed.run.step(batches, learningRate)).gradientNorm / got.gradientNorm).toBeCloseTo(1, 6);
+    const plain = await open(reference.cases[0]!.family, { ...weights, tailWeight: 0.5 });
+    const other = await plain.run.step(batches, learningRate);
+    expect(Math.abs(other.gradientNorm / got.gradientNorm - 1)).toBeGreaterThan(0.01);
+    for (const [i, { name, gradient }] of balanced.weights.parameters.entries())
+      expect(maxDifference(gradient, fixed.weights.parameters[i]!.gradient), name).toBeLessThan(1e-6);
+  });
+
   it.each(picoFamilies)('sees in teacher and unfolded student what transformers sees: %s', async (family) => {
     const { tokens, vocabulary, logits } = await golden(family);
     const targets = tokens.map((_, t) => (t * 37 + 5) % vocabulary);
