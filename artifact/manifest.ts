@@ -108,6 +108,8 @@ const manifestSchema = z.object({
     blobSchema.extend({
       kind: z.enum(['block', 'embedding', 'norms', 'adapters', 'patches', 'rotary']),
       block: count.optional(),
+      /** Of a block whose MLP is narrower than `dimensions` says. */
+      intermediateSize: positive.optional(),
       /** Of a block: the matrices that are stored otherwise than `quantization` says of their kind. */
       quantization: z.partialRecord(z.enum(matrixKinds), precisionSchema).optional(),
     }),

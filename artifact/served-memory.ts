@@ -10,6 +10,7 @@ export interface ServedShape {
   heads: number;
   kvHeads: number;
   headSize: number;
+  /** Of the widest block. */
   intermediateSize: number;
   /** Of the distinct weights that the runtime holds. */
   weightBytes: number;
@@ -51,7 +52,11 @@ export function servedShapeOf(manifest: Manifest): ServedShape {
     weights.reduce((sum, { kind, bytes }) => (kinds.includes(kind) ? sum + bytes : sum), 0);
   const both = bytesOf('embedding');
   const weightBytes = bytesOf('block', 'norms', 'patches') + (both > 1.5 * matrix ? both / 2 : both);
-  return { ...dimensions, layers: cachedLayers(manifest), weightBytes };
+  const widths = weights.flatMap(({ kind, intermediateSize = dimensions.intermediateSize }) =>
+    kind === 'block' ? [intermediateSize] : [],
+  );
+  const intermediateSize = Math.max(...widths);
+  return { ...dimensions, intermediateSize, layers: cachedLayers(manifest), weightBytes };
 }
 
 /** Bytes of a matrix as it is stored: codes, and a float32 scale for each block of them. */

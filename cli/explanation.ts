@@ -53,14 +53,15 @@ function sign({ fate, half, patched, fitted }: LayerReason): string {
 }
 
 function sentence(reason: LayerReason, plan: FoldPlan): string {
-  const { fate, block, weightsOf, half, adapted, fitted, spared } = reason;
+  const { fate, block, weightsOf, half, width, adapted, fitted, spared } = reason;
   const others = weightsOf?.length === 1 ? `layer ${weightsOf[0]}` : `layers ${weightsOf?.join(', ')} mixed`;
+  const wide = width === undefined ? '' : `, its MLP ${width} wide`;
   const own = adapted ? ' with an adapter of its own' : '';
   const what = {
     own: fitted
-      ? `is trained, from its own weights, to do what it and the layers after it did, block ${block}`
-      : `keeps its own weights, block ${block}`,
-    shared: `runs block ${block}, the weights of ${others}${own}`,
+      ? `is trained, from its own weights, to do what it and the layers after it did, block ${block}${wide}`
+      : `keeps its own weights, block ${block}${wide}`,
+    shared: `runs block ${block}, the weights of ${others}${wide}${own}`,
     refilled: `is removed; its place runs block ${block} of ${others} behind gains that start at zero`,
     removed: 'is removed',
   }[fate];

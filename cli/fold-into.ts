@@ -101,10 +101,10 @@ export async function foldInto(
 
 /** The whole model gives the checkpoint's own probabilities already. */
 function learnsNothing(plan: FoldPlan, { crossEntropy = 0 }: { crossEntropy?: number }): boolean {
-  const { layers, checkpointLayers } = plan;
+  const { layers, checkpointLayers, widths } = plan;
   const blocks = new Set(layers.map(({ block }) => block)).size;
   const isWhole = layers.length === checkpointLayers && layers.every(({ half }) => half === undefined);
-  return crossEntropy === 0 && isWhole && blocks === checkpointLayers;
+  return crossEntropy === 0 && isWhole && blocks === checkpointLayers && !widths;
 }
 
 /** Tells of a wrong bucket or wrong credentials now, not after an hour of folding. */

@@ -5,6 +5,7 @@ import { type AdapterForm, noAdapter, parseAdapter } from '../compressor/adapter
 import { methods } from '../compressor/methods/index.ts';
 import { type Refill, refills } from '../compressor/plan/make-plan.ts';
 import { type PatchKind, patchKinds, type SharedWeights, sharedWeights } from '../compressor/plan/plan.ts';
+import { type Shrink, shrinks, usualSpread } from '../compressor/plan/widths.ts';
 import { type CalibrationMethod, calibrations } from '../compressor/quantize/calibration.ts';
 import { rankSummaries, searchRank } from '../compressor/rank/summaries.ts';
 import { type ReplacementCost, replacementCosts } from '../compressor/search/replacements.ts';
@@ -23,6 +24,9 @@ export interface FoldFlags {
   patch: PatchKind;
   refill: Refill;
   adapter: AdapterForm;
+  width: number;
+  shrink: Shrink;
+  spread: number;
   weights: SharedWeights;
   keep: number[];
   /** Bytes stored, at most: decides --remove, and --quantize where that is not given. */
@@ -60,6 +64,26 @@ export function addFoldOptions(command: Command): Command {
       )
         .argParser(parseBytes)
         .conflicts(['remove', 'plan']),
+    )
+    .option(
+      '--width <share>',
+      "mean share of the MLPs' width to keep, to 1; importance, by --rank, spreads it over the blocks",
+      parseNumber,
+      1,
+    )
+    .addOption(
+      new Option(
+        '--shrink <what>',
+        "what --remove takes: whole layers (depth), or a share of the blocks' parameters off their MLPs' width",
+      )
+        .choices([...shrinks])
+        .default('depth'),
+    )
+    .option(
+      '--spread <number>',
+      'how unequal importance makes widths: near 0 the least important block gives all, 10 is alike',
+      parseNumber,
+      usualSpread,
     )
     .option('--share <layers>', 'neighbouring kept layers that run one block', parseInteger, 1)
     .addOption(
@@ -153,9 +177,9 @@ function applyMethod(command: Command): void {
     command.setOptionValueWithSource('quantize', anyQuantization, 'implied');
   const method = methods[command.getOptionValue('method') ?? ''];
   if (!method) return;
-  const { rank, patch, refill, calibrationTokens } = method;
+  const { rank, patch, refill, shrink, calibrationTokens } = method;
   const adapter = method.adapter && parseAdapter(method.adapter);
-  for (const [option, value] of Object.entries({ rank, patch, refill, adapter, calibrationTokens })) {
+  for (const [option, value] of Object.entries({ rank, patch, refill, shrink, adapter, calibrationTokens })) {
     if (value !== undefined && command.getOptionValueSource(option) === 'default')
       command.setOptionValueWithSource(option, value, 'implied');
   }
@@ -165,6 +189,9 @@ function applyMethod(command: Command): void {
 const planned = [
   'method',
   'remove',
+  'width',
+  'shrink',
+  'spread',
   'share',
   'rank',
   'searchCost',

@@ -22,7 +22,9 @@ export async function planOf(
 ): Promise<FoldPlan> {
   if (flags.plan !== undefined) {
     const { readPlan } = await import('../compressor/plan/plan.ts');
-    return readPlan(flags.plan, { name: checkpoint.name, layers: checkpoint.architecture.layers.length });
+    const { name, architecture } = checkpoint;
+    const { layers, intermediateSize } = architecture;
+    return readPlan(flags.plan, { name, layers: layers.length, intermediateSize });
   }
   checkCalibration(flags.calibrate, flags.adapter);
   await fitFlags(checkpoint, flags);
@@ -44,12 +46,14 @@ export async function rankingFor(
   signal: AbortSignal,
   options: { rank?: boolean } = {},
 ): Promise<RankingOf> {
-  const depth = { name: checkpoint.name, layers: checkpoint.architecture.layers.length };
-  const remove = Math.round(flags.remove * depth.layers);
-  if (!options.rank && remove === 0 && flags.weights !== 'weighted') return { method: 'none' };
-  const { fromStart, makePlan } = await import('../compressor/plan/make-plan.ts');
+  const depth = { layers: checkpoint.architecture.layers.length };
+  const { fromStart } = await import('../compressor/plan/make-plan.ts');
+  const { makeSizedPlan, widthShare } = await import('../compressor/plan/widths.ts');
+  const isNarrower = widthShare(checkpoint.architecture, flags) < 1;
+  const remove = flags.shrink === 'width' ? 0 : Math.round(flags.remove * depth.layers);
+  if (!options.rank && remove === 0 && !isNarrower && flags.weights !== 'weighted') return { method: 'none' };
   // What cannot be done is told before the work.
-  makePlan(depth, { method: 'check', scores: new Array(depth.layers).fill(0) }, flags);
+  makeSizedPlan(checkpoint, { method: 'check', scores: new Array(depth.layers).fill(0) }, flags);
   const { rankers } = await import('../compressor/rank/index.ts');
   const ranked = await rankers[flags.rank]!(checkpoint, calibration, {
     remove,
@@ -69,9 +73,8 @@ export async function rankedPlan(
   show: Progress,
   signal: AbortSignal,
 ): Promise<FoldPlan> {
-  const { makePlan } = await import('../compressor/plan/make-plan.ts');
-  const { name, architecture } = checkpoint;
-  const plan = makePlan({ name, layers: architecture.layers.length }, ranking, options);
+  const { makeSizedPlan } = await import('../compressor/plan/widths.ts');
+  const plan = makeSizedPlan(checkpoint, ranking, options);
   if (options.refill !== 'nearest') return plan;
   const { withNearestBlocks } = await import('../compressor/plan/nearest-blocks.ts');
   const chosen = await withNearestBlocks(checkpoint, plan, {
@@ -92,9 +95,13 @@ async function fitFlags(checkpoint: Checkpoint, flags: FoldFlags): Promise<void>
   const fixed = flags.quantize !== anyQuantization;
   const found = fitSize(checkpoint, target, tokenizer, flags, fixed);
   Object.assign(flags, { remove: found.remove, quantize: found.quantize });
-  const removed = Math.round(found.remove * checkpoint.architecture.layers.length);
+  const { layers } = checkpoint.architecture;
+  const removed =
+    flags.shrink === 'width'
+      ? `MLPs narrower by ${(100 * found.remove).toFixed(1)}% of the blocks' parameters`
+      : `${Math.round(found.remove * layers.length)} layers removed`;
   process.stderr.write(
-    `To stay below ${formatBytes(targetSize ?? fit!)}: --quantize ${found.quantize}, ${removed} layers removed, ` +
+    `To stay below ${formatBytes(targetSize ?? fit!)}: --quantize ${found.quantize}, ${removed}, ` +
       `${formatBytes(found.bytes)} ${targetSize === undefined ? 'in memory' : 'stored'}.\n`,
   );
 }
@@ -121,6 +128,8 @@ async function searchedPlan(
   const { servedBytes, sizedModel, storedBytes } = await import('../compressor/plan/served-bytes.ts');
   const { name, architecture } = checkpoint;
   const scores = architecture.layers.map((_, layer) => layer);
+  if (flags.width !== 1 || flags.shrink === 'width')
+    throw new UsageError('--rank search leaves the widths of MLPs alone: leave out --width and --shrink.');
   const inOneRun = makePlan({ name, layers: scores.length }, { method: 'none', scores }, flags);
   if (
     Math.round(flags.remove * scores.length) === 0 &&

@@ -19,7 +19,7 @@ export function planTable(checkpoint: Checkpoint, plan: FoldPlan): string {
   const fitted = new Set(fittedLayers(plan).map((index) => plan.layers[index]!.source));
   const rows = checkpoint.architecture.layers.map((_, layer) => {
     const trained = fitted.has(layer) ? ', trained to stand in for the layers after it' : '';
-    const fate = `${fateOf(planned.get(layer), groups)}${trained}`;
+    const fate = `${fateOf(planned.get(layer), groups)}${widthOf(checkpoint, plan, planned.get(layer))}${trained}`;
     const score = plan.scores ? plan.scores[layer]!.toFixed(4).padStart(10) : '';
     return `${String(layer).padStart(5)}${score}  ${fate}`;
   });
@@ -43,6 +43,7 @@ export function planSummary(checkpoint: Checkpoint, plan: FoldPlan): string {
   return [
     `Layers       ${checkpoint.architecture.layers.length} -> ${plan.layers.length}, running ${blocks} distinct blocks`,
     ...(plan.adapter ? [`Adapters     ${describeAdapters(plan)}`] : []),
+    ...(plan.widths ? [`MLPs         ${describeWidths(checkpoint, plan.widths)}`] : []),
     `Parameters   ${sizes.original.toLocaleString('en')} -> ${sizes.folded.toLocaleString('en')} (${percent(sizes.folded, sizes.original)})`,
     `Bytes        ${formatBytes(sizes.originalBytes)} in bfloat16 -> ${formatBytes(sizes.bytes)} (${percent(sizes.bytes, sizes.originalBytes)})`,
     `Quantization ${Object.entries(precision)
@@ -56,6 +57,21 @@ function fateOf(layer: PlannedLayer | undefined, groups: number[][]): string {
   const { block, half, refill } = layer;
   if (refill) return `removed, its place filled again with block ${block}`;
   return `block ${block}${half ? `, its ${halfNames[half]} alone` : ''}${groups[block]!.length > 1 ? `, shared by layers ${groups[block]!.join(', ')}` : ''}`;
+}
+
+function widthOf(
+  { architecture }: Checkpoint,
+  { widths }: FoldPlan,
+  layer: PlannedLayer | undefined,
+): string {
+  const width = layer && widths?.[layer.block];
+  return width === undefined || width === architecture.intermediateSize ? '' : `, MLP ${width} wide`;
+}
+
+function describeWidths({ architecture }: Checkpoint, widths: readonly number[]): string {
+  const whole = architecture.intermediateSize;
+  const mean = widths.reduce((sum, width) => sum + width, 0) / widths.length;
+  return `${Math.min(...widths)} to ${Math.max(...widths)} wide of ${whole}, ${((100 * mean) / whole).toFixed(1)}% in the mean`;
 }
 
 function describeAdapters(plan: FoldPlan): string {

@@ -1,7 +1,8 @@
 import type { Checkpoint } from '../compressor/checkpoint/checkpoint.ts';
-import { makePlan, type PlanOptions } from '../compressor/plan/make-plan.ts';
+import type { PlanOptions } from '../compressor/plan/make-plan.ts';
 import type { FoldPlan } from '../compressor/plan/plan.ts';
 import { foldedSizes } from '../compressor/plan/sizes.ts';
+import { largestSaving, makeSizedPlan } from '../compressor/plan/widths.ts';
 import { bitsBudget, parsePrecision, resolvePrecision } from '../compressor/quantize/precision.ts';
 import { formatBytes } from './progress.ts';
 import { formatTable } from './table.ts';
@@ -10,12 +11,13 @@ import { formatTable } from './table.ts';
 const shares = [0.1, 0.2, 0.3, 0.4, 0.5];
 
 /**
- * For people who have not decided yet: which layers `--remove` would take from a checkpoint, and what that
+ * For people who have not decided yet: which layers, or how much of the MLPs' width, `--remove` would take from a checkpoint, and what that
  * saves.
  * @param ranked a plan with scores
  */
 export function removalTable(checkpoint: Checkpoint, ranked: FoldPlan, options: PlanOptions): string {
-  const { architecture, name } = checkpoint;
+  const { architecture } = checkpoint;
+  const narrows = options.shrink === 'width';
   const layers = architecture.layers.length;
   const ranking = { method: ranked.method, scores: ranked.scores! };
   const kept = new Set(options.keep.map((layer) => (layer + layers) % layers));
@@ -23,9 +25,10 @@ export function removalTable(checkpoint: Checkpoint, ranked: FoldPlan, options: 
   let shown = 0;
   for (const share of shares) {
     const count = Math.round(share * layers);
-    if (count === shown || count > layers - kept.size) continue; // as the row before, or more than may go
+    const isMore = narrows ? share > largestSaving(architecture) : count > layers - kept.size;
+    if (isMore || (!narrows && count === shown)) continue; // more than may go, or as the row before
     shown = count;
-    const plan = makePlan({ name, layers }, ranking, { ...options, remove: share });
+    const plan = makeSizedPlan(checkpoint, ranking, { ...options, remove: share });
     const precision = resolvePrecision(checkpoint, plan, parsePrecision(plan.quantize));
     const sizes = foldedSizes(architecture, plan, precision, bitsBudget(plan.quantize));
     const left = new Set(plan.layers.map((layer) => layer.source));
@@ -33,9 +36,14 @@ export function removalTable(checkpoint: Checkpoint, ranked: FoldPlan, options: 
       `--remove ${share}`,
       `${((100 * sizes.folded) / sizes.original).toFixed(1)}%`,
       formatBytes(sizes.bytes),
-      [...architecture.layers.keys()].filter((layer) => !left.has(layer)).join(', '),
+      narrows
+        ? (plan.widths ?? []).join(', ')
+        : [...architecture.layers.keys()].filter((layer) => !left.has(layer)).join(', '),
     ]);
   }
   if (rows.length === 0) return `None of the ${layers} layers can be removed beside those of --keep.`;
-  return formatTable(['removing', 'parameters', 'bytes', 'layers that go'], rows);
+  return formatTable(
+    ['removing', 'parameters', 'bytes', narrows ? 'widths of MLPs' : 'layers that go'],
+    rows,
+  );
 }

@@ -89,6 +89,7 @@ export async function fold(options: FoldOptions): Promise<FoldResult> {
     await fingerprint(checkpoint),
     plan.layers,
     plan.adapter,
+    plan.widths,
     mixtures,
     quantizationIdentity(quantization),
     await studentIdentity(options),

@@ -51,7 +51,8 @@ async function savings(plan: FoldPlan, where: string, path: string): Promise<str
   const checkpoint = await openCheckpoint(path);
   try {
     const { name, architecture } = checkpoint;
-    checkPlan(plan, { name, layers: architecture.layers.length }, where);
+    const { layers, intermediateSize } = architecture;
+    checkPlan(plan, { name, layers: layers.length, intermediateSize }, where);
     return planSummary(checkpoint, plan);
   } finally {
     await checkpoint.close();

@@ -34,6 +34,23 @@ export interface Architecture {
   rotaries: Rotary[];
 }
 
+/**
+ * The architecture as one block has it.
+ * @param widths of the blocks' MLPs, where some are narrower than the checkpoint's
+ */
+export function architectureOfBlock(
+  a: Architecture,
+  widths: readonly number[] | undefined,
+  block: number,
+): Architecture {
+  return widths === undefined ? a : { ...a, intermediateSize: widths[block]! };
+}
+
+/** The architecture as a block with such matrices has it. */
+export function architectureOfMatrices(a: Architecture, { up }: { up?: Float32Array }): Architecture {
+  return up ? { ...a, intermediateSize: up.length / a.width } : a;
+}
+
 export interface LayerAttention {
   /** Tokens a position sees, itself included; undefined for all. */
   window: number | undefined;

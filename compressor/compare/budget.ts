@@ -1,6 +1,6 @@
 import { UsageError } from '../../artifact/errors.ts';
 import { type AdaptedPlan, adaptersParameters } from '../adapter/adapted-layers.ts';
-import type { Architecture } from '../checkpoint/architecture.ts';
+import { type Architecture, architectureOfBlock } from '../checkpoint/architecture.ts';
 import { type Half, halfOfBlock } from '../graph/halves.ts';
 import { patchedLayers } from '../patch/cuts.ts';
 import type { FoldPlan } from '../plan/plan.ts';
@@ -8,16 +8,16 @@ import { blocksInOrder } from '../student/student.ts';
 import { blockParameters, patchParameters } from '../weights/block.ts';
 
 /** What decides how much of a model's blocks a plan stores. */
-export type SavingPlan = AdaptedPlan & Pick<FoldPlan, 'patch'>;
+export type SavingPlan = AdaptedPlan & Pick<FoldPlan, 'patch' | 'widths'>;
 
 /** Parameters of distinct blocks, and of patches and adapters, which are stored in the place of others. */
 export function distinctBlockParameters(a: Architecture, plan: SavingPlan): number {
   const patches = patchedLayers(plan, a.layers.length).length;
   const added = patches * patchParameters(a) + adaptersParameters(a, plan);
-  return blocksInOrder(plan).reduce(
-    (sum, block) => sum + storedBlock(a, halfOfBlock(plan.layers, block)),
-    added,
-  );
+  const stored = (block: number) => {
+    return storedBlock(architectureOfBlock(a, plan.widths, block), halfOfBlock(plan.layers, block));
+  };
+  return blocksInOrder(plan).reduce((sum, block) => sum + stored(block), added);
 }
 
 /** Share of the checkpoint's block parameters that a plan saves. */

@@ -6,6 +6,7 @@ import type { FoldMethod } from '../methods/method.ts';
 import { fromStart, makePlan, type PlanOptions } from '../plan/make-plan.ts';
 import { withNearestBlocks } from '../plan/nearest-blocks.ts';
 import type { FoldPlan } from '../plan/plan.ts';
+import { makeSizedPlan, widthShare } from '../plan/widths.ts';
 import { rankers } from '../rank/index.ts';
 import { searchRank } from '../rank/summaries.ts';
 import { searchPlan } from '../search/search-plan.ts';
@@ -40,21 +41,22 @@ export async function methodPlan(
   text: TextWindows,
   options: EvaluateOptions,
 ): Promise<FoldPlan> {
-  const { architecture, name } = checkpoint;
+  const { architecture } = checkpoint;
   const layers = architecture.layers.length;
   const keep = fromStart(keptLayers, layers);
   if (method.rank === searchRank) return searchedPlan(checkpoint, method, budget, quantize, text, options);
+  const fold = optionsOf(method, quantize);
+  const ranked = async (removed: number) => ({
+    method: method.rank,
+    ...(await rankers[method.rank]!(checkpoint, text, { remove: removed, keep, ...options })),
+  });
+  if (method.shrink === 'width') {
+    const sized: PlanOptions = { ...fold, shrink: 'width', remove: budget };
+    widthShare(architecture, sized); // what cannot be is told before the work
+    return makeSizedPlan(checkpoint, await ranked(0), sized);
+  }
   return nearestPlan(architecture, budget, removableOf(layers), async (removed) => {
-    const ranking = await rankers[method.rank]!(checkpoint, text, {
-      remove: removed,
-      keep,
-      ...options,
-    });
-    const plan = makePlan(
-      { name, layers },
-      { method: method.rank, ...ranking },
-      { ...optionsOf(method, quantize), remove: removed / layers },
-    );
+    const plan = makeSizedPlan(checkpoint, await ranked(removed), { ...fold, remove: removed / layers });
     return method.refill === 'nearest' ? withNearestBlocks(checkpoint, plan, options) : plan;
   });
 }

@@ -80,6 +80,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   const graph = decoderGraph({
     architecture: a,
     layers: plan.layers,
+    widths: student.widths,
     blocks,
     norms,
     adapters,
@@ -101,6 +102,8 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   };
   for (const [block, blob] of blocks.entries()) {
     addWeights('block', blob, block);
+    const width = student.widths?.[block];
+    if (width !== undefined && width !== a.intermediateSize) weights.at(-1)!.intermediateSize = width;
     const exceptions = exceptionsOf(blob, precision);
     if (Object.keys(exceptions).length > 0) weights.at(-1)!.quantization = exceptions;
   }

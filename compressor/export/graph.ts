@@ -1,8 +1,15 @@
 import type { AdapterTensor } from '../adapter/adapter.ts';
 import type { PoolName } from '../adapter/adapter-pools.ts';
-import type { Architecture } from '../checkpoint/architecture.ts';
+import { type Architecture, architectureOfBlock } from '../checkpoint/architecture.ts';
 import { attentionLayers, runsAttention } from '../graph/halves.ts';
-import { emitFinalNorm, emitLayer, emitSum, type LayerWeights, type Residual } from '../graph/layer.ts';
+import {
+  emitFinalNorm,
+  emitLayer,
+  emitSum,
+  type LayerWeights,
+  matrixShape,
+  type Residual,
+} from '../graph/layer.ts';
 import { emitLowRank } from '../graph/low-rank.ts';
 import { GraphBuilder } from '../onnx/graph.ts';
 import type { PlannedLayer } from '../plan/plan.ts';
@@ -14,6 +21,8 @@ export interface GraphParts {
   layers: readonly PlannedLayer[];
   /** One per distinct block. */
   blocks: WrittenBlob[];
+  /** As a student has them. */
+  widths?: readonly number[] | undefined;
   norms: WrittenBlob;
   /** Absent where no layer has an adapter. */
   adapters: WrittenBlob | undefined;
@@ -97,7 +106,9 @@ class Initializers {
     const lowRank = (name: PoolName) => own(name) ?? this.#fromPool(index, name);
     return {
       linear: (matrix, x) => {
-        const product = this.#linear(x, `block.${block}.${matrix}`, this.#parts.blocks[block]!, matrix);
+        const { blocks, architecture, widths } = this.#parts;
+        const [, inputs] = matrixShape(architectureOfBlock(architecture, widths, block), matrix);
+        const product = this.#linear(x, `block.${block}.${matrix}`, blocks[block]!, matrix, { inputs });
         const [down, up] = [lowRank(`${matrix}.down`), lowRank(`${matrix}.up`)];
         return down && up ? emitLowRank(this.#g, x, product, { down, up }) : product;
       },
@@ -174,10 +185,17 @@ class Initializers {
   head(x: string): string {
     const { head, embedding } = this.#parts;
     const name = head ? 'head' : 'embedding';
-    return this.#linear(x, name, head ?? embedding, name, 'logits');
+    return this.#linear(x, name, head ?? embedding, name, { output: 'logits' });
   }
 
-  #linear(x: string, name: string, blob: WrittenBlob, tensor: string, output?: string): string {
+  /** @param inputs of the matrix, without what its codes are padded with. @default the model's width */
+  #linear(
+    x: string,
+    name: string,
+    blob: WrittenBlob,
+    tensor: string,
+    { inputs = this.#parts.architecture.width, output }: { inputs?: number; output?: string } = {},
+  ): string {
     const outputs = output === undefined ? {} : { outputs: [output] };
     const hasBias = blob.tensors.some((stored) => stored.name === `${tensor}.bias`);
     const bias = hasBias ? this.#tensor(`${name}.bias`, blob, `${tensor}.bias`) : '';
@@ -193,16 +211,18 @@ class Initializers {
     }
     const values = find(blob, `${tensor}.values`);
     const [rows, blocks] = values.shape as [number, number];
-    const inputs = [
+    if (inputs > blocks * codes.blockSize)
+      throw new Error(`${tensor}: ${blocks * codes.blockSize} stored inputs for ${inputs}`);
+    const operands = [
       x,
       this.#tensor(`${name}.values`, blob, `${tensor}.values`),
       this.#tensor(`${name}.scales`, blob, `${tensor}.scales`),
       ...(bias ? ['', '', bias] : []),
     ];
-    return this.#g.node('MatMulNBits', inputs, {
+    return this.#g.node('MatMulNBits', operands, {
       domain: 'com.microsoft',
       attributes: {
-        K: this.#inputsOf(tensor, blocks * codes.blockSize),
+        K: inputs,
         N: rows,
         bits: codes.bits,
         block_size: codes.blockSize,
@@ -211,14 +231,6 @@ class Initializers {
       },
       ...outputs,
     });
-  }
-
-  /** The unpadded number of inputs. */
-  #inputsOf(tensor: string, padded: number): number {
-    const a = this.#parts.architecture;
-    const inputs = { output: a.heads * a.headSize, down: a.intermediateSize }[tensor] ?? a.width;
-    if (inputs > padded) throw new Error(`${tensor}: ${padded} stored inputs for ${inputs}`);
-    return inputs;
   }
 
   #cut(x: string, width: number): string {

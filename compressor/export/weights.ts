@@ -1,6 +1,7 @@
 import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
 import { type AdapterTensor, adapterFormOf, adapterShapes } from '../adapter/adapter.ts';
 import { poolNames } from '../adapter/adapter-pools.ts';
+import { architectureOfBlock } from '../checkpoint/architecture.ts';
 import { matricesOfBlock } from '../graph/halves.ts';
 import { matrixShape, normsOf } from '../graph/layer.ts';
 import type { BlockCodes } from '../quantize/block-quantizer.ts';
@@ -38,14 +39,20 @@ export class WeightWriter {
    * @param codes of the matrices that are not stored in float32
    */
   block(block: number, codes: BlockCodes): Promise<WrittenBlob> {
+    const { architecture, widths } = this.#student;
+    const a = architectureOfBlock(architecture, widths, block);
     return this.#blob(`block-${block}`, async (blob) => {
       for (const matrix of matricesOfBlock(this.#student.layers, block)) {
         const quantized = codes[matrix];
         if (quantized) {
           await addQuantized(blob, matrix, quantized);
         } else {
-          const shape = matrixShape(this.#student.architecture, matrix);
-          await blob.add(`${matrix}.weight`, 'float32', shape, await this.#student.matrix(block, matrix));
+          await blob.add(
+            `${matrix}.weight`,
+            'float32',
+            matrixShape(a, matrix),
+            await this.#student.matrix(block, matrix),
+          );
         }
       }
       const bias = await this.#student.qkvBias(block);

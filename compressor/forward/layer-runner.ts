@@ -1,7 +1,7 @@
 import { Session, type SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
 import { type AdapterForm, adapterFormOf, adapterKey, adapterShapes } from '../adapter/adapter.ts';
-import type { Architecture } from '../checkpoint/architecture.ts';
+import { type Architecture, architectureOfMatrices } from '../checkpoint/architecture.ts';
 import { type Half, halfOfNorms, hasQkvBias, matricesOf } from '../graph/halves.ts';
 import { type BlockMatrix, emitLayer, emitSum, matrixShape, normsOf } from '../graph/layer.ts';
 import { emitLowRank } from '../graph/low-rank.ts';
@@ -21,7 +21,7 @@ export type MatrixInputs = Partial<Record<(typeof distinctInputs)[number], Float
  */
 export class LayerRunner implements Disposable {
   readonly #architecture: Architecture;
-  /** One per kind of attention (window, rotary base), two for Gemma 3, per form of adapter and half; tapped or not. */
+  /** One per kind of attention (window, rotary base), form of adapter, half and width of MLP; tapped or not. */
   readonly #sessions = new Map<string, Session>();
   readonly #rotaries: ReturnType<typeof rotaryTables>[];
   readonly #maxTokens: number;
@@ -52,11 +52,12 @@ export class LayerRunner implements Disposable {
     hidden: Float32Array,
   ): { out: Float32Array; inputs: MatrixInputs } {
     const tokens = hidden.length / this.#architecture.width;
+    const a = architectureOfMatrices(this.#architecture, block.matrices);
     const run = matricesOf(halfOfNorms(own));
     const inputs: MatrixInputs = {};
     const taps: Record<string, Tensor> = {};
     for (const matrix of distinctInputs.filter((input) => run.includes(input))) {
-      const size = matrixShape(this.#architecture, matrix)[1];
+      const size = matrixShape(a, matrix)[1];
       inputs[matrix] = new Float32Array(tokens * size);
       taps[tapOf(matrix)] = new Tensor(inputs[matrix], [1, tokens, size]);
     }
@@ -70,10 +71,10 @@ export class LayerRunner implements Disposable {
     hidden: Float32Array,
     taps: Record<string, Tensor>,
   ): Float32Array {
-    const a = this.#architecture;
+    const a = architectureOfMatrices(this.#architecture, block.matrices);
     const form = adapterFormOf(a, own);
     const half = halfOfNorms(own);
-    const session = this.#session(layer, Object.keys(taps).length > 0, form, half);
+    const session = this.#session(a, layer, Object.keys(taps).length > 0, form, half);
     const tokens = hidden.length / a.width;
     const rotary = this.#rotaries[a.layers[layer]!.rotary]!;
     const table = [this.#maxTokens, a.headSize / 2];
@@ -96,12 +97,18 @@ export class LayerRunner implements Disposable {
     return out.data;
   }
 
-  #session(layer: number, tapped: boolean, form: AdapterForm, half: Half | undefined): Session {
-    const { window, rotary } = this.#architecture.layers[layer]!;
-    const key = `${window}/${rotary}/${tapped}/${adapterKey(form)}/${half}`;
+  #session(
+    a: Architecture,
+    layer: number,
+    tapped: boolean,
+    form: AdapterForm,
+    half: Half | undefined,
+  ): Session {
+    const { window, rotary } = a.layers[layer]!;
+    const key = `${window}/${rotary}/${tapped}/${adapterKey(form)}/${half}/${a.intermediateSize}`;
     let session = this.#sessions.get(key);
     if (!session) {
-      session = new Session(layerGraph(this.#architecture, layer, tapped, form, half), this.#options);
+      session = new Session(layerGraph(a, layer, tapped, form, half), this.#options);
       this.#sessions.set(key, session);
     }
     return session;

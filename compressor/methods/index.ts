@@ -7,6 +7,7 @@ import { foldgpt } from './foldgpt.ts';
 import { foldgptRefilled } from './foldgpt-refilled.ts';
 import { loss } from './loss.ts';
 import type { FoldMethod } from './method.ts';
+import { modegpt } from './modegpt.ts';
 import { relaxed } from './relaxed.ts';
 import { replaceme } from './replaceme.ts';
 import { reverse } from './reverse.ts';
@@ -29,6 +30,7 @@ export const methods: Record<string, FoldMethod> = {
   angular,
   chop,
   crash,
+  modegpt,
   relaxed,
   reverse,
   uniform,

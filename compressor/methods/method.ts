@@ -1,5 +1,6 @@
 import type { Refill } from '../plan/make-plan.ts';
 import type { PatchKind } from '../plan/plan.ts';
+import type { Shrink } from '../plan/widths.ts';
 
 /**
  * A way to fold, by name: which layers go, what stands in for them, and how the result is repaired.
@@ -16,6 +17,8 @@ export interface FoldMethod {
   patch: PatchKind;
   /** As for `--refill`. @default none */
   refill?: Refill;
+  /** As for `--shrink`. @default depth */
+  shrink?: Shrink;
   /** As for `--adapter`. @default none */
   adapter?: string;
   /** As for `--calibration-tokens`, where the ranking fits as well as measures. @default the option's own */

@@ -22,7 +22,8 @@ export function sharedFittedLayer(plan: PatchedPlan): number | undefined {
 }
 
 /** Whether a plan has parts that are fitted on a text. */
-export function fitsText(plan: PatchedPlan): boolean {
+export function fitsText(plan: PatchedPlan & Pick<FoldPlan, 'widths'>): boolean {
+  if (plan.widths) return true;
   return (plan.patch ?? 'none') !== 'none' && cutsOf(plan.layers, plan.checkpointLayers).length > 0;
 }
 

@@ -108,6 +108,7 @@ function alone(student: Student, index: number): Student {
   return {
     ...student,
     layers: [{ source, block: 0 }],
+    widths: student.widths && [student.widths[block]!],
     block: () => student.block(block),
     matrix: (_, matrix) => student.matrix(block, matrix),
     qkvBias: () => student.qkvBias(block),

@@ -27,11 +27,40 @@ export function solveRidge(
   return x;
 }
 
-/** The lower triangle L with L Lᵀ = gram + ridge * mean diagonal * I. */
-function cholesky(gram: Float64Array, size: number, ridge: number): Float64Array {
+/**
+ * The diagonal of gram (gram + added I)⁻¹, added being `ridge` times the mean diagonal: how little of each row the
+ * others tell, from 0 to below 1.
+ * @param gram, ridge as for `solveRidge`
+ * @throws RangeError as `solveRidge`
+ */
+export function ridgeLeverageScores(gram: Float64Array, size: number, ridge: number): Float64Array {
+  const lower = cholesky(gram, size, ridge);
+  const added = ridge * meanDiagonal(gram, size);
+  const scores = new Float64Array(size);
+  const x = new Float64Array(size);
+  // Of (L Lᵀ)⁻¹ the diagonal is the squares of L⁻¹'s columns, each solved for: L x = unit.
+  for (let column = 0; column < size; column++) {
+    let squares = 0;
+    for (let i = column; i < size; i++) {
+      let sum = i === column ? 1 : 0;
+      for (let k = column; k < i; k++) sum -= lower[i * size + k]! * x[k]!;
+      x[i] = sum / lower[i * size + i]!;
+      squares += x[i]! ** 2;
+    }
+    scores[column] = 1 - added * squares;
+  }
+  return scores;
+}
+
+function meanDiagonal(gram: Float64Array, size: number): number {
   let trace = 0;
   for (let i = 0; i < size; i++) trace += gram[i * size + i]!;
-  const added = (ridge * trace) / size;
+  return trace / size;
+}
+
+/** The lower triangle L with L Lᵀ = gram + ridge * mean diagonal * I. */
+function cholesky(gram: Float64Array, size: number, ridge: number): Float64Array {
+  const added = ridge * meanDiagonal(gram, size);
   const lower = new Float64Array(size * size);
   for (let i = 0; i < size; i++) {
     for (let j = 0; j <= i; j++) {

@@ -17,6 +17,8 @@ export interface LayerReason {
   weightsOf?: number[];
   /** The half of the block that it runs alone. */
   half?: Half;
+  /** Length of its block's MLP activations, where the plan says so. */
+  width?: number;
   /** Whether gains or low-rank matrices of its own are added to it. */
   adapted: boolean;
   /** Whether a linear patch stands behind it, in the place of the layers after it. */
@@ -57,6 +59,7 @@ export function explainPlan(plan: FoldPlan): LayerReason[] {
       fate: !planned ? 'removed' : planned.refill ? 'refilled' : kept,
       ...(planned && { block: planned.block, weightsOf: weightsOf! }),
       ...(planned?.half && { half: planned.half }),
+      ...(planned && plan.widths && { width: plan.widths[planned.block]! }),
       adapted: index !== undefined && adapted.has(index),
       patched: index !== undefined && patched.has(index),
       fitted: index !== undefined && fitted.has(index),

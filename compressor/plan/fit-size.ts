@@ -1,7 +1,8 @@
 import { UsageError } from '../../artifact/errors.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import { fromStart, makePlan, type PlanOptions } from './make-plan.ts';
+import { fromStart, type PlanOptions } from './make-plan.ts';
 import { servedBytes, sizedModel, storedBytes, type TokenizerBytes } from './served-bytes.ts';
+import { granuleOf, largestSaving, makeSizedPlan } from './widths.ts';
 
 /** What a fold is to stay below. */
 export type SizeTarget = { stored: number } | { served: number };
@@ -41,17 +42,17 @@ export function fitSize(
 ): FittedSize {
   const { name, architecture } = checkpoint;
   const layers = architecture.layers.length;
-  const depth = { name, layers };
-  const removable = layers - new Set(fromStart(options.keep, layers)).size;
+  // Widths are spread so that one block keeps its own: the scratch memory is that of the widest.
+  const importance = architecture.layers.map((_, layer) => (layer === 0 ? Number.MAX_VALUE : 0));
   const limit = 'stored' in target ? target.stored : target.served;
   let best: (FittedSize & { cost: number }) | undefined;
   let least: FittedSize | undefined;
   for (const [quantize, quantizeCost] of fixed ? [[options.quantize, 0] as const] : forms) {
-    for (let count = 0; count <= Math.min(removable, layers - 1); count++) {
-      const remove = count / layers;
+    for (const remove of removals(checkpoint, options)) {
       // Which layers go does not change the size, but how often the depth is cut does: one run is the least.
       const scores = architecture.layers.map((_, layer) => layer);
-      const plan = makePlan(depth, { method: 'size', scores }, { ...options, quantize, remove });
+      const asked = { ...options, quantize, remove };
+      const plan = makeSizedPlan(checkpoint, { method: 'size', scores }, asked, importance);
       const sized = sizedModel(checkpoint, plan, tokenizer);
       const bytes = 'stored' in target ? storedBytes(sized) : servedBytes(sized);
       const fitted = { remove, quantize, bytes };
@@ -65,9 +66,27 @@ export function fitSize(
   if (best) return best;
   throw new UsageError(
     `${name} cannot be brought to ${megabytes(limit)}: the least is ${megabytes(least!.bytes)}, with ` +
-      `--quantize ${least!.quantize} and ${Math.round(least!.remove * layers)} of ${layers} layers removed. ` +
+      `--quantize ${least!.quantize} and ${removedInWords(least!.remove, layers, options)}. ` +
       'Share blocks with --share, allow more, or take a smaller model.',
   );
+}
+
+/** Values of `remove` to try, ascending: layer by layer, or a granule of one block's width after the other. */
+function removals({ architecture }: Checkpoint, { keep, shrink }: PlanOptions): number[] {
+  const layers = architecture.layers.length;
+  const removable = layers - new Set(fromStart(keep, layers)).size;
+  if (shrink !== 'width')
+    return Array.from({ length: Math.min(removable, layers - 1) + 1 }, (_, count) => count / layers);
+  const most = largestSaving(architecture);
+  const { intermediateSize } = architecture;
+  const steps = Math.ceil((layers * intermediateSize) / granuleOf(intermediateSize));
+  return Array.from({ length: steps + 1 }, (_, step) => (most * step) / steps);
+}
+
+function removedInWords(remove: number, layers: number, { shrink }: PlanOptions): string {
+  return shrink === 'width'
+    ? `MLPs narrower by ${(100 * remove).toFixed(1)}% of the blocks' parameters`
+    : `${Math.round(remove * layers)} of ${layers} layers removed`;
 }
 
 function megabytes(bytes: number): string {

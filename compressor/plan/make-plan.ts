@@ -3,6 +3,7 @@ import { type AdapterForm, noAdapter } from '../adapter/adapter.ts';
 import { sharedFittedLayer } from '../patch/cuts.ts';
 import type { Ranking } from '../rank/ranker.ts';
 import type { FoldPlan, PatchKind, PlannedLayer, SharedWeights } from './plan.ts';
+import type { Shrink } from './widths.ts';
 
 /**
  * What runs in the places of the layers whose blocks are removed: nothing; behind gains that start at zero, the kept
@@ -28,6 +29,12 @@ export interface PlanOptions {
   refill?: Refill;
   /** What layers with another layer's block have of their own. @default nothing */
   adapter?: AdapterForm;
+  /** Mean share of the MLPs' width that stays. @default 1 */
+  width?: number;
+  /** What `remove` takes: whole layers, or a share of the blocks' parameters off the MLPs' width. @default depth */
+  shrink?: Shrink;
+  /** How unequal importance makes widths; near 0, the least important block gives all. @default 0.1 */
+  spread?: number;
   /** Layers that are never removed, negative ones counted from the end. @default [0, -1] */
   keep: number[];
 }

@@ -1,5 +1,5 @@
 import { type AdaptedPlan, runAdaptersParameters } from '../adapter/adapted-layers.ts';
-import type { Architecture } from '../checkpoint/architecture.ts';
+import { type Architecture, architectureOfBlock } from '../checkpoint/architecture.ts';
 import { matricesOf, runsAttention } from '../graph/halves.ts';
 import { matrixShape } from '../graph/layer.ts';
 import { patchedLayers } from '../patch/cuts.ts';
@@ -12,11 +12,12 @@ import type { FoldPlan } from './plan.ts';
  */
 export function multiplyAdds(
   a: Architecture,
-  plan: AdaptedPlan & Pick<FoldPlan, 'patch'>,
+  plan: AdaptedPlan & Pick<FoldPlan, 'patch' | 'widths'>,
   positions: number,
 ): number {
-  const blocks = plan.layers.reduce((sum, { half }) => {
-    const shapes = matricesOf(half).map((matrix) => matrixShape(a, matrix));
+  const blocks = plan.layers.reduce((sum, { half, block }) => {
+    const ofBlock = architectureOfBlock(a, plan.widths, block);
+    const shapes = matricesOf(half).map((matrix) => matrixShape(ofBlock, matrix));
     return shapes.reduce((total, [outputs, inputs]) => total + outputs * inputs, sum);
   }, 0);
   const attention = plan.layers.filter(runsAttention).reduce((sum, { source }) => {

@@ -57,6 +57,11 @@ const planSchema = z.strictObject({
         .optional(),
     })
     .optional(),
+  /**
+   * By block, the length of its MLP's activations: rows of gate and up, columns of down. Where that is less than the
+   * checkpoint's, the MLP is approximated on a text. @default the checkpoint's, for all blocks
+   */
+  widths: z.array(z.int().min(1)).optional(),
   /** What stands in for each run of removed layers. @default none */
   patch: z.enum(patchKinds).optional(),
   /** Whose weights a group runs. */
@@ -97,6 +102,8 @@ export function groupsOf(plan: { layers: readonly PlannedLayer[] }): number[][] 
 export interface PlannedCheckpoint {
   name: string;
   layers: number;
+  /** Length of its MLPs' activations. */
+  intermediateSize: number;
 }
 
 /**
@@ -134,6 +141,7 @@ export function checkPlan(
     if (!blocks.has(block))
       throw wrong(`block ${block} of ${blocks.size} has no layer: count blocks from 0.`);
   }
+  checkWidths(plan, blocks.size, checkpoint, wrong);
   const refilled = plan.layers.findIndex(
     ({ refill, block }) => refill && !plan.layers.some((layer) => !layer.refill && layer.block === block),
   );
@@ -189,6 +197,37 @@ function checkHalves(plan: FoldPlan, wrong: (message: string) => InvalidDataErro
     throw wrong(
       `"patch": "block" trains layers[${halfFitted}], before removed ones, which runs one half alone: ` +
         'leave out its "half", or set "patch": "linear".',
+    );
+  }
+}
+
+/** The smallest run of weights with a scale of its own: codes are padded to it, so that other widths save nothing. */
+export const leastGranule = 32;
+
+function checkWidths(
+  { widths, adapter, checkpoint: name }: FoldPlan,
+  blocks: number,
+  checkpoint: PlannedCheckpoint | undefined,
+  wrong: (message: string) => InvalidDataError,
+): void {
+  if (!widths) return;
+  if (widths.length !== blocks) throw wrong(`widths has ${widths.length} entries for ${blocks} blocks.`);
+  const whole = checkpoint?.intermediateSize ?? Math.max(...widths);
+  for (const [block, width] of widths.entries()) {
+    if (width > whole)
+      throw wrong(
+        `widths[${block}] is ${width}, and the MLPs of ${name} are ${whole} wide: narrow them only.`,
+      );
+    if (width !== whole && width % leastGranule !== 0) {
+      throw wrong(
+        `widths[${block}] is ${width}: take a multiple of ${leastGranule}, to which codes are padded, or ${whole}, ` +
+          'the whole width.',
+      );
+    }
+  }
+  if (adapter && adapter.rank > 0 && widths.some((width) => width < whole)) {
+    throw wrong(
+      'low-rank matrices of "adapter" start from blocks as wide as the checkpoint\'s: leave out "widths".',
     );
   }
 }

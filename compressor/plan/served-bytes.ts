@@ -14,7 +14,7 @@ export type TokenizerBytes = number;
 
 export interface SizedModel {
   architecture: Architecture;
-  plan: AdaptedPlan & Pick<FoldPlan, 'patch'>;
+  plan: AdaptedPlan & Pick<FoldPlan, 'patch' | 'widths'>;
   precision: Record<MatrixKind, Precision>;
   /** As `bitsBudget` gives it. */
   budget: number | undefined;
@@ -51,5 +51,7 @@ export const contextTokens = 2048;
 export function servedBytes({ architecture, plan, precision, budget }: SizedModel): number {
   const { bytes, assembledBytes } = foldedSizes(architecture, plan, precision, budget);
   const weightBytes = bytes + assembledBytes;
-  return servedMemory({ ...architecture, layers: attentionLayers(plan.layers), weightBytes }, contextTokens);
+  const intermediateSize = plan.widths ? Math.max(...plan.widths) : architecture.intermediateSize;
+  const shape = { ...architecture, intermediateSize, layers: attentionLayers(plan.layers), weightBytes };
+  return servedMemory(shape, contextTokens);
 }

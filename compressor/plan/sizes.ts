@@ -5,7 +5,7 @@ import {
   poolsOf,
   runAdaptersParameters,
 } from '../adapter/adapted-layers.ts';
-import type { Architecture } from '../checkpoint/architecture.ts';
+import { type Architecture, architectureOfBlock } from '../checkpoint/architecture.ts';
 import { halfOfBlock, hasQkvBias, matricesOf } from '../graph/halves.ts';
 import { matrixShape } from '../graph/layer.ts';
 import { patchedLayers } from '../patch/cuts.ts';
@@ -33,7 +33,7 @@ export interface FoldedSizes {
  */
 export function foldedSizes(
   a: Architecture,
-  plan: AdaptedPlan & Pick<FoldPlan, 'patch'>,
+  plan: AdaptedPlan & Pick<FoldPlan, 'patch' | 'widths'>,
   precision: Record<MatrixKind, Precision>,
   budget = 0,
 ): FoldedSizes {
@@ -45,11 +45,15 @@ export function foldedSizes(
   const adapters = adaptersParameters(a, plan);
   const pools = poolsOf(a, plan);
   const original = shared + a.layers.length * (blockParameters(stored) + normParameters(stored));
-  const inBlocks = sumOf(blocks, (block) => blockParameters(stored, halfOfBlock(plan.layers, block)));
+  const inBlocks = sumOf(blocks, (block) =>
+    blockParameters(architectureOfBlock(stored, plan.widths, block), halfOfBlock(plan.layers, block)),
+  );
   const blockBytes = sumOf(blocks, (block) => {
     const half = halfOfBlock(plan.layers, block);
-    const least = sumOf(matricesOf(half), (kind) => matrixBytes(matrixShape(a, kind), precision[kind]));
-    const weights = sumOf(matricesOf(half), (kind) => matrixShape(a, kind)[0] * matrixShape(a, kind)[1]);
+    const ofBlock = architectureOfBlock(a, plan.widths, block);
+    const shapes = matricesOf(half).map((kind) => [kind, matrixShape(ofBlock, kind)] as const);
+    const least = sumOf(shapes, ([kind, shape]) => matrixBytes(shape, precision[kind]));
+    const weights = sumOf(shapes, ([, [outputs, inputs]]) => outputs * inputs);
     const bias = hasQkvBias(a, half) ? 4 * matrixShape(a, 'qkv')[0] : 0;
     return Math.max(least, Math.floor((weights * budget) / 8)) + bias;
   });

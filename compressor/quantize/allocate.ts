@@ -1,6 +1,7 @@
 import { withResource } from '../../artifact/dispose.ts';
 import { UsageError } from '../../artifact/errors.ts';
 import type { Precision } from '../../artifact/manifest.ts';
+import { architectureOfBlock } from '../checkpoint/architecture.ts';
 import { longestOf } from '../evaluate/windows.ts';
 import { betweenSteps, inSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
@@ -43,15 +44,17 @@ interface Candidate {
  */
 export async function allocate(options: AllocateOptions): Promise<Map<number, BlockMatrix[]>> {
   const { student, precision, bits } = options;
-  const { architecture: a } = student;
-  const blocks = blocksInOrder(student);
+  const shapeOf = (block: number, matrix: BlockMatrix) =>
+    matrixShape(architectureOfBlock(student.architecture, student.widths, block), matrix);
   const int8 = (matrix: BlockMatrix): Precision => ({ ...precision(matrix), bits: 8 });
   let weights = 0;
   let bytes = 0;
-  for (const matrix of blocks.flatMap((block) => matricesOfBlock(student.layers, block))) {
-    const shape = matrixShape(a, matrix);
-    weights += shape[0] * shape[1];
-    bytes += matrixBytes(shape, precision(matrix));
+  for (const block of blocksInOrder(student)) {
+    for (const matrix of matricesOfBlock(student.layers, block)) {
+      const shape = shapeOf(block, matrix);
+      weights += shape[0] * shape[1];
+      bytes += matrixBytes(shape, precision(matrix));
+    }
   }
   let left = (weights * bits) / 8 - bytes;
   if (left < 0) {
@@ -64,7 +67,7 @@ export async function allocate(options: AllocateOptions): Promise<Map<number, Bl
   const chosen = new Map<number, BlockMatrix[]>();
   const worth = (candidate: Candidate) => candidate.noise / candidate.bytes;
   const candidates = (await noises(options)).map((one): Candidate => {
-    const shape = matrixShape(a, one.matrix);
+    const shape = shapeOf(one.block, one.matrix);
     const more = matrixBytes(shape, int8(one.matrix)) - matrixBytes(shape, precision(one.matrix));
     return { ...one, bytes: more };
   });
@@ -95,7 +98,7 @@ async function noises(options: AllocateOptions): Promise<Omit<Candidate, 'bytes'
           const key = `${block} ${matrix}`;
           const sum = sums.get(key) ?? { block, matrix, noise: 0 };
           sums.set(key, sum);
-          const shape = matrixShape(a, matrix);
+          const shape = matrixShape(architectureOfBlock(a, student.widths, block), matrix);
           const codes = roundToNearest(weights.matrices[matrix]!, shape, 4, precision(matrix).blockSize!);
           const rounded = {
             ...weights,

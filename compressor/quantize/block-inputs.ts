@@ -3,7 +3,7 @@ import { betweenSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
 import { type distinctInputs, LayerRunner, type MatrixInputs } from '../forward/layer-runner.ts';
 import { PatchRunner } from '../forward/patch-runner.ts';
-import { type BlockMatrix, blockMatrices, matrixShape } from '../graph/layer.ts';
+import { type BlockMatrix, blockMatrices } from '../graph/layer.ts';
 import type { Student } from '../student/student.ts';
 import type { BlockWeights } from '../weights/block.ts';
 import type { BlockCodes } from './block-quantizer.ts';
@@ -101,8 +101,8 @@ export class BlockInputs implements Disposable {
     const codes = (await this.#options.written(block)) ?? {};
     const matrices = { ...weights.matrices }; // the student's own may be what it gave
     for (const matrix of blockMatrices) {
-      const inputs = matrixShape(this.#student.architecture, matrix)[1];
-      if (codes[matrix]) matrices[matrix] = dequantize(codes[matrix], inputs);
+      const quantized = codes[matrix];
+      if (quantized) matrices[matrix] = dequantize(quantized, matrices[matrix]!.length / quantized.outputs);
     }
     return { ...weights, matrices };
   }

@@ -1,4 +1,5 @@
 import type { Precision } from '../../artifact/manifest.ts';
+import { architectureOfBlock } from '../checkpoint/architecture.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { matricesOfBlock } from '../graph/halves.ts';
 import { type BlockMatrix, matrixShape } from '../graph/layer.ts';
@@ -35,16 +36,13 @@ export class NearestQuantizer implements BlockQuantizer {
     matrices: readonly BlockMatrix[] = matricesOfBlock(this.#student.layers, block),
   ): Promise<BlockCodes> {
     const codes: BlockCodes = await this.own(block, matrices);
+    const { architecture, widths } = this.#student;
+    const a = architectureOfBlock(architecture, widths, block);
     for (const matrix of matrices) {
       const { bits, blockSize } = this.#precision(block, matrix);
       if (bits === 32 || codes[matrix]) continue;
       const weights = await this.#student.matrix(block, matrix);
-      codes[matrix] = roundToNearest(
-        weights,
-        matrixShape(this.#student.architecture, matrix),
-        bits,
-        blockSize!,
-      );
+      codes[matrix] = roundToNearest(weights, matrixShape(a, matrix), bits, blockSize!);
     }
     return codes;
   }

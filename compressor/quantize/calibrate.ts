@@ -1,4 +1,5 @@
 import { withResource } from '../../artifact/dispose.ts';
+import { architectureOfBlock } from '../checkpoint/architecture.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { distinctInputs } from '../forward/layer-runner.ts';
 import { matricesOfBlock } from '../graph/halves.ts';
@@ -60,7 +61,8 @@ export class CalibratedQuantizer implements BlockQuantizer {
 
   /** The codes of the given matrices. */
   async #fit(block: number, matrices: BlockMatrix[]): Promise<BlockCodes> {
-    const { architecture: a } = this.#student;
+    const { architecture, widths } = this.#student;
+    const a = architectureOfBlock(architecture, widths, block);
     const { precision, damping = defaultDamping, scales = defaultScales, signal } = this.#options;
     const inputs = distinctInputs.filter((input) => matrices.some((matrix) => inputOf(matrix) === input));
     const hessians = new Map(inputs.map((input) => [input, new Hessian(matrixShape(a, input)[1])]));

@@ -1,5 +1,5 @@
 import { withResource } from '../../artifact/dispose.ts';
-import type { Architecture } from '../checkpoint/architecture.ts';
+import { type Architecture, architectureOfBlock } from '../checkpoint/architecture.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { distinctInputs } from '../forward/layer-runner.ts';
@@ -30,7 +30,7 @@ export interface FindScalesOptions {
  */
 export async function findScales(options: FindScalesOptions): Promise<Map<number, ChannelScales>> {
   const { checkpoint, precision, onProgress, signal } = options;
-  const { architecture: a } = options.student;
+  const { architecture, widths } = options.student;
   const scales = new Map<number, ChannelScales>();
   const student = scaledStudent(options.student, scales);
   const nearest = new NearestQuantizer(checkpoint, student, precision);
@@ -42,6 +42,7 @@ export async function findScales(options: FindScalesOptions): Promise<Map<number
       for (const [done, block] of order.entries()) {
         const own = await nearest.own(block);
         if (Object.keys(own).length === 0) {
+          const a = architectureOfBlock(architecture, widths, block);
           const run = matricesOfBlock(student.layers, block);
           const statistics = await statisticsOf(a, inputs, block, run);
           const weights = await student.block(block);

@@ -7,8 +7,10 @@ import { adaptedLayers } from '../adapter/adapted-layers.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { TextWindows } from '../evaluate/windows.ts';
 import { keepFittedLayers } from '../export/keep-fitted-layers.ts';
+import { keepNarrowed } from '../export/keep-narrowed.ts';
 import { keepPatches } from '../export/keep-patches.ts';
 import type { WorkFolder } from '../export/work-folder.ts';
+import { narrowStudent } from '../narrow/narrow-student.ts';
 import { fitsText, fittedLayers, patchedLayers } from '../patch/cuts.ts';
 import { fitLayers, withFittedLayers } from '../patch/fitted-student.ts';
 import { fitPatches, withPatches } from '../patch/patch-student.ts';
@@ -38,6 +40,7 @@ export interface Stage {
     | 'checkpoint'
     | 'layers removed'
     | 'blocks shared'
+    | 'narrowed'
     | 'adapted'
     | 'patched'
     | 'layers replaced'
@@ -57,6 +60,10 @@ export async function makeStudent(options: MakeStudentOptions): Promise<[Stage, 
   if (blocksOf(plan) < kept.length)
     stages.push({ name: 'blocks shared', student: plannedStudent(checkpoint, { ...plan, layers: kept }) });
   let student = plannedStudent(checkpoint, plan);
+  if (plan.widths) {
+    student = await narrowed(student, plan.widths, options);
+    stages.push({ name: 'narrowed', student });
+  }
   if (adaptedLayers(plan).length > 0) {
     const { onProgress, signal } = options;
     student = await adaptStudent(checkpoint, student, plan, {
@@ -93,7 +100,7 @@ export async function studentIdentity({
 }: Pick<MakeStudentOptions, 'plan' | 'fit' | 'cure'>): Promise<unknown> {
   const hash = createHash('sha256');
   if (fitsText(plan)) {
-    hash.update(plan.patch!);
+    hash.update(plan.patch ?? 'none');
     for (const window of fit?.windows ?? []) hash.update(window);
   }
   if (!cure) return hash.digest('hex');
@@ -114,6 +121,18 @@ export async function studentIdentity({
 
 /** Fewer tokens than this for each number an output depends on, and the fit is to the text. */
 const tokensPerInput = 8;
+
+async function narrowed(
+  student: Student,
+  widths: readonly number[],
+  { checkpoint, fit, work, signal, onNotice, onProgress }: MakeStudentOptions,
+): Promise<Student> {
+  const { windows } = textToFit('Narrower MLPs', fit, checkpoint, onNotice);
+  return narrowStudent(student, widths, windows, keepNarrowed(work), {
+    onProgress: (done, total) => onProgress?.('Narrowing MLPs', done, total),
+    ...(signal && { signal }),
+  });
+}
 
 async function patched(
   student: Student,

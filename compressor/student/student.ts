@@ -16,9 +16,11 @@ export interface Student extends Vocabulary {
    * the checkpoint's layer in whose place it stands, which decides window and rotary base.
    */
   readonly layers: readonly PlannedLayer[];
+  /** Length of each block's MLP activations, where some are shorter than the checkpoint's. @default the checkpoint's */
+  readonly widths?: readonly number[] | undefined;
   /** The weights that the layers of one group run. */
   block(block: number): Promise<BlockWeights>;
-  /** One of the block's matrices alone, row-major [outputs, inputs]: one that a layer runs. */
+  /** One of the block's matrices alone, row-major [outputs, inputs], of its own width: one that a layer runs. */
   matrix(block: number, matrix: BlockMatrix): Promise<Float32Array>;
   /** [outputs of qkv], where the architecture has one and a layer runs the block's attention. */
   qkvBias(block: number): Promise<Float32Array | undefined>;

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { UsageError } from '../../artifact/errors.ts';
 import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import { blockMatrices, matrixShape } from '../graph/layer.ts';
+import { blockMatrices } from '../graph/layer.ts';
 import type { BlockCodes, BlockQuantizer } from '../quantize/block-quantizer.ts';
 import { nearestInCells, roundToScales } from '../quantize/cells.ts';
 import { cure } from '../train/cure.ts';
@@ -45,7 +45,7 @@ export async function trainAware(
 function withinCells(student: Student, codes: readonly BlockCodes[]): Student {
   const within = changeMatrices(student, (block, matrix, weights) => {
     const own = codes[block]![matrix];
-    return own ? nearestInCells(weights, own, matrixShape(student.architecture, matrix)[1]) : weights;
+    return own ? nearestInCells(weights, own, weights.length / own.outputs) : weights;
   });
   return { ...within, unchanged: () => undefined };
 }
@@ -65,8 +65,8 @@ export class AwareQuantizer implements BlockQuantizer {
     const rounded: BlockCodes = {};
     for (const matrix of blockMatrices) {
       const like = this.#codes[block]![matrix];
-      const [, inputs] = matrixShape(this.#student.architecture, matrix);
-      if (like) rounded[matrix] = roundToScales(matrices[matrix]!, like, inputs);
+      const weights = matrices[matrix];
+      if (like && weights) rounded[matrix] = roundToScales(weights, like, weights.length / like.outputs);
     }
     return rounded;
   }

@@ -10,7 +10,7 @@ import { type Head, readHead } from './head.ts';
 import type { MemoryPlan } from './memory.ts';
 import type { Optimizer } from './optimizer.ts';
 import { RoundedBlocks } from './rounded-blocks.ts';
-import { SparseGrad } from './sparse-grad.ts';
+import { commonArchitecture, SparseGrad } from './sparse-grad.ts';
 import { StudentPass, type Trace } from './student-pass.ts';
 import { tailLoss } from './tail-loss.ts';
 import { type Lesson, Teacher } from './teacher.ts';
@@ -53,7 +53,7 @@ export class CureRun implements Disposable {
     keep: Pick<MemoryPlan, 'keepTeacher' | 'keepActivations'>,
     { codes, session = {} }: Pick<CureOptions, 'codes' | 'session'> = {},
   ): Promise<CureRun> {
-    const rounded = codes && new RoundedBlocks(weights.blocks, weights.architecture, codes);
+    const rounded = codes && new RoundedBlocks(weights.blocks, codes);
     return new CureRun(checkpoint, weights, rounded, settings, await readHead(checkpoint), keep, session);
   }
 
@@ -86,11 +86,11 @@ export class CureRun implements Disposable {
     const vectorRate = trainsBlocks(part) ? settings.vectorRate : 1;
     const rates = { vectorRate, gainRate: settings.gainRate };
     const how = { weightDecay, clipNorm, ...rates, ...session };
-    const { parameters, architecture } = weights;
+    const { parameters } = weights;
     this.optimizer =
       settings.sparseGradients === undefined
         ? new AdamW(parameters, how)
-        : new SparseGrad(parameters, architecture, settings.sparseGradients, how);
+        : new SparseGrad(parameters, commonArchitecture(weights), settings.sparseGradients, how);
     this.#tail = [...weights.layers.entries()]
       .slice(Math.max(0, weights.layers.length - tailLayers))
       .map(([index, { source }]) => ({ index, source }));

@@ -4,7 +4,7 @@ import { type AdapterTensor, adapterFormOf, adapterKey, noAdapter } from '../ada
 import { emitModel } from '../autodiff/emit.ts';
 import { type Expression, input, type Shape, sizeOf } from '../autodiff/expression.ts';
 import { gradients } from '../autodiff/gradients.ts';
-import type { Architecture } from '../checkpoint/architecture.ts';
+import { type Architecture, architectureOfMatrices } from '../checkpoint/architecture.ts';
 import { type Half, halfOfNorms, matricesOf } from '../graph/halves.ts';
 import { type BlockMatrix, normsOf } from '../graph/layer.ts';
 import type { BlockWeights } from '../weights/block.ts';
@@ -60,7 +60,7 @@ export class LayerTrainer implements Disposable {
   readonly #shape: BatchShape;
   readonly #trainable: Trainable;
   readonly #options: SessionOptions;
-  /** By attention (window, rotary base), by form of adapter, by half, and by direction. */
+  /** By attention (window, rotary base), form of adapter, half, width of the MLP, and direction. */
   readonly #sessions = new Map<string, Session>();
   readonly #rotaries: { cos: Tensor; sin: Tensor }[];
 
@@ -95,13 +95,14 @@ export class LayerTrainer implements Disposable {
     gate = 1,
     activations?: Float32Array,
   ): Float32Array {
+    const a = architectureOfMatrices(this.#architecture, block.matrices);
     const out = this.#hidden(new Float32Array(hidden.length));
-    const session = this.#session(layer, own, activations ? 'forward, keeping' : 'forward', (e) =>
+    const session = this.#session(a, layer, own, activations ? 'forward, keeping' : 'forward', (e) =>
       emitModel('layer forward', { out: e.out, ...(activations && e.activations) }),
     );
     session.run(this.#feeds(layer, block, own, hidden, gate), {
       out,
-      ...(activations && this.#activationTensors(activations, own)),
+      ...(activations && this.#activationTensors(a, activations, own)),
     });
     return out.data;
   }
@@ -128,9 +129,10 @@ export class LayerTrainer implements Disposable {
     gate = 1,
     activations?: Float32Array,
   ): { hidden: Float32Array; gate: number } {
+    const a = architectureOfMatrices(this.#architecture, block.matrices);
     const trainable = into ? this.#trainable : 'gate';
     const kind = `${trainable}${activations ? ', from activations' : ''}`;
-    const session = this.#session(layer, own, kind, (e) =>
+    const session = this.#session(a, layer, own, kind, (e) =>
       emitModel('layer backward', backwardOutputs(e, trainable), activations ? e.activations : {}),
     );
     const sums = into ? this.#sums(into, trainable, halfOfNorms(own)) : {};
@@ -140,7 +142,7 @@ export class LayerTrainer implements Disposable {
       {
         // Biases are part of the activations.
         ...this.#feeds(layer, activations ? { matrices: block.matrices } : block, own, hidden, gate),
-        ...(activations && this.#activationTensors(activations, own)),
+        ...(activations && this.#activationTensors(a, activations, own)),
         'out.gradient': this.#hidden(gradOut),
         ...renamed(sums, 'sum'),
       },
@@ -197,7 +199,7 @@ export class LayerTrainer implements Disposable {
 
   /** Matrices and biases, or their gradients, by the names of the graph. */
   #blockTensors({ matrices, qkvBias }: BlockWeights, half: Half | undefined): Record<string, Tensor> {
-    const a = this.#architecture;
+    const a = architectureOfMatrices(this.#architecture, matrices);
     const tensors: Record<string, Tensor> = {};
     for (const matrix of matricesOf(half)) {
       if (matrix !== 'qkv') tensors[matrix] = new Tensor(matrices[matrix]!, layerMatrixShape(a, matrix));
@@ -220,9 +222,9 @@ export class LayerTrainer implements Disposable {
   }
 
   /** Consecutive parts of one array. */
-  #activationTensors(all: Float32Array, own: OwnWeights): Record<string, Tensor> {
+  #activationTensors(a: Architecture, all: Float32Array, own: OwnWeights): Record<string, Tensor> {
     let offset = 0;
-    const shapes = activationShapes(this.#architecture, this.#shape, halfOfNorms(own));
+    const shapes = activationShapes(a, this.#shape, halfOfNorms(own));
     const tensors = shapes.map(([name, shape]) => {
       const part = all.subarray(offset, offset + sizeOf(shape));
       offset += part.length;
@@ -231,17 +233,23 @@ export class LayerTrainer implements Disposable {
     return Object.fromEntries(tensors);
   }
 
-  #session(layer: number, own: OwnWeights, kind: string, emit: (e: LayerExpression) => Uint8Array): Session {
-    const attention = this.#architecture.layers[layer]!;
+  #session(
+    a: Architecture,
+    layer: number,
+    own: OwnWeights,
+    kind: string,
+    emit: (e: LayerExpression) => Uint8Array,
+  ): Session {
+    const attention = a.layers[layer]!;
     // The rotary tables are inputs: only a window that hides something makes another graph.
     const hides = (attention.window ?? Infinity) < this.#shape.tokens;
-    const form = adapterFormOf(this.#architecture, own);
+    const form = adapterFormOf(a, own);
     const half = halfOfNorms(own);
     const seen = hides ? `window ${attention.window}` : 'all tokens';
-    const key = `${kind}, ${half ?? 'both halves'}, ${seen}, ${adapterKey(form)}`;
+    const key = `${kind}, ${half ?? 'both halves'}, ${a.intermediateSize} wide, ${seen}, ${adapterKey(form)}`;
     let session = this.#sessions.get(key);
     if (!session) {
-      const expression = layerExpression(this.#architecture, attention, this.#shape, form, half);
+      const expression = layerExpression(a, attention, this.#shape, form, half);
       session = new Session(emit(expression), this.#options);
       this.#sessions.set(key, session);
     }

@@ -1,5 +1,5 @@
 import { UsageError } from '../../artifact/errors.ts';
-import type { Architecture } from '../checkpoint/architecture.ts';
+import { type Architecture, architectureOfBlock } from '../checkpoint/architecture.ts';
 import { halfOfBlock } from '../graph/halves.ts';
 import { matrixShape } from '../graph/layer.ts';
 import { blocksInOrder, type Student } from '../student/student.ts';
@@ -7,7 +7,7 @@ import { blockParameters, normParameters } from '../weights/block.ts';
 import { asksTeacher, type CureSettings, trainsBlocks } from './cure-options.ts';
 import { activationLength } from './layer-gradient.ts';
 import { tokensAtATime } from './logit-tiles.ts';
-import { type SparseSize, sparseMatrices, sparseSize } from './sparse-grad.ts';
+import { commonArchitecture, type SparseSize, sparseMatrices, sparseSize } from './sparse-grad.ts';
 
 /** What a cure will hold in memory, computed before it reads anything large. */
 export interface MemoryPlan {
@@ -44,7 +44,7 @@ export interface AddedParts {
 }
 
 export function planMemory(
-  student: Pick<Student, 'architecture' | 'layers'>,
+  student: Pick<Student, 'architecture' | 'layers' | 'widths'>,
   { patches, adapters, pooled = 0, rounded = false }: AddedParts,
   settings: CureSettings,
   available = process.availableMemory(),
@@ -52,8 +52,9 @@ export function planMemory(
   const a = student.architecture;
   const { part, length, batch, tokensPerStep, tailLayers } = settings;
   const vectors = student.layers.reduce((sum, { half }) => sum + normParameters(a, half), a.width);
+  const ofBlock = (block: number) => architectureOfBlock(a, student.widths, block);
   const inBlocks = blocksInOrder(student).reduce(
-    (sum, block) => sum + blockParameters(a, halfOfBlock(student.layers, block)),
+    (sum, block) => sum + blockParameters(ofBlock(block), halfOfBlock(student.layers, block)),
     0,
   );
   const matrices = inBlocks + patches * (a.width + 1) * a.width;
@@ -90,9 +91,10 @@ export function planMemory(
     });
   }
   const total = () => parts.reduce((total, { bytes }) => total + bytes, 0);
+  const shape = { batch, tokens: length };
   const activations =
     float *
-    student.layers.reduce((sum, { half }) => sum + activationLength(a, { batch, tokens: length }, half), 0);
+    student.layers.reduce((sum, { half, block }) => sum + activationLength(ofBlock(block), shape, half), 0);
   const keepActivations = total() + activations <= available * usableShare;
   if (keepActivations) parts.push({ what: 'activations', bytes: activations });
   return { parts, total: total(), saved: optimizer.saved, available, keepTeacher, keepActivations };
@@ -100,13 +102,13 @@ export function planMemory(
 
 /** @param trained parameters */
 function optimizerMemory(
-  student: Pick<Student, 'architecture' | 'layers'>,
+  student: Pick<Student, 'architecture' | 'layers' | 'widths'>,
   trained: number,
   { sparseGradients }: CureSettings,
 ): Pick<MemoryPlan, 'parts' | 'saved'> {
   const dense = { what: 'moments', bytes: 2 * trained * float };
   if (sparseGradients === undefined) return { parts: [dense], saved: 0 };
-  const sizes = sparseMatrices.map((kind) => sparseSize(student.architecture, kind, sparseGradients));
+  const sizes = sparseMatrices.map((kind) => sparseSize(commonArchitecture(student), kind, sparseGradients));
   const sum = (count: (size: SparseSize) => number) => sizes.reduce((total, size) => total + count(size), 0);
   const blocks = blocksInOrder(student).filter(
     (block) => halfOfBlock(student.layers, block) !== 'attention',

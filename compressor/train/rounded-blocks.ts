@@ -1,5 +1,4 @@
-import type { Architecture } from '../checkpoint/architecture.ts';
-import { type BlockMatrix, blockMatrices, matrixShape } from '../graph/layer.ts';
+import { type BlockMatrix, blockMatrices } from '../graph/layer.ts';
 import type { BlockCodes } from '../quantize/block-quantizer.ts';
 import { roundInto } from '../quantize/cells.ts';
 import type { BlockWeights } from '../weights/block.ts';
@@ -12,16 +11,14 @@ import type { BlockWeights } from '../weights/block.ts';
 export class RoundedBlocks {
   readonly blocks: readonly BlockWeights[];
   readonly #from: readonly BlockWeights[];
-  readonly #architecture: Architecture;
   readonly #codes: readonly BlockCodes[];
 
   /**
    * @param from the weights that are trained
    * @param codes by block: the form and the scales; matrices that are left out run as they are
    */
-  constructor(from: readonly BlockWeights[], architecture: Architecture, codes: readonly BlockCodes[]) {
+  constructor(from: readonly BlockWeights[], codes: readonly BlockCodes[]) {
     this.#from = from;
-    this.#architecture = architecture;
     this.#codes = codes;
     this.blocks = from.map((block, b) => ({
       ...block,
@@ -39,8 +36,8 @@ export class RoundedBlocks {
     for (const [b, { matrices }] of this.blocks.entries()) {
       for (const matrix of blockMatrices) {
         const like = this.#codes[b]![matrix];
-        const [, inputs] = matrixShape(this.#architecture, matrix);
-        if (like) roundInto(matrices[matrix]!, this.#from[b]!.matrices[matrix]!, like, inputs);
+        const weights = this.#from[b]!.matrices[matrix];
+        if (like && weights) roundInto(matrices[matrix]!, weights, like, weights.length / like.outputs);
       }
     }
   }

@@ -1,7 +1,8 @@
 import { UsageError } from '../../artifact/errors.ts';
-import type { Architecture } from '../checkpoint/architecture.ts';
+import { type Architecture, architectureOfBlock } from '../checkpoint/architecture.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { type BlockMatrix, matrixShape } from '../graph/layer.ts';
+import type { Student } from '../student/student.ts';
 import { AdamW, type AdamWOptions, type Parameter } from './adamw.ts';
 import { BasisChange, type GradientBasis, type GramSums, type Shape2 } from './gradient-basis.ts';
 import type { Optimizer, PrepareOptions } from './optimizer.ts';
@@ -44,6 +45,24 @@ export function sparseSize(a: Architecture, kind: SparseKind, share: number): Sp
     );
   }
   return { shape, corner, kept };
+}
+
+/**
+ * The architecture that all blocks of a student have: matrices of a kind are looked at in one basis, so they have one
+ * shape.
+ * @throws UsageError where some blocks are narrower than others
+ */
+export function commonArchitecture({
+  architecture,
+  widths,
+}: Pick<Student, 'architecture' | 'widths'>): Architecture {
+  if (new Set(widths).size > 1) {
+    throw new UsageError(
+      '--optimizer sparsegrad looks at the MLPs of all blocks in one basis, and these have several widths ' +
+        `(${[...new Set(widths)].join(', ')}): take adamw, or give all blocks one width.`,
+    );
+  }
+  return architectureOfBlock(architecture, widths, 0);
 }
 
 /** One matrix of a block, and the coordinates of it that are trained. */

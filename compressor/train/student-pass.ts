@@ -1,4 +1,5 @@
 import type { SessionOptions } from '../../artifact/onnxruntime/session.ts';
+import { architectureOfBlock } from '../checkpoint/architecture.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { PatchRunner } from '../forward/patch-runner.ts';
 import type { BlockWeights } from '../weights/block.ts';
@@ -50,8 +51,11 @@ export class StudentPass implements Disposable {
       ...quiet,
     });
     this.#patches = new PatchRunner(architecture, quiet);
+    const { widths } = weights;
+    const lengthOf = ({ block, half }: (typeof weights.layers)[number]) =>
+      activationLength(architectureOfBlock(architecture, widths, block), shape, half);
     this.#activations = keepActivations
-      ? weights.layers.map(({ half }) => new Float32Array(activationLength(architecture, shape, half)))
+      ? weights.layers.map((layer) => new Float32Array(lengthOf(layer)))
       : [];
     this.#patchGradient = new PatchGradient(architecture.width, trainsBlocks(part), options);
   }

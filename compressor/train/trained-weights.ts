@@ -97,6 +97,10 @@ export class TrainedWeights implements Arrays {
     return this.#student.layers;
   }
 
+  get widths(): Student['widths'] {
+    return this.#student.widths;
+  }
+
   /** What a layer has of its own as it runs. What pools make of it is good until the next call. */
   ownAtWork(index: number): OwnWeights {
     return { ...this.own[index]!, ...this.#pools?.assemble(index, this.#atWork!.matrices) };
@@ -129,6 +133,7 @@ export class TrainedWeights implements Arrays {
     return {
       architecture: base.architecture,
       layers: base.layers,
+      widths: base.widths,
       tensor: (role) => {
         if (role === 'norm') return asTensor(role, [this.finalNorm.length], this.finalNorm);
         const trained = this.vocabulary[role];

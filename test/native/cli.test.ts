@@ -52,7 +52,11 @@ describe('plan', () => {
     const args = ['--method', 'flexigpt', '--remove', '0.3', '--json'];
     const { code, stdout, stderr } = await foldgate('plan', pico, ...args);
     expect(code, stderr).toBe(0);
-    const { layers, adapter } = checkPlan(JSON.parse(stdout), { name: 'llama', layers: 3 }, 'stdout');
+    const { layers, adapter } = checkPlan(
+      JSON.parse(stdout),
+      { name: 'llama', layers: 3, intermediateSize: 64 },
+      'stdout',
+    );
     expect(layers[1]).toEqual({ source: 1, block: expect.any(Number), refill: true });
     expect(adapter).toEqual({ gains: true, rank: 16 });
     expect(stderr).toContain('Looking for the nearest blocks');
@@ -61,7 +65,7 @@ describe('plan', () => {
   it('prints a plan as JSON that fold carries out', async () => {
     const args = ['--remove', '0.3', '--share', '2', '--weights', 'weighted', '--quantize', 'int8:32'];
     const json = await output('plan', pico, ...args, '--json');
-    const plan = checkPlan(JSON.parse(json), { name: 'llama', layers: 3 }, 'stdout');
+    const plan = checkPlan(JSON.parse(json), { name: 'llama', layers: 3, intermediateSize: 64 }, 'stdout');
     expect(plan).toMatchObject({ method: 'loss', weights: 'weighted', quantize: 'int8:32' });
     expect(plan.layers).toHaveLength(2);
     await writeFile(file('plan.json'), json);

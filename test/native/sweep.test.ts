@@ -119,7 +119,9 @@ describe('plan --sweep', () => {
     for (const { plan: made, measured, kept } of sweep.points) {
       expect(measured!.perplexity).toBeGreaterThan(1);
       expect(measured!.time).toBeGreaterThan(0);
-      expect(checkPlan(made, { name: 'llama', layers: 3 }, 'sweep').layers).toHaveLength(kept);
+      expect(
+        checkPlan(made, { name: 'llama', layers: 3, intermediateSize: 64 }, 'sweep').layers,
+      ).toHaveLength(kept);
     }
     await checkpoint.close();
     expect(sweep.points[2]!.plan!.layers.map(({ source }) => source)).toEqual([0, 2]);

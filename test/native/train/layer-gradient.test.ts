@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type AdapterTensor, adapterShapes } from '../../../compressor/adapter/adapter.ts';
 import { sizeOf } from '../../../compressor/autodiff/expression.ts';
+import { architectureOfMatrices } from '../../../compressor/checkpoint/architecture.ts';
 import type { Checkpoint } from '../../../compressor/checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../../../compressor/checkpoint/open.ts';
 import { LayerRunner } from '../../../compressor/forward/layer-runner.ts';
@@ -120,6 +121,41 @@ describe.each(goldens.cases)('layer $layer of $family', (golden) => {
     }
   });
 
+  it('of a narrower MLP are those of the whole one whose other columns are zero', () => {
+    const { width, intermediateSize } = checkpoint.architecture;
+    const kept = Array.from({ length: intermediateSize / 2 }, (_, i) => 2 * i + (i % 2));
+    const part = narrowed(block, width, kept);
+    const down = new Float32Array(block.matrices.down!.length);
+    for (const column of kept)
+      for (let row = column; row < down.length; row += intermediateSize)
+        down[row] = block.matrices.down![row]!;
+    const padded = { ...block, matrices: { ...block.matrices, down } };
+    for (const keeping of [false, true]) {
+      using trained = trainer();
+      const [into, wantedInto] = [zeros(part, norms), zeros(padded, norms)];
+      const activations = (of: BlockWeights) =>
+        keeping
+          ? new Float32Array(
+              activationLength(architectureOfMatrices(checkpoint.architecture, of.matrices), {
+                batch,
+                tokens,
+              }),
+            )
+          : undefined;
+      const [own, whole] = [activations(part), activations(padded)];
+      const out = trained.forward(layer, part, norms, hidden, gate, own);
+      const wantedOut = trained.forward(layer, padded, norms, hidden, gate, whole);
+      expect(relativeDifference(out, wantedOut)).toBeLessThan(1e-5);
+      const found = trained.backward(layer, part, norms, hidden, gradOut, into, gate, own);
+      const wanted = trained.backward(layer, padded, norms, hidden, gradOut, wantedInto, gate, whole);
+      expect(relativeDifference(found.hidden, wanted.hidden)).toBeLessThan(1e-4);
+      expect(found.gate).toBeCloseTo(wanted.gate, 3);
+      const wantedGradients = { ...wantedInto, ...narrowed(wantedInto, width, kept) };
+      for (const [name, values] of named(into))
+        expect(relativeDifference(values, named(wantedGradients).get(name)!), name).toBeLessThan(1e-4);
+    }
+  });
+
   it('gives the same from the activations that the way forward kept', () => {
     for (const trainable of ['all', 'norms', 'gate'] as const) {
       using trained = trainer(trainable);
@@ -215,6 +251,26 @@ describe.each(adapted.cases)('layer $layer of $family with an adapter', (golden)
 
 /** Of float32 against float64, relative to an array's largest number. */
 const tolerance = 1e-4;
+
+/** Some columns of a block's MLP alone, or of its gradients. */
+function narrowed({ matrices, ...rest }: BlockWeights, width: number, kept: number[]): BlockWeights {
+  const { gate, up, down: columns } = matrices as Record<'gate' | 'up' | 'down', Float32Array>;
+  const size = gate.length / width;
+  const rows = (matrix: Float32Array) =>
+    Float32Array.from(
+      { length: kept.length * width },
+      (_, i) => matrix[kept[Math.floor(i / width)]! * width + (i % width)]!,
+    );
+  const down = Float32Array.from(
+    { length: width * kept.length },
+    (_, i) => columns[Math.floor(i / kept.length) * size + kept[i % kept.length]!]!,
+  );
+  const { qkvBias } = rest;
+  return {
+    matrices: { ...matrices, gate: rows(gate), up: rows(up), down },
+    ...(qkvBias && { qkvBias }),
+  };
+}
 
 function zeros({ matrices, qkvBias }: BlockWeights, norms: OwnWeights): LayerGradients {
   const like = <T extends Record<string, Float32Array>>(arrays: T) =>

@@ -15,6 +15,9 @@ describe('the options of a fold', () => {
     expect(parse()).toEqual({
       remove: 0,
       share: 1,
+      width: 1,
+      shrink: 'depth',
+      spread: 0.1,
       rank: 'loss',
       searchCost: 'error',
       patch: 'none',
@@ -33,6 +36,8 @@ describe('the options of a fold', () => {
     expect(parse('--rank', 'runs', '--method', 'foldgpt')).toMatchObject({ rank: 'runs', patch: 'linear' });
     expect(parse('--method', 'streamline')).toMatchObject({ rank: 'cosine', patch: 'block' });
     expect(parse('--method', 'shortgpt')).toMatchObject({ rank: 'influence', patch: 'none' });
+    expect(parse('--method', 'modegpt')).toMatchObject({ rank: 'influence', shrink: 'width' });
+    expect(parse('--method', 'modegpt', '--shrink', 'depth')).toMatchObject({ shrink: 'depth' });
     expect(parse('--method', 'flexigpt')).toMatchObject({
       ...{ rank: 'influence', refill: 'nearest', adapter: { gains: true, rank: 16 } },
     });

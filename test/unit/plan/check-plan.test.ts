@@ -7,7 +7,7 @@ import { usualPool } from '../../../compressor/adapter/adapter.ts';
 import { makePlan } from '../../../compressor/plan/make-plan.ts';
 import { checkPlan, groupsOf, readPlan } from '../../../compressor/plan/plan.ts';
 
-const checkpoint = { name: 'four', layers: 4 };
+const checkpoint = { name: 'four', layers: 4, intermediateSize: 128 };
 const good = {
   version: 1,
   checkpoint: 'four',
@@ -30,6 +30,23 @@ describe('checkPlan', () => {
     const plan = checkPlan(good, checkpoint, 'plan.json');
     expect(plan).toEqual(good);
     expect(groupsOf(plan)).toEqual([[0, 3], [1]]);
+  });
+
+  it('takes widths of blocks that codes are not padded for', () => {
+    const narrow = { ...good, widths: [96, 128] };
+    expect(checkPlan(narrow, checkpoint, 'x')).toEqual(narrow);
+    const bad =
+      (widths: number[], changed = {}) =>
+      () =>
+        checkPlan({ ...good, widths, ...changed }, checkpoint, 'x');
+    expect(bad([96])).toThrow('widths has 1 entries for 2 blocks');
+    expect(bad([96, 160])).toThrow('widths[1] is 160, and the MLPs of four are 128 wide');
+    expect(bad([100, 128])).toThrow('widths[0] is 100: take a multiple of 32');
+    expect(bad([0, 128])).toThrow(InvalidDataError);
+    expect(bad([96, 128], { adapter: { gains: false, rank: 2 } })).toThrow('leave out "widths"');
+    expect(bad([96, 128], { adapter: { gains: true, rank: 0 } })).not.toThrow();
+    const odd = { ...checkpoint, intermediateSize: 100 };
+    expect(() => checkPlan({ ...good, widths: [96, 100] }, odd, 'x')).not.toThrow();
   });
 
   it('takes a layer that runs twice', () => {
