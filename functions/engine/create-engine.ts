@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { type CacheForm, cacheForm, decoderOptions } from '../../artifact/decoder/decoder-options.ts';
+import { cacheForm, decoderOptions } from '../../artifact/decoder/decoder-options.ts';
 import type { Manifest } from '../../artifact/manifest.ts';
 import {
   type Engine,
@@ -11,6 +11,7 @@ import {
   type GenerationChunk,
   type GenerationRequest,
   type GrammarSource,
+  type PrefixRoom,
 } from './engine.ts';
 import { Grammars, type OpenConstraint } from './grammar/grammars.ts';
 import type { Vocabulary } from './grammar/vocabulary.ts';
@@ -44,29 +45,37 @@ export interface EngineOptions {
 const defaultSlots = 8;
 const defaultPrefixCacheBytes = 128e6;
 
+/** What the prefixes of an engine with these options have to be like, and what they may take. */
+export function prefixRoom(options: EngineOptions): PrefixRoom {
+  const { decoder, prefixCacheBytes: budgetBytes } = workerOptionsOf(options);
+  return { form: cacheForm(decoder.cache), budgetBytes };
+}
+
+function workerOptionsOf(options: EngineOptions): WorkerOptions {
+  const { manifest, contextLength = Infinity } = options;
+  const capacity = Math.min(contextLength, manifest.dimensions.contextLength);
+  return {
+    slots: options.slots ?? defaultSlots,
+    prefixCacheBytes: options.prefixCacheBytes ?? defaultPrefixCacheBytes,
+    speculation: options.speculation ?? true,
+    decoder: {
+      ...decoderOptions(manifest, options.graphPath, capacity),
+      threads: options.threads ?? availableParallelism(),
+      spinning: options.spinning ?? true,
+    },
+  };
+}
+
 /**
  * Starts a worker thread with the model and waits until it can answer.
  * @throws EngineError where the graph cannot be opened; what `files` was rejected with
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-  const { manifest } = options;
-  const { dimensions } = manifest;
-  const contextLength = Math.min(options.contextLength ?? dimensions.contextLength, dimensions.contextLength);
-  const workerOptions: WorkerOptions = {
-    slots: options.slots ?? defaultSlots,
-    prefixCacheBytes: options.prefixCacheBytes ?? defaultPrefixCacheBytes,
-    speculation: options.speculation ?? true,
-    decoder: {
-      ...decoderOptions(manifest, options.graphPath, contextLength),
-      threads: options.threads ?? availableParallelism(),
-      spinning: options.spinning ?? true,
-    },
-  };
-  const engine = new WorkerEngine(workerOptions, {
-    contextLength,
-    vocabularySize: dimensions.vocabularySize,
-  });
-  if (options.vocabulary) engine.grammars = new Grammars(options.vocabulary, dimensions.vocabularySize);
+  const workerOptions = workerOptionsOf(options);
+  const { vocabularySize, cache } = workerOptions.decoder;
+  const limits = { contextLength: cache.capacity, vocabularySize };
+  const engine = new WorkerEngine(workerOptions, limits);
+  if (options.vocabulary) engine.grammars = new Grammars(options.vocabulary, vocabularySize);
   void engine.exited.then(options.onEnd);
   engine.ready.catch(() => {}); // told of below, if the files come at all
   try {
@@ -88,8 +97,6 @@ const closeDeadlineMs = 10_000;
 
 class WorkerEngine implements Engine, EnginePrefixes {
   readonly limits: EngineLimits;
-  readonly form: CacheForm;
-  readonly budgetBytes: number;
   readonly ready: Promise<void>;
   grammars: Grammars | undefined;
   readonly #worker: Worker;
@@ -104,8 +111,6 @@ class WorkerEngine implements Engine, EnginePrefixes {
 
   constructor(options: WorkerOptions, limits: EngineLimits) {
     this.limits = limits;
-    this.form = cacheForm(options.decoder.cache);
-    this.budgetBytes = options.prefixCacheBytes;
     // The published package holds JavaScript, a checkout TypeScript.
     const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
     this.#worker = new Worker(new URL(file, import.meta.url), {

@@ -22,12 +22,14 @@ export interface Engine extends AsyncDisposable {
   readonly prefixes?: EnginePrefixes;
 }
 
-/** Where keys and values that were computed before, by the same graph, come to an engine. */
-export interface EnginePrefixes {
-  /** What they have to be like. */
+/** What an engine asks of keys and values that were computed before, by the same graph. */
+export interface PrefixRoom {
   readonly form: CacheForm;
   /** Bytes that they may take, with those of past sequences. */
   readonly budgetBytes: number;
+}
+
+export interface EnginePrefixes {
   /**
    * Prompts that are given later and begin with these tokens begin with these keys and values, whatever their salt.
    * @param memory is taken over

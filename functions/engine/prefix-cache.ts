@@ -50,15 +50,21 @@ export class PrefixCache {
   find(salt: string, prompt: ArrayLike<number>, atLeast: number): Found | undefined {
     let best: Entry | undefined;
     let most = atLeast - 1;
-    for (const entry of this.#entries) {
+    for (const entry of [...this.#entries]) {
       if (!isFor(salt, entry)) continue;
       const tokens = commonLength(entry.tokens, prompt);
       if (tokens > most) [best, most] = [entry, tokens];
+      // A chat's own past serves its next turn better, but what it began with is in use all the same.
+      if (entry.salt === undefined && tokens >= atLeast) this.#used(entry);
     }
     if (!best) return undefined;
-    this.#entries.splice(this.#entries.indexOf(best), 1);
-    this.#entries.push(best);
+    this.#used(best);
     return { snapshot: best.snapshot, tokens: most, isShared: best.salt === undefined };
+  }
+
+  #used(entry: Entry): void {
+    this.#entries.splice(this.#entries.indexOf(entry), 1);
+    this.#entries.push(entry);
   }
 
   /** Whether there is an entry that begins with these tokens. */

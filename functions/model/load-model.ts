@@ -6,7 +6,7 @@ import { type PublishedModel, readManifest } from '../../artifact/models/read.ts
 import { readTokenizerFiles } from '../../artifact/models/tokenizer-files.ts';
 import type { Store } from '../../artifact/store/store.ts';
 import { parseTokenizer, type Tokenizer } from '../../artifact/tokenizer.ts';
-import { createEngine, type EngineOptions } from '../engine/create-engine.ts';
+import { createEngine, type EngineOptions, prefixRoom } from '../engine/create-engine.ts';
 import { longestToken, tokenPieces } from '../text/pieces.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import { checkMemory } from './memory-check.ts';
@@ -78,10 +78,9 @@ export async function loadVersion(
   );
   const reading = readTokenizer(manifest, model);
   const ended = new AbortController();
+  const engine: EngineOptions = { ...engineOptions, graphPath: model.graphPath, manifest };
   const starting = createEngine({
-    ...engineOptions,
-    graphPath: model.graphPath,
-    manifest,
+    ...engine,
     files: model.complete,
     onEnd: () => {
       ended.abort();
@@ -100,14 +99,16 @@ export async function loadVersion(
     onFetched: onFetched && ((blob: Blob, ms: number) => onFetched({ ...blob, kind: 'prefix' }, ms)),
     onFailure: onPrefixFailure,
   };
-  const opening = storedPrefixes ? StoredPrefixes.open(source, starting) : undefined;
+  const opening = storedPrefixes
+    ? StoredPrefixes.open(source, prefixRoom(engine), model.complete, starting)
+    : undefined;
   opening?.catch(() => {}); // where the engine does not start
   try {
-    const model = textModel(name, digest, manifest, await reading);
+    const texts = textModel(name, digest, manifest, await reading);
     const engine = await starting;
     const prefixes = await opening;
     onPhase?.('session');
-    return { ...model, engine, prefixes };
+    return { ...texts, engine, prefixes };
   } catch (error) {
     failed.abort(error);
     // No thread stays behind.

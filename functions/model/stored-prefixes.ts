@@ -5,9 +5,9 @@ import { lineOf } from '../../artifact/line-rate.ts';
 import { blobKey } from '../../artifact/models/layout.ts';
 import { isOfForm, type NamedPrefix } from '../../artifact/prefixes/entry.ts';
 import { listEntries, readEntry } from '../../artifact/prefixes/read.ts';
-import { checkDigest, sha256 } from '../../artifact/store/digest.ts';
+import { checkDigest } from '../../artifact/store/digest.ts';
 import type { Store } from '../../artifact/store/store.ts';
-import type { Engine, EnginePrefixes } from '../engine/engine.ts';
+import type { Engine, EnginePrefixes, PrefixRoom } from '../engine/engine.ts';
 import { commonLength, leastReuse } from '../engine/prefix-cache.ts';
 
 /** Milliseconds that a prefix which could not be had is left alone. */
@@ -32,6 +32,8 @@ interface Known {
   entry: NamedPrefix;
   /** Whether the engine has it. */
   kept: boolean;
+  /** It is on its way to the local disk, before anybody asked for it. */
+  fetching: boolean;
   /** It is on its way to the engine. */
   coming: Promise<void> | undefined;
   /** By `performance.now()`. */
@@ -39,31 +41,40 @@ interface Known {
 }
 
 /**
- * The computed prompts that a store has for a model. Their tokens are known; their keys and values are fetched when a
- * prompt begins with them, where that takes less time than to compute them.
+ * The computed prompts that a store has for a model. Their tokens are known; their keys and values come into the engine
+ * when a prompt begins with them, where that takes less time than to compute them.
  */
 export class StoredPrefixes {
   readonly #source: PrefixSource;
-  readonly #engine: EnginePrefixes;
+  readonly #room: PrefixRoom;
+  #engine: EnginePrefixes | undefined;
   /** By where they lie, and when they were written. */
   #known = new Map<string, Known>();
   readonly #read = { tokens: 0, ms: 0 };
 
-  private constructor(source: PrefixSource, engine: EnginePrefixes) {
+  private constructor(source: PrefixSource, room: PrefixRoom) {
     this.#source = source;
-    this.#engine = engine;
+    this.#room = room;
   }
 
   /**
    * Reads what there is while the engine starts. What cannot be read is left out, and told of.
-   * @returns undefined for an engine that takes none
+   * @param weights resolves when the model's blobs are here: the line is free from then on, while the session is made
    */
-  static async open(source: PrefixSource, starting: Promise<Engine>): Promise<StoredPrefixes | undefined> {
-    const reading = readAll(source, new Map());
-    const { prefixes: engine } = await starting;
-    if (!engine || engine.budgetBytes === 0) return undefined;
-    const prefixes = new StoredPrefixes(source, engine);
-    prefixes.#take(await reading);
+  static async open(
+    source: PrefixSource,
+    room: PrefixRoom,
+    weights: Promise<void>,
+    starting: Promise<Engine>,
+  ): Promise<StoredPrefixes> {
+    const prefixes = new StoredPrefixes(source, room);
+    const reading = prefixes.refresh();
+    void Promise.all([weights, reading]).then(
+      () => prefixes.#fetchAhead(),
+      () => {}, // without its weights there is no model
+    );
+    prefixes.#engine = (await starting).prefixes;
+    await reading;
     return prefixes;
   }
 
@@ -88,12 +99,10 @@ export class StoredPrefixes {
   async supply(prompt: readonly number[], signal?: AbortSignal): Promise<number> {
     const begun = performance.now();
     const { known, tokens } = this.#nearest(prompt);
-    if (!known || known.kept) return 0;
-    const { store, cacheFolder } = this.#source;
+    if (!this.#engine || !known || known.kept) return 0;
+    const here = await this.#isHere(known.entry);
+    if (!here && !known.fetching && !this.#pays(known.entry, tokens)) return 0;
     const computeMs = tokens * this.#msPerToken(known.entry);
-    const here = await isAtHand(store, known.entry.blob, cacheFolder);
-    const { bytesPerMs = Infinity } = lineOf(store);
-    if (!here && known.entry.blob.bytes / bytesPerMs >= computeMs) return 0;
     known.coming ??= this.#give(known).finally(() => {
       known.coming = undefined;
     });
@@ -113,6 +122,36 @@ export class StoredPrefixes {
     return nearest;
   }
 
+  #isHere({ blob }: NamedPrefix): Promise<boolean> {
+    return isAtHand(this.#source.store, blob, this.#source.cacheFolder);
+  }
+
+  /** Whether its keys and values are fetched sooner than so many of its tokens are computed. */
+  #pays(entry: NamedPrefix, tokens: number): boolean {
+    const { bytesPerMs = Infinity } = lineOf(this.#source.store);
+    return entry.blob.bytes / bytesPerMs < tokens * this.#msPerToken(entry);
+  }
+
+  /** Brings what pays to the local disk, the newest first, as much as the engine has room for. */
+  async #fetchAhead(): Promise<void> {
+    const newestFirst = [...this.#known.values()].sort((a, b) =>
+      b.entry.createdAt.localeCompare(a.entry.createdAt),
+    );
+    let left = this.#room.budgetBytes;
+    for (const known of newestFirst) {
+      const { entry } = known;
+      left -= entry.blob.bytes;
+      if (left < 0 || this.#source.signal.aborted) return;
+      if (!this.#pays(entry, entry.tokens.length) || (await this.#isHere(entry))) continue;
+      known.fetching = true;
+      await fetchOne(this.#source.store, entry.blob, this.#source)
+        .catch((error) => this.#failed(known, error))
+        .finally(() => {
+          known.fetching = false;
+        });
+    }
+  }
+
   #msPerToken({ computeMs, tokens }: NamedPrefix): number {
     const { tokens: read, ms } = this.#read;
     return read >= tokensToKnow ? ms / read : computeMs / tokens.length;
@@ -120,21 +159,23 @@ export class StoredPrefixes {
 
   /** Never fails: without it the prompt is computed. */
   async #give(known: Known): Promise<void> {
-    const { name, tokens, blob } = known.entry;
     try {
       const memory = await this.#load(known.entry);
       known.kept = true;
-      this.#engine.keep(Int32Array.from(tokens), memory, () => {
+      this.#engine!.keep(Int32Array.from(known.entry.tokens), memory, () => {
         known.kept = false;
       });
     } catch (error) {
-      known.restUntil = performance.now() + failureRestMs;
-      if (this.#source.signal.aborted) return;
-      const message = `The stored prefix ${name} (blob ${blob.sha256}) cannot be used, it is computed instead.`;
-      this.#source.onFailure?.(
-        new InvalidDataError(`${message} ${(error as Error).message}`, { cause: error }),
-      );
+      this.#failed(known, error as Error);
     }
+  }
+
+  #failed(known: Known, cause: Error): void {
+    known.restUntil = performance.now() + failureRestMs;
+    if (this.#source.signal.aborted) return;
+    const { name, blob } = known.entry;
+    const message = `The stored prefix ${name} (blob ${blob.sha256}) cannot be used, it is computed instead.`;
+    this.#source.onFailure?.(new InvalidDataError(`${message} ${cause.message}`, { cause }));
   }
 
   async #load({ blob }: NamedPrefix): Promise<ArrayBuffer> {
@@ -145,7 +186,8 @@ export class StoredPrefixes {
     try {
       const { bytesRead } = await file.read(memory);
       // At each reading, not at the download alone: wrong keys would make wrong answers, and this takes little.
-      const actual = { sha256: sha256(memory), bytes: bytesRead };
+      const hash = await crypto.subtle.digest('SHA-256', memory); // beside this thread, which answers others
+      const actual = { sha256: Buffer.from(hash).toString('hex'), bytes: bytesRead };
       checkDigest(path, actual, blob);
     } catch (error) {
       // A cached copy is fetched again; the store's own is the operator's.
@@ -162,8 +204,17 @@ export class StoredPrefixes {
     if (!found) return;
     const known = new Map<string, Known>();
     for (const [key, entry] of found) {
-      if (!isOfForm(entry, this.#engine.form) || entry.blob.bytes > this.#engine.budgetBytes) continue;
-      known.set(key, this.#known.get(key) ?? { entry, kept: false, coming: undefined, restUntil: -Infinity });
+      if (!isOfForm(entry, this.#room.form) || entry.blob.bytes > this.#room.budgetBytes) continue;
+      known.set(
+        key,
+        this.#known.get(key) ?? {
+          entry,
+          kept: false,
+          fetching: false,
+          coming: undefined,
+          restUntil: -Infinity,
+        },
+      );
     }
     this.#known = known;
   }

@@ -118,8 +118,10 @@ it('leaves alone what is of another element type, and all where it is told to', 
 it('fetches it once, and reads it from the cache after a restart', async () => {
   const { remote } = await stores();
   const tokens = await tokensOf();
+  const { ask, cacheFolder, models } = await started(remote);
+  await models.first!.load();
   const { blob } = await storePrefix(remote, 'pico', 'system', tokens.slice(0, 32), slowToCompute);
-  const { ask, cacheFolder } = await started(remote);
+  await models.refresh();
   const cached = () => readdir(join(cacheFolder, 'blobs'));
   await ask(tokens.slice(8)); // does not begin with it
   expect(await cached()).not.toContain(blob.sha256);
@@ -131,6 +133,27 @@ it('fetches it once, and reads it from the cache after a restart', async () => {
   const again = await started(remote, { cacheFolder });
   expect(await again.ask(tokens)).toEqual(answers[0]);
   expect(again.failures).toEqual([]);
+});
+
+it('fetches the newest that have room while the model gets ready, before anybody asks', async () => {
+  const { remote } = await stores();
+  const tokens = await tokensOf();
+  const bytes: number[] = [];
+  const blobs: string[] = [];
+  for (const [i, name] of ['a', 'b', 'c'].entries()) {
+    const createdAt = new Date(Date.UTC(2026, 0, 3 - i)).toISOString(); // `a` is the newest
+    const own = [i, ...tokens.slice(1, 32)];
+    const { blob } = await storePrefix(remote, 'pico', name, own, { ...slowToCompute, createdAt });
+    bytes.push(blob.bytes);
+    blobs.push(blob.sha256);
+  }
+  const { models, cacheFolder } = await started(remote, { prefixCacheBytes: bytes[0]! + bytes[1]! });
+  await models.first!.load();
+  const cached = async () => {
+    const there = new Set(await readdir(join(cacheFolder, 'blobs')));
+    return blobs.map((blob) => there.has(blob));
+  };
+  await expect.poll(cached).toEqual([true, true, false]);
 });
 
 it('computes what the line would bring later', async () => {

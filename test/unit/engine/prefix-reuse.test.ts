@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { range, request, startScheduler } from '../../fixtures/scheduled.ts';
 
+type Started = ReturnType<typeof startScheduler>;
+
 /** Tokens that the scripted model keeps in so many bytes. */
 const room = (tokens: number) => tokens * 10;
 
@@ -125,6 +127,59 @@ describe('the budget of past sequences', () => {
     scheduler.add(2, request(range(300, 400)));
     await ended(1, 2);
     expect(model.snapshots).toBe(1);
+  });
+});
+
+describe('keys and values that were computed before', () => {
+  /** Gives the scheduler a prefix; the scripted model's keys are its tokens. */
+  function keep({ scheduler, model }: Started, tokens: number[]) {
+    const kept = { isDropped: false };
+    const bytes = tokens.length * model.bytesPerToken;
+    const data = [Float32Array.from(tokens)];
+    const dispose = () => {};
+    const snapshot = {
+      type: 'float32' as const,
+      tokens: tokens.length,
+      bytes,
+      data,
+      [Symbol.dispose]: dispose,
+    };
+    scheduler.keep(Int32Array.from(tokens), snapshot, () => {
+      kept.isDropped = true;
+    });
+    return kept;
+  }
+
+  it('are for prompts of any salt, and counted apart', async () => {
+    const started = startScheduler(1, room(1000));
+    const { scheduler, ended, of, tokens } = started;
+    keep(started, range(0, 100));
+    for (const [id, cacheSalt] of [undefined, 'one', 'other'].entries()) {
+      const salt = cacheSalt === undefined ? {} : { cacheSalt };
+      scheduler.add(id, request([...range(0, 100), ...range(500, 20)], salt));
+      await ended(id);
+      expect(of(id).chunks.at(-1)!.cachedTokens).toBe(100);
+      expect(tokens(id)).toEqual([520, 521, 522]);
+    }
+    expect(scheduler.stats).toMatchObject({ prefixHits: 300, storedPrefixHits: 300 });
+    scheduler.add(9, request([...range(0, 100), ...range(500, 22)]));
+    await ended(9);
+    expect(of(9).chunks.at(-1)!.cachedTokens).toBe(120); // from the first one's own
+    expect(scheduler.stats).toMatchObject({ prefixHits: 420, storedPrefixHits: 300 });
+  });
+
+  it('make room where nobody begins with them, and tell', async () => {
+    const started = startScheduler(1, room(250));
+    const { scheduler, ended } = started;
+    const used = keep(started, range(0, 50));
+    let unused: ReturnType<typeof keep> | undefined;
+    for (let turn = 1; turn <= 5; turn++) {
+      // Each turn of a chat begins with the one before, which knows more than the prefix.
+      scheduler.add(turn, request([...range(0, 50), ...range(700, 25 * turn)]));
+      await ended(turn);
+      unused ??= keep(started, range(600, 50));
+    }
+    expect([used, unused]).toEqual([{ isDropped: false }, { isDropped: true }]);
   });
 });
 
