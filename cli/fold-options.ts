@@ -124,7 +124,7 @@ export function addFoldOptions(command: Command): Command {
         '--adapter <form>',
         "what layers that run another layer's block have of their own: gain; lora:RANK, low-rank matrices; " +
           'mos:RANK, the same put together from pools that all layers share, an eighth of the parameters; ' +
-          'gain+lora:RANK; gain+mos:RANK',
+          'orchestrated:RANK, as lora, and trained by the cure so that layers move each other; gain+FORM, both',
       )
         .argParser(parseAdapter)
         .default(noAdapter, 'none'),

@@ -75,8 +75,8 @@ function describeWidths({ architecture }: Checkpoint, widths: readonly number[])
 }
 
 function describeAdapters(plan: FoldPlan): string {
-  const { gains, rank, pool } = plan.adapter!;
-  const source = pool ? ' (from common pools of shards)' : '';
+  const { gains, rank, pool, orchestra } = plan.adapter!;
+  const source = pool ? ' (from common pools of shards)' : orchestra ? ' (trained together)' : '';
   const kinds = [
     ...(gains ? ['gains'] : []),
     ...(rank > 0 ? [`low-rank matrices of rank ${rank}${source}`] : []),

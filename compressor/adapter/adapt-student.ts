@@ -8,15 +8,24 @@ import type { Student } from '../student/student.ts';
 import { readMatrix } from '../weights/block.ts';
 import { type AdaptedPlan, adaptedLayers } from './adapted-layers.ts';
 import type { AdapterForm, AdapterWeights } from './adapter.ts';
-import { AdapterPools, drawTables, type PooledForm, type PoolValues } from './adapter-pools.ts';
+import { AdapterOrchestra } from './adapter-orchestra.ts';
+import {
+  AdapterPools,
+  drawTables,
+  mapPools,
+  type PooledForm,
+  type PoolValues,
+  poolNames,
+} from './adapter-pools.ts';
 import { fitPools } from './fit-pools.ts';
 import { type LowRank, TruncatedSvd } from './truncated-svd.ts';
 
 /**
  * Gives the layers that run another layer's block what the plan says they have of their own. Low-rank matrices
  * start as the best approximation of what the layer's own weights were beyond the block's (Relaxed Recursive
- * Transformers, arXiv 2410.20672), or as near to it as pools that layers share can bring them. Gains start at 1; at 0
- * where a removed layer comes back, which then adds nothing until it is trained.
+ * Transformers, arXiv 2410.20672), those that are trained together too; those from pools start as near to it as shards
+ * that layers share can bring them. Gains start at 1; at 0 where a removed layer comes back, which then adds nothing
+ * until it is trained.
  */
 export async function adaptStudent(
   checkpoint: Checkpoint,
@@ -44,17 +53,19 @@ export async function adaptStudent(
       });
     }
   });
-  const { pool } = adapter;
+  const { pool, orchestra } = adapter;
   const pools = pool && (await poolsFor(checkpoint, { ...adapter, pool }, layers, adapters, options.signal));
+  const together = orchestra && orchestraOf(adapters, adapter.rank, orchestra.components);
   options.onProgress?.(layers.length, layers.length);
   return {
     ...student,
     own: async (index) => ({
       ...(await student.own(index)),
       ...adapters.get(index),
-      ...pools?.assemble(index),
+      ...(pools ?? together)?.assemble(index),
     }),
     pools,
+    orchestra: together,
   };
 }
 
@@ -82,6 +93,23 @@ async function poolsFor(
     }
   }
   return new AdapterPools(layers, tables, values as PoolValues);
+}
+
+/** Takes the low-rank matrices out of the adapters, to be trained together. */
+function orchestraOf(
+  adapters: ReadonlyMap<number, AdapterWeights>,
+  rank: number,
+  components: number,
+): AdapterOrchestra {
+  const starts = new Map<number, PoolValues>();
+  for (const [index, adapter] of adapters) {
+    starts.set(
+      index,
+      mapPools((name) => adapter[name]!),
+    );
+    for (const name of poolNames) delete adapter[name];
+  }
+  return AdapterOrchestra.start(starts, rank, components);
 }
 
 function gainsOf({ architecture }: Checkpoint, start: number, { gains }: AdapterForm): AdapterWeights {

@@ -52,6 +52,7 @@ export function drawTables(
 
 /** Low-rank matrices of several layers, put together from the shards of common pools. */
 export class AdapterPools {
+  readonly kind = 'pools';
   /** Indices of the layers that have them, in the student's layers. */
   readonly layers: readonly number[];
   readonly tables: Readonly<Record<PoolName, ShardTable>>;

@@ -3,6 +3,7 @@ import { sizeOf } from '../autodiff/expression.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import { type Half, halves } from '../graph/halves.ts';
 import { type BlockMatrix, blockMatrices, matrixShape } from '../graph/layer.ts';
+import { componentCounts } from './hypercomplex.ts';
 
 /** What a layer that runs another layer's block has of its own, besides its norms. */
 export interface AdapterForm {
@@ -12,6 +13,8 @@ export interface AdapterForm {
   rank: number;
   /** Where the low-rank matrices are made of shards from pools that all layers share. @default each layer has its own */
   pool?: PoolForm | undefined;
+  /** Where all layers' low-rank matrices are trained together. @default each layer's alone */
+  orchestra?: OrchestraForm | undefined;
 }
 
 /** How low-rank matrices are made of shards from common pools (MoS, arXiv 2410.00938): see `shard-table.ts`. */
@@ -24,6 +27,12 @@ export interface PoolForm {
   privateShare: number;
   /** Of the draw. */
   seed: number;
+}
+
+/** How low-rank matrices are trained together (arXiv 2311.17112): see `adapter-orchestra.ts`. */
+export interface OrchestraForm {
+  /** Of the hypercomplex head, a divisor of the rank. */
+  components: (typeof componentCounts)[number];
 }
 
 /** The paper's saving at a like rank; half of the shards private, and vectors in four. */
@@ -80,18 +89,24 @@ export function adapterParameters(a: Architecture, form: AdapterForm): number {
 export const maxRank = 1024;
 
 /**
- * Reads `none`, `gain`, `lora:RANK` or `mos:RANK`, or either behind `gain+`.
+ * Reads `none`, `gain`, `lora:RANK`, `mos:RANK` or `orchestrated:RANK`, or one of these three behind `gain+`.
  * @throws UsageError
  */
 export function parseAdapter(text: string): AdapterForm {
   if (text === 'none') return noAdapter;
-  const match = /^(?:(gain)|(gain\+)?(lora|mos):(\d+))$/.exec(text);
+  const match = /^(?:(gain)|(gain\+)?(lora|mos|orchestrated):(\d+))$/.exec(text);
   const rank = Number(match?.[4] ?? 0);
   if (!match || (match[4] !== undefined && (rank < 1 || rank > maxRank))) {
     throw new UsageError(
-      `--adapter takes none, gain, lora:RANK, mos:RANK, gain+lora:RANK or gain+mos:RANK with a rank of 1 to ${maxRank}, not ${text}.`,
+      `--adapter takes none, gain, lora:RANK, mos:RANK or orchestrated:RANK, or one of these three behind gain+, with a rank of 1 to ${maxRank}, not ${text}.`,
     );
   }
   const gains = match[1] !== undefined || match[2] !== undefined;
+  if (match[3] === 'orchestrated') return { gains, rank, orchestra: orchestraOf(rank) };
   return { gains, rank, ...(match[3] === 'mos' && { pool: usualPool }) };
+}
+
+/** With as many components as the rank can be divided into. */
+function orchestraOf(rank: number): OrchestraForm {
+  return { components: componentCounts.find((count) => rank % count === 0)! };
 }

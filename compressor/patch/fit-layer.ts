@@ -114,6 +114,7 @@ function alone(student: Student, index: number): Student {
     qkvBias: () => student.qkvBias(block),
     own: () => student.own(index),
     pools: undefined,
+    orchestra: undefined,
     patch: async () => undefined,
     unchanged: () => undefined,
   };

@@ -75,8 +75,8 @@ export function makePlan(
   const removed = leastImportant(layers, ranking.scores, Math.round(remove * layers), options.keep);
   const planned = layersOf(layers, removed, share, options.refill ?? 'none');
   const refilled = planned.some(({ refill }) => refill);
-  const { gains, rank, pool } = options.adapter ?? noAdapter;
-  const adapter = { gains: gains || refilled, rank, ...(pool && { pool }) };
+  const { gains, rank, pool, orchestra } = options.adapter ?? noAdapter;
+  const adapter = { gains: gains || refilled, rank, ...(pool && { pool }), ...(orchestra && { orchestra }) };
   const plan: FoldPlan = {
     version: 1,
     checkpoint: checkpoint.name,

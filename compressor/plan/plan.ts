@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { InvalidDataError, UsageError } from '../../artifact/errors.ts';
 import { adaptedLayers } from '../adapter/adapted-layers.ts';
 import { maxRank } from '../adapter/adapter.ts';
+import { componentCounts } from '../adapter/hypercomplex.ts';
 import { attentionLayers, halves } from '../graph/halves.ts';
 import { fittedLayers, sharedFittedLayer } from '../patch/cuts.ts';
 
@@ -55,6 +56,8 @@ const planSchema = z.strictObject({
           seed: z.int().min(0).max(0xffffffff),
         })
         .optional(),
+      /** Where all layers' low-rank matrices are trained together. @default each layer's alone */
+      orchestra: z.strictObject({ components: z.literal([...componentCounts]) }).optional(),
     })
     .optional(),
   /**
@@ -155,6 +158,20 @@ export function checkPlan(
   }
   if (plan.adapter?.pool && plan.adapter.rank === 0) {
     throw wrong('the "pool" of "adapter" makes low-rank matrices: give them a "rank" of 1 or more.');
+  }
+  if (plan.adapter?.orchestra) {
+    const { rank, pool, orchestra } = plan.adapter;
+    if (pool) {
+      throw wrong(
+        'the low-rank matrices of "adapter" are made of shards ("pool") or trained together ("orchestra"), not both.',
+      );
+    }
+    if (rank === 0 || rank % orchestra.components !== 0) {
+      throw wrong(
+        `the head of the "orchestra" of "adapter" has ${orchestra.components} components: give a "rank" that is a ` +
+          `multiple of it, not ${rank}.`,
+      );
+    }
   }
   checkHalves(plan, wrong);
   const fitted = sharedFittedLayer(plan);

@@ -42,6 +42,7 @@ export function scaledStudent(student: Student, scales: ReadonlyMap<number, Chan
     },
     // Layers that run other blocks are scaled otherwise: their matrices no longer share a number.
     pools: undefined,
+    orchestra: undefined,
     unchanged: (block) => (scales.has(block) ? undefined : student.unchanged(block)),
   };
 }

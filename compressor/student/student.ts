@@ -1,3 +1,4 @@
+import type { AdapterOrchestra } from '../adapter/adapter-orchestra.ts';
 import type { AdapterPools } from '../adapter/adapter-pools.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import type { CheckpointTensor } from '../checkpoint/checkpoint.ts';
@@ -28,6 +29,8 @@ export interface Student extends Vocabulary {
   own(index: number): Promise<OwnWeights>;
   /** What the low-rank matrices among layers' own weights are made of, where they share shards: trained for them. */
   readonly pools?: AdapterPools | undefined;
+  /** What the low-rank matrices are made of, where they are trained together instead: they are stored as they run. */
+  readonly orchestra?: AdapterOrchestra | undefined;
   /** What stands in for the layers removed after this one, if anything does. */
   patch(index: number): Promise<LinearPatch | undefined>;
   /** The checkpoint's layer whose weights the block still is, bit for bit. */

@@ -84,12 +84,13 @@ export async function cure(checkpoint: Checkpoint, student: Student, options: Cu
 }
 
 async function addedParts(student: Student): Promise<AddedParts> {
-  const { architecture: a, pools } = student;
-  const added = { patches: 0, adapters: pools?.parameters ?? 0, pooled: 0 };
+  const { architecture: a } = student;
+  const source = student.pools ?? student.orchestra;
+  const added = { patches: 0, adapters: source?.parameters ?? 0, pooled: 0 };
   for (const index of student.layers.keys()) {
     if (await student.patch(index)) added.patches++;
     const { gains, rank } = adapterFormOf(a, await student.own(index));
-    const pooled = pools?.layers.includes(index) ?? false;
+    const pooled = source?.layers.includes(index) ?? false;
     added.adapters += adapterParameters(a, { gains, rank: pooled ? 0 : rank });
     if (pooled) added.pooled = adapterParameters(a, { gains: false, rank });
   }

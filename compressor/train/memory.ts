@@ -35,9 +35,9 @@ const float = 4;
 export interface AddedParts {
   /** Number of layers that a linear patch follows. */
   patches: number;
-  /** Parameters of all adapters, those of pools once. */
+  /** Parameters of all adapters; those of pools, or of an orchestra, as they are trained. */
   adapters: number;
-  /** Parameters of what pools make for one layer at a time. @default 0 */
+  /** Parameters of what those make for one layer at a time. @default 0 */
   pooled?: number;
   /** Whether the blocks run rounded, beside the weights behind them. @default false */
   rounded?: boolean;

@@ -1,4 +1,5 @@
-import { type AdapterPools, mapPools, type PoolValues } from '../adapter/adapter-pools.ts';
+import { type AdapterOrchestra, commonParts, type OrchestraValues } from '../adapter/adapter-orchestra.ts';
+import type { AdapterPools, PoolValues } from '../adapter/adapter-pools.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import type { CheckpointTensor } from '../checkpoint/checkpoint.ts';
 import { blockMatrices } from '../graph/layer.ts';
@@ -9,13 +10,16 @@ import type { Parameter } from './adamw.ts';
 import { type CuredPart, trainsBlocks } from './cure-options.ts';
 import type { LayerGradients } from './layer-gradient.ts';
 
+/** What the low-rank matrices of several layers are made of together. */
+type LowRankSource = AdapterPools | AdapterOrchestra;
+
 /** Everything of a student that is trained, or one array of gradients for each of it. */
 interface Arrays {
   blocks: BlockWeights[];
-  /** By layer, without what pools make. */
+  /** By layer, without what a common source makes. */
   own: OwnWeights[];
   /** What layers' low-rank matrices are made of, where they share it. */
-  pools: PoolValues | undefined;
+  source: Record<string, Float32Array> | undefined;
   patches: (LinearPatch | undefined)[];
   finalNorm: Float32Array;
   /** Where they are trained: [vocabulary, width] each, a head of its own where it is not the embedding. */
@@ -28,7 +32,7 @@ interface Arrays {
 export class TrainedWeights implements Arrays {
   readonly blocks: BlockWeights[];
   readonly own: OwnWeights[];
-  readonly pools: PoolValues | undefined;
+  readonly source: Record<string, Float32Array> | undefined;
   readonly patches: (LinearPatch | undefined)[];
   readonly finalNorm: Float32Array;
   readonly vocabulary: Arrays['vocabulary'];
@@ -37,8 +41,8 @@ export class TrainedWeights implements Arrays {
   readonly parameters: readonly Parameter[];
   readonly #student: Student;
   readonly #part: CuredPart;
-  readonly #pools: AdapterPools | undefined;
-  /** What pools make for one layer at a time, and its gradients, which are zero between two layers. */
+  readonly #source: LowRankSource | undefined;
+  /** What the source makes for one layer at a time, and its gradients, which are zero between two layers. */
   readonly #atWork: { matrices: PoolValues; gradients: PoolValues } | undefined;
 
   /** Reads copies: the student's own weights stay as they are. */
@@ -48,10 +52,10 @@ export class TrainedWeights implements Arrays {
       blocks.push(mapBlock(await student.block(block), copy));
     const own: OwnWeights[] = [];
     const patches: (LinearPatch | undefined)[] = [];
-    const pools = student.pools?.copy();
+    const source = (student.pools ?? student.orchestra)?.copy();
     for (const index of student.layers.keys()) {
       const ofLayer = await student.own(index);
-      own.push(mapArrays(pools?.layers.includes(index) ? withoutLowRank(ofLayer) : ofLayer, copy));
+      own.push(mapArrays(source?.layers.includes(index) ? withoutLowRank(ofLayer) : ofLayer, copy));
       const patch = await student.patch(index);
       patches.push(patch && mapArrays(patch, copy));
     }
@@ -61,32 +65,32 @@ export class TrainedWeights implements Arrays {
       vocabulary.embedding = copy(await student.tensor('embedding').read());
       if (!student.architecture.tiedHead) vocabulary.head = copy(await student.tensor('head').read());
     }
-    const arrays = { blocks, own, pools: pools?.values, patches, finalNorm, vocabulary };
-    return new TrainedWeights(student, part, arrays, pools);
+    const arrays = { blocks, own, source: source?.values, patches, finalNorm, vocabulary };
+    return new TrainedWeights(student, part, arrays, source);
   }
 
-  private constructor(student: Student, part: CuredPart, arrays: Arrays, pools: AdapterPools | undefined) {
+  private constructor(student: Student, part: CuredPart, arrays: Arrays, source: LowRankSource | undefined) {
     this.#student = student;
     this.#part = part;
     this.blocks = arrays.blocks;
     this.own = arrays.own;
-    this.pools = arrays.pools;
+    this.source = arrays.source;
     this.patches = arrays.patches;
     this.finalNorm = arrays.finalNorm;
     this.vocabulary = arrays.vocabulary;
-    this.#pools = pools;
-    this.#atWork = pools && { matrices: pools.emptyMatrices(), gradients: pools.emptyMatrices() };
+    this.#source = source;
+    this.#atWork = source && { matrices: source.emptyMatrices(), gradients: source.emptyMatrices() };
     // Nothing is computed for what is not trained, so it needs no memory.
     const zeros = trainsBlocks(part) ? zerosLike : () => new Float32Array();
     this.gradients = {
       blocks: this.blocks.map((block) => mapBlock(block, zeros)),
       own: this.own.map((own) => mapArrays(own, zerosLike)),
-      pools: this.pools && mapPools((name) => zerosLike(this.pools![name])),
+      source: this.source && mapArrays(this.source, zerosLike),
       patches: this.patches.map((patch) => patch && mapArrays(patch, zeros)),
       finalNorm: zerosLike(this.finalNorm),
       vocabulary: mapArrays(this.vocabulary, zerosLike),
     };
-    this.parameters = [...parametersOf(this, this.gradients, part)];
+    this.parameters = [...parametersOf(this, this.gradients, part, source?.kind)];
   }
 
   get architecture(): Architecture {
@@ -101,9 +105,9 @@ export class TrainedWeights implements Arrays {
     return this.#student.widths;
   }
 
-  /** What a layer has of its own as it runs. What pools make of it is good until the next call. */
+  /** What a layer has of its own as it runs. What a source makes of it is good until the next call. */
   ownAtWork(index: number): OwnWeights {
-    return { ...this.own[index]!, ...this.#pools?.assemble(index, this.#atWork!.matrices) };
+    return { ...this.own[index]!, ...this.#source?.assemble(index, this.#atWork!.matrices) };
   }
 
   /** Where a layer's gradients go: layers of one group share its block's. `gather` is to follow. */
@@ -111,15 +115,17 @@ export class TrainedWeights implements Arrays {
     const own = this.gradients.own[index]!;
     return {
       ...this.gradients.blocks[this.layers[index]!.block]!,
-      own: this.#pools?.layers.includes(index) ? { ...own, ...this.#atWork!.gradients } : own,
+      own: this.#source?.layers.includes(index) ? { ...own, ...this.#atWork!.gradients } : own,
     };
   }
 
-  /** Gives the gradients of what pools made for a layer to the pools. */
+  /** Gives the gradients of what a source made for a layer to the source. */
   gather(index: number): void {
-    if (!this.#pools?.layers.includes(index)) return;
+    const source = this.#source;
+    if (!source?.layers.includes(index)) return;
     const { gradients } = this.#atWork!;
-    this.#pools.scatter(index, gradients, this.gradients.pools!);
+    if (source.kind === 'pools') source.scatter(index, gradients, this.gradients.source as PoolValues);
+    else source.scatter(index, gradients, this.gradients.source as OrchestraValues);
     for (const gradient of Object.values(gradients)) gradient.fill(0);
   }
 
@@ -130,6 +136,7 @@ export class TrainedWeights implements Arrays {
   /** The student with these weights, which it shares. */
   asStudent(): Student {
     const base = this.#student;
+    const source = this.#source;
     return {
       architecture: base.architecture,
       layers: base.layers,
@@ -142,15 +149,20 @@ export class TrainedWeights implements Arrays {
       block: async (block) => this.blocks[block]!,
       matrix: async (block, matrix) => this.blocks[block]!.matrices[matrix]!,
       qkvBias: async (block) => this.blocks[block]!.qkvBias,
-      own: async (index) => ({ ...this.own[index]!, ...this.#pools?.assemble(index) }),
-      pools: this.#pools,
+      own: async (index) => ({ ...this.own[index]!, ...source?.assemble(index) }),
+      ...(source && { [source.kind]: source }),
       patch: async (index) => this.patches[index],
       unchanged: (block) => (trainsBlocks(this.#part) ? undefined : base.unchanged(block)),
     };
   }
 }
 
-function* parametersOf(weights: Arrays, gradients: Arrays, part: CuredPart): Generator<Parameter> {
+function* parametersOf(
+  weights: Arrays,
+  gradients: Arrays,
+  part: CuredPart,
+  kindOfSource: LowRankSource['kind'] | undefined,
+): Generator<Parameter> {
   const parameter = (
     name: string,
     values: Float32Array,
@@ -182,9 +194,9 @@ function* parametersOf(weights: Arrays, gradients: Arrays, part: CuredPart): Gen
         yield parameter(`layers.${i}.${name}`, values, ofOwn[name]!, kind);
     }
   }
-  for (const [name, values] of Object.entries(weights.pools ?? {})) {
+  for (const [name, values] of Object.entries(weights.source ?? {})) {
     if (part !== 'norms')
-      yield parameter(`pools.${name}`, values, gradients.pools![name as keyof PoolValues], 'matrix');
+      yield parameter(`${kindOfSource}.${name}`, values, gradients.source![name]!, kindOfPart(name));
   }
   yield parameter('norm', weights.finalNorm, gradients.finalNorm);
   for (const [name, values] of Object.entries(weights.vocabulary))
@@ -211,6 +223,11 @@ function kindOf(name: string): Parameter['kind'] {
   return /\.(down|up)$/.test(name) ? 'matrix' : 'vector';
 }
 
+/** Of what a source consists of. Decay would draw a relation and a head away from the identity. */
+function kindOfPart(name: string): Parameter['kind'] {
+  return commonParts.some((part) => name.endsWith(`.${part}`)) ? 'vector' : 'matrix';
+}
+
 function withoutLowRank(own: OwnWeights): OwnWeights {
   const others = Object.entries(own).filter(([name]) => kindOf(name) !== 'matrix');
   return Object.fromEntries(others) as OwnWeights;
@@ -225,8 +242,9 @@ function mapBlock({ matrices, qkvBias }: BlockWeights, change: Change): BlockWei
   return { matrices: mapArrays(matrices, change), ...(qkvBias && { qkvBias: change(qkvBias) }) };
 }
 
-function mapArrays<
-  T extends { [name: string]: Float32Array } | LinearPatch | OwnWeights | Arrays['vocabulary'],
->(all: T, change: Change): T {
+function mapArrays<T extends Record<string, Float32Array> | LinearPatch | OwnWeights | Arrays['vocabulary']>(
+  all: T,
+  change: Change,
+): T {
   return Object.fromEntries(Object.entries(all).map(([name, array]) => [name, change(array)])) as T;
 }

@@ -77,11 +77,35 @@ describe('foldgate fold --data', () => {
     expect(ran.stdout.trim()).not.toBe('');
   });
 
+  it('trains adapters together, and publishes them as they run', async () => {
+    const [folder, data] = [await temporaryFolder(), await picoData()];
+    const out = `file:${join(folder, 'together')}`;
+    const shape = [
+      '--remove',
+      '0.34',
+      '--refill',
+      'tied',
+      '--adapter',
+      'orchestrated:4',
+      '--quantize',
+      'none',
+    ];
+    const cure = ['--data', data, '--cure-tokens', '4096', '--cure-train', 'adapters', '--coding', 'zstd'];
+    const folded = await foldgate('fold', picoPath('llama'), ...shape, ...cure, '--out', out, '--json');
+    expect(folded.code, folded.stderr).toBe(0);
+    expect(folded.stderr).toContain('low-rank matrices of rank 4 (trained together)');
+    const { quality } = JSON.parse(folded.stdout) as Folded;
+    const perplexity = (stage: string) => quality.find((each) => each.stage === stage)!.perplexity;
+    expect(quality.at(-1)!.perplexity / perplexity('adapted')).toBeLessThan(1);
+    const { folding } = JSON.parse((await foldgate('inspect', out, '--json')).stdout);
+    expect(folding.options.adapter).toEqual({ gains: false, rank: 4, orchestra: { components: 4 } });
+  });
+
   it('refuses forms of adapters that are none, and those that cannot be calibrated so', async () => {
     const fold = (...args: string[]) => foldgate('fold', picoPath('llama'), '--out', 'file:y', ...args);
     const wrong = await fold('--adapter', 'mos');
     expect(wrong.stderr).toContain(
-      'mos:RANK, gain+lora:RANK or gain+mos:RANK with a rank of 1 to 1024, not mos.',
+      'mos:RANK or orchestrated:RANK, or one of these three behind gain+, with a rank of 1 to 1024, not mos.',
     );
     const scaled = await fold('--share', '3', '--adapter', 'mos:4', '--calibrate', 'awq');
     expect(scaled.stderr).toContain('Take --calibrate gptq, or --adapter lora.');

@@ -16,14 +16,20 @@ describe('the form of an adapter', () => {
     ['gain+lora:16', { gains: true, rank: 16 }],
     ['mos:16', { gains: false, rank: 16, pool: { shards: 4, saving: 8, privateShare: 0.5, seed: 1 } }],
     ['gain+mos:4', { gains: true, rank: 4, pool: { shards: 4, saving: 8, privateShare: 0.5, seed: 1 } }],
+    ['orchestrated:16', { gains: false, rank: 16, orchestra: { components: 4 } }],
+    ['gain+orchestrated:6', { gains: true, rank: 6, orchestra: { components: 2 } }],
+    ['orchestrated:5', { gains: false, rank: 5, orchestra: { components: 1 } }],
   ])('is read from %s', (text, form) => {
     expect(parseAdapter(text)).toEqual(form);
   });
 
   const wrong = ['', 'lora', 'lora:0', 'lora:1025', 'gain+', 'lora:8+gain', 'lora:-1'];
   const wrongToo = ['mos', 'mos:0', 'mos:1025', 'mos:2.5', 'mos:8:4', 'mos:8+gain', 'lora+mos:8'];
-  it.each([...wrong, ...wrongToo])('is not %j', (text) => {
-    expect(() => parseAdapter(text)).toThrow(`--adapter takes none, gain, lora:RANK, mos:RANK`);
+  const andWrong = ['orchestrated', 'orchestrated:0', 'orchestrated:8:4', 'mos+orchestrated:8'];
+  it.each([...wrong, ...wrongToo, ...andWrong])('is not %j', (text) => {
+    expect(() => parseAdapter(text)).toThrow(
+      `--adapter takes none, gain, lora:RANK, mos:RANK or orchestrated`,
+    );
     expect(() => parseAdapter(text)).toThrow(`rank of 1 to 1024, not ${text}.`);
   });
 

@@ -73,6 +73,7 @@ describe('checkPlan', () => {
     for (const adapter of [
       { gains: true, rank: 4, pool: usualPool },
       { gains: false, rank: 4 },
+      { gains: false, rank: 4, orchestra: { components: 4 } },
     ])
       expect(checkPlan({ ...good, adapter }, checkpoint, 'x')).toEqual({ ...good, adapter });
   });
@@ -126,6 +127,26 @@ describe('checkPlan', () => {
       'pools that share nothing',
       { adapter: { gains: true, rank: 4, pool: { ...usualPool, privateShare: 1 } } },
       'privateShare',
+    ],
+    [
+      'matrices of no rank that are trained together',
+      { adapter: { gains: true, rank: 0, orchestra: { components: 1 } } },
+      'a "rank" that is a multiple of it, not 0',
+    ],
+    [
+      'a head whose components do not divide the rank',
+      { adapter: { gains: true, rank: 6, orchestra: { components: 4 } } },
+      '4 components: give a "rank" that is a multiple of it, not 6',
+    ],
+    [
+      'a head of as many components as no numbers have',
+      { adapter: { gains: true, rank: 6, orchestra: { components: 3 } } },
+      'components',
+    ],
+    [
+      'matrices of shards that are trained together',
+      { adapter: { gains: true, rank: 4, pool: usualPool, orchestra: { components: 4 } } },
+      '("pool") or trained together ("orchestra"), not both',
     ],
     ['another version', { version: 2 }, 'version'],
     ['no layers', { layers: [] }, 'layers'],
