@@ -26,6 +26,10 @@ export function parseCounts(text: string): number[] {
   return text.split(',').map(parseCount);
 }
 
+export function parseNumbers(text: string): number[] {
+  return text.split(',').map(parseNumber);
+}
+
 export function parseBetween(least: number, most: number): (text: string) => number {
   return (text) => {
     const value = parseNumber(text);

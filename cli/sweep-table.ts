@@ -15,6 +15,7 @@ export function sweepTable({
   const rows = points.map((point) => [
     point.kept,
     point.share,
+    point.width,
     point.blocks,
     point.layers,
     formatCount(point.parameters),
@@ -23,9 +24,20 @@ export function sweepTable({
     formatCount(point.multiplyAdds),
     ...(point.measured ? [point.measured.time.toFixed(2), formatPerplexity(point.measured.perplexity)] : []),
   ]);
-  const header = ['kept', 'share', 'blocks', 'layers', 'parameters', 'stored', 'in memory', 'multiply-adds'];
+  const header = [
+    'kept',
+    'share',
+    'width',
+    'blocks',
+    'layers',
+    'parameters',
+    'stored',
+    'in memory',
+    'multiply-adds',
+  ];
   const notes = [
-    `Of ${checkpointLayers} layers so many are kept, share of them run one block; memory is that of serving, and`,
+    `Of ${checkpointLayers} layers so many are kept, share of them run one block, with so much of its MLP's width;`,
+    `memory is that of serving, and`,
     `multiply-adds are those of one token, with ${context} tokens of context.`,
     measured &&
       `Layers ranked by ${measured.rank}; perplexity, untrained and in float32, of ${measured.tokens} tokens of ${measured.text}.`,

@@ -15,6 +15,7 @@ export interface SweepFlags {
   sweep?: true;
   sweepKept?: number[];
   sweepShare?: number[];
+  sweepWidth?: number[];
   measure?: true;
   report?: string;
 }
@@ -25,6 +26,7 @@ export function refuseWithoutSweep(flags: SweepFlags): void {
   const names = {
     sweepKept: '--sweep-kept',
     sweepShare: '--sweep-share',
+    sweepWidth: '--sweep-width',
     measure: '--measure',
     report: '--report',
   };
@@ -49,7 +51,8 @@ export async function sweepWith(
       'A sweep says how many blocks are shared, which --rank search would decide: take another.',
     );
   const standard = defaultGrid(checkpoint, flags.keep);
-  const grid = { kept: flags.sweepKept ?? standard.kept, shares: flags.sweepShare ?? standard.shares };
+  const { sweepKept: kept, sweepShare: shares, sweepWidth: widths } = flags;
+  const grid = { ...standard, ...(kept && { kept }), ...(shares && { shares }), ...(widths && { widths }) };
   const cells = sweepCells(checkpoint, grid, flags);
   const unranked = cells.map((cell) => anyPlan(checkpoint, cell)); // what cannot be is told before the work
   const files = Object.values(await checkpoint.tokenizerFiles());
@@ -70,7 +73,8 @@ export async function sweepWith(
   sweep.measured = { rank: flags.rank, text: description, tokens: text.tokens };
   const measure = await measurer(checkpoint, flags, texts, show, signal);
   for (const [done, cell] of cells.entries()) {
-    const label = `${cell.kept} layers kept, ${cell.share} a block`;
+    const wide = cell.width < 1 ? `, ${cell.width} wide` : '';
+    const label = `${cell.kept} layers kept, ${cell.share} a block${wide}`;
     const { plan, measured } = await measure(cell, (step) =>
       show.update('Sweeping', done, cells.length, `${label}: ${step}`),
     );
@@ -106,8 +110,9 @@ async function measurer(
   };
   const rankings = new Map<string, Awaited<ReturnType<typeof rankingFor>>>();
   return async ({ kept, options }, onStep) => {
-    // Of those that look at each layer by itself, one ranking serves all; where none goes, none is made.
-    const key = layerwise.has(flags.rank) && options.remove > 0 ? 'any' : String(kept);
+    // Of those that look at each layer by itself, one ranking serves all; where all stays as it is, none is made.
+    const isRanked = options.remove > 0 || options.width! < 1;
+    const key = layerwise.has(flags.rank) && isRanked ? 'any' : `${kept} ${isRanked}`;
     const ranking =
       rankings.get(key) ??
       (await rankingFor(checkpoint, { ...options, rank: flags.rank }, texts.text, show, signal));

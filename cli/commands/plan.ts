@@ -2,7 +2,7 @@ import { Command, Option } from 'commander';
 import type { Checkpoint } from '../../compressor/checkpoint/checkpoint.ts';
 import { calibrationTexts } from '../calibration-texts.ts';
 import { addFoldOptions, type FoldFlags, rankingHelp } from '../fold-options.ts';
-import { parseCounts } from '../parse.ts';
+import { parseCounts, parseNumbers } from '../parse.ts';
 import { planOf } from '../plan-of.ts';
 import { type Progress, progress } from '../progress.ts';
 import { interruptSignal } from '../signal.ts';
@@ -16,8 +16,8 @@ export function planCommand(): Command {
     .addOption(
       new Option(
         '--sweep',
-        'a table of folds instead: how many layers are kept, by how many neighbours of them share a block',
-      ).conflicts(['remove', 'share', 'targetSize', 'fit']),
+        'a table of folds instead: how many layers are kept, how many neighbours of them share a block, how wide it is',
+      ).conflicts(['remove', 'share', 'width', 'shrink', 'targetSize', 'fit']),
     )
     .option(
       '--sweep-kept <counts>',
@@ -25,6 +25,11 @@ export function planCommand(): Command {
       parseCounts,
     )
     .option('--sweep-share <counts>', 'neighbours that share, likewise (default: 1,2,3)', parseCounts)
+    .option(
+      '--sweep-width <shares>',
+      "mean shares of the MLPs' width to keep, likewise (default: 1)",
+      parseNumbers,
+    )
     .option('--measure', 'carry out each fold of a sweep: its perplexity, and its time a token')
     .option('--report <file>', 'write charts of a sweep as one HTML file')
     .addHelpText(
@@ -34,11 +39,11 @@ Without --remove, it also prints which layers would go first, and what that woul
 
 A sweep has parameters, bytes stored and in memory, and multiply-adds a token, known at once from the sizes. With
 --measure each fold is ranked, written to the cache folder, timed there and removed again; its perplexity is that
-of float32 on the calibration text, untrained. Patches, where there are any, are fitted on the same text. The width
-of blocks is no axis: folding does not change it.
+of float32 on the calibration text, untrained. Patches and narrower MLPs, where there are any, are fitted on the same text.
+Which MLPs become how narrow follows the ranking; without --measure all are taken to be alike.
 
 JSON of a sweep: {checkpoint, checkpointLayers, quantize, context, points}, and measured: {rank, text, tokens} where
-it was; a point is {kept, share, blocks, layers, parameters, stored, served, multiplyAdds}, with measured:
+it was; a point is {kept, share, width, blocks, layers, parameters, stored, served, multiplyAdds}, with measured:
 {perplexity, time in ms} and plan.
 
 Examples:
@@ -46,6 +51,7 @@ Examples:
   foldgate plan ./SmolLM2-135M-Instruct --remove 0.2 --share 2
   foldgate plan model.gguf --remove 0.2 --json > plan.json
   foldgate plan model.gguf --sweep --quantize int8
+  foldgate plan model.gguf --sweep --sweep-share 1,2 --sweep-width 1,0.75,0.5
   foldgate plan model.gguf --sweep --sweep-kept 30,24,18 --sweep-share 1,2 --measure --report sweep.html`,
     )
     .action(async (path: string, flags: Flags) => {

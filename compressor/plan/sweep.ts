@@ -1,16 +1,19 @@
 import { UsageError } from '../../artifact/errors.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { MeasuredFold } from '../measure-fold.ts';
-import { fromStart, makePlan, type PlanOptions } from './make-plan.ts';
+import { fromStart, type PlanOptions } from './make-plan.ts';
 import { multiplyAdds } from './multiply-adds.ts';
 import { type FoldPlan, groupsOf } from './plan.ts';
 import { contextTokens, servedBytes, sizedModel, storedBytes, type TokenizerBytes } from './served-bytes.ts';
 import { foldedSizes } from './sizes.ts';
+import { leastWidth, makeSizedPlan } from './widths.ts';
 
-/** What is varied: how many layers are kept, and how many neighbours of them run one block. */
+/** What is varied: how many layers are kept, how many neighbours of them run one block, and how wide its MLP is. */
 export interface SweepGrid {
   kept: number[];
   shares: number[];
+  /** Mean shares of the MLPs' width. @default [1] */
+  widths?: number[];
 }
 
 /** A fold of the grid, and what it comes to before anything is read or trained. */
@@ -19,6 +22,8 @@ export interface SweepPoint {
   kept: number;
   /** Kept neighbours that run one block. */
   share: number;
+  /** Mean share of the MLPs' width that is asked for. */
+  width: number;
   /** Distinct blocks. */
   blocks: number;
   /** Layers that run, those included that come back. */
@@ -43,7 +48,7 @@ export interface Sweep {
   context: number;
   /** Where folds were carried out: how layers were ranked, and what perplexity was measured on. */
   measured?: { rank: string; text: string; tokens: number };
-  /** The most layers first; of those with as many, the most blocks. Plans where layers were ranked. */
+  /** The most layers first; of those with as many, the most blocks, the widest first. Plans where layers were ranked. */
   points: (SweepPoint & { measured?: MeasuredFold; plan?: FoldPlan })[];
 }
 
@@ -71,20 +76,20 @@ function leastKept(layers: number, keep: readonly number[]): number {
 export interface SweepCell {
   kept: number;
   share: number;
+  width: number;
   options: PlanOptions;
 }
 
 /**
- * The places of a grid, the most layers first, and the plan each stands for: distinct blocks and how often they are
- * repeated are two axes of a model's size (after Conv-TasNet's, arXiv 2303.03005; its third, the width, is none
- * of a fold, whose blocks keep their shape).
+ * The places of a grid, the most layers first, and the plan each stands for: distinct blocks, how often they are
+ * repeated, and how wide they are inside are the three axes of a model's size (after Conv-TasNet's, arXiv 2303.03005).
  * @param options everything but what the grid says
  * @throws UsageError for a grid with a place outside of the checkpoint
  */
 export function sweepCells(
   { name, architecture }: Checkpoint,
   grid: SweepGrid,
-  options: Omit<PlanOptions, 'remove' | 'share'>,
+  options: Omit<PlanOptions, 'remove' | 'share' | 'width' | 'shrink'>,
 ): SweepCell[] {
   const layers = architecture.layers.length;
   const least = leastKept(layers, options.keep);
@@ -94,28 +99,39 @@ export function sweepCells(
       `A sweep keeps ${least} (those of --keep) to ${layers} layers (all of ${name}), not ${outside}.`,
     );
   }
+  const narrowest = leastWidth(architecture.intermediateSize) / architecture.intermediateSize;
+  const noWidth = grid.widths?.find((width) => !(width >= narrowest && width <= 1));
+  if (noWidth !== undefined) {
+    throw new UsageError(
+      `A sweep keeps ${narrowest.toFixed(3)} to 1 of the MLPs' width of ${name}, not ${noWidth}.`,
+    );
+  }
   const kept = [...new Set(grid.kept)].sort((a, b) => b - a);
   const shares = [...new Set(grid.shares)].sort((a, b) => a - b);
+  const widths = [...new Set(grid.widths ?? [1])].sort((a, b) => b - a);
   return kept.flatMap((count) =>
-    shares.map((share) => ({
-      kept: count,
-      share,
-      options: { ...options, remove: (layers - count) / layers, share },
-    })),
+    shares.flatMap((share) =>
+      widths.map((width): SweepCell => {
+        const sized = { remove: (layers - count) / layers, share, width, shrink: 'depth' as const };
+        return { kept: count, share, width, options: { ...options, ...sized } };
+      }),
+    ),
   );
 }
 
 /** The plan of a cell where it does not matter which layers go: for what depends on their number alone. */
-export function anyPlan({ name, architecture }: Checkpoint, { options }: SweepCell): FoldPlan {
-  // In the order of depth they go as one run, with one patch at most.
-  const scores = architecture.layers.map((_, layer) => layer);
-  return makePlan({ name, layers: scores.length }, { method: 'none', scores }, options);
+export function anyPlan(checkpoint: Checkpoint, { options }: SweepCell): FoldPlan {
+  const { layers } = checkpoint.architecture;
+  // In the order of depth they go as one run, with one patch at most; those that stay are as wide as each other.
+  const scores = layers.map((_, layer) => layer);
+  const alike = layers.map(() => 0);
+  return makeSizedPlan(checkpoint, { method: 'none', scores }, options, alike);
 }
 
 /** What a plan comes to. @param tokenizer bytes of its files */
 export function sweepPoint(
   checkpoint: Checkpoint,
-  { kept, share }: Pick<SweepCell, 'kept' | 'share'>,
+  { kept, share, width }: Pick<SweepCell, 'kept' | 'share' | 'width'>,
   plan: FoldPlan,
   tokenizer: TokenizerBytes,
 ): SweepPoint {
@@ -124,6 +140,7 @@ export function sweepPoint(
   return {
     kept,
     share,
+    width,
     blocks: groupsOf(plan).length,
     layers: plan.layers.length,
     parameters: foldedSizes(architecture, plan, sized.precision, sized.budget).folded,

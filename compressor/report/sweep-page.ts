@@ -55,7 +55,7 @@ export function sweepPage(sweep: Sweep): string {
       {
         id: 'work',
         title: 'Bytes and work',
-        body: html`<p>Sharing blocks saves bytes, and no work: every layer that runs is computed. Removing layers saves both.</p>
+        body: html`<p>Sharing blocks saves bytes, and no work: every layer that runs is computed. Removing layers saves both, and so do narrower MLPs.</p>
 ${figure(stored, measured ? time : multiplyAdds)}${figure(served, multiplyAdds)}`,
       },
       { id: 'folds', title: 'All folds', body: table(sweep) },
@@ -63,33 +63,43 @@ ${figure(stored, measured ? time : multiplyAdds)}${figure(served, multiplyAdds)}
   });
 }
 
-/** One number of all folds against another: of each sharing a line, from the most layers on. */
+/** One number of all folds against another: of each sharing and width a line, from the most layers on. */
 function chart(points: readonly Point[], x: Measure, y: Measure): Markup {
-  const shares = [...new Set(points.map(({ share }) => share))];
+  const forms = [...new Set(points.map(formOf))];
   const across = continuous(points.map(x.of), [wide.left, wide.width - wide.right]);
   const up = continuous(points.map(y.of), [wide.height - wide.bottom, wide.top]);
   const place = (point: Point): [number, number] => [across(x.of(point)), up(y.of(point))];
-  const lines = shares.map((share, series) => {
-    const own = points.filter((point) => point.share === share);
+  const lines = forms.map((form, series) => {
+    const own = points.filter((point) => formOf(point) === form);
     return html`<path class="line s${series % 8}" d="${path(own.map(place))}"/>`;
   });
   const inWords = (point: Point) => `${nameOf(point)}: ${x.format(x.of(point))}, ${y.format(y.of(point))}`;
-  const marks = points.map((point) => marker(shares.indexOf(point.share), ...place(point), inWords(point)));
+  const marks = points.map((point) => marker(forms.indexOf(formOf(point)), ...place(point), inWords(point)));
   const caption = {
     title: `${y.label} by ${x.label}`,
     description: points.map((point) => `${inWords(point)}.`).join(' '),
   };
-  const series = shares.map((share, i) => ({ series: i, name: sharing(share) }));
+  const series = forms.map((name, i) => ({ series: i, name }));
   return html`${legend(series)}
 ${svg(wide, caption, html`${axes(wide, across, up, { x: x.label, y: y.label })}${lines}${marks}`)}`;
 }
 
-function sharing(share: number): string {
-  return share === 1 ? 'a block a layer' : `a block for ${share} layers`;
+/** What folds of one line have in common. */
+function formOf({ share, width }: Point): string {
+  const sharing = share === 1 ? 'a block a layer' : `a block for ${share} layers`;
+  return `${sharing}${wideOf(width)}`;
 }
 
-function nameOf({ kept, blocks }: Point): string {
-  return `${kept} layers of ${blocks} blocks`;
+function wideOf(width: number): string {
+  return width === 1 ? '' : `, MLPs ${formatShare(width)} wide`;
+}
+
+function formatShare(share: number): string {
+  return `${Number((100 * share).toFixed(1))}%`;
+}
+
+function nameOf({ kept, blocks, width }: Point): string {
+  return `${kept} layers of ${blocks} blocks${wideOf(width)}`;
 }
 
 function lead(points: readonly Point[]): string {
@@ -103,23 +113,20 @@ function circumstances({ checkpointLayers, quantize, context, measured }: Sweep)
     ? ` Layers were ranked by ${measured.rank}; perplexity is that of float32 on ${measured.tokens} tokens of ${measured.text}; ` +
       'the time is that of the stored form on the machine that wrote this page.'
     : '';
-  return (
-    `${checkpointLayers} layers; stored as ${quantize}; memory and multiply-adds with ${context} tokens of context.${how} ` +
-    "The width is every block's own, which no fold changes."
-  );
+  return `${checkpointLayers} layers; stored as ${quantize}; memory and multiply-adds with ${context} tokens of context.${how}`;
 }
 
 function table({ points, measured }: Sweep): Content {
   const head = (text: string, title: string) => html`<th scope="col" title="${title}">${text}</th>`;
   const cell = ({ of, format }: Measure, point: Point) => html`<td>${format(of(point))}</td>`;
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Folds"><table>
-<thead><tr><th scope="col">kept</th>${head('share', 'neighbours that run one block')}${head('blocks', 'distinct ones')}${head('layers', 'that run')}
+<thead><tr><th scope="col">kept</th>${head('share', 'neighbours that run one block')}${head('width', "mean share of the MLPs' width")}${head('blocks', 'distinct ones')}${head('layers', 'that run')}
 ${head('parameters', 'each block counted once')}${head('stored', 'graph and tokenizer included')}${head('in memory', 'while serving')}${head('a token', 'multiply-adds')}
 ${measured && html`${head('time', 'of a token')}${head('perplexity', 'in float32')}`}</tr></thead>
 <tbody>${points.map(
     (
       point,
-    ) => html`<tr><th scope="row">${point.kept}</th><td>${point.share}</td><td>${point.blocks}</td><td>${point.layers}</td>
+    ) => html`<tr><th scope="row">${point.kept}</th><td>${point.share}</td><td>${formatShare(point.width)}</td><td>${point.blocks}</td><td>${point.layers}</td>
 <td>${point.parameters.toLocaleString('en')}</td>${cell(stored, point)}${cell(served, point)}<td>${(point.multiplyAdds / 1e6).toFixed(1)} M</td>
 ${measured && html`${cell(time, point)}<td>${formatPerplexity(point.measured!.perplexity)}</td>`}</tr>`,
   )}</tbody></table></div>`;

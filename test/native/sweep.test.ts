@@ -76,17 +76,19 @@ describe('plan --sweep', () => {
     expect(stderr).toBe('');
     const [title, , header, ...rows] = stdout.split('\n');
     expect(title).toBe('Folds of llama, stored as none');
-    expect(header).toMatch(/^kept +share +blocks +layers +parameters +stored +in memory +multiply-adds$/);
+    expect(header).toMatch(
+      /^kept +share +width +blocks +layers +parameters +stored +in memory +multiply-adds$/,
+    );
     const found = rows
       .slice(0, rows.indexOf(''))
-      .map((row) => row.trim().split(/ +/).slice(0, 4).map(Number));
+      .map((row) => row.trim().split(/ +/).slice(0, 5).map(Number));
     expect(found).toEqual([
-      [3, 1, 3, 3],
-      [3, 2, 2, 3],
-      [3, 3, 1, 3],
-      [2, 1, 2, 2],
-      [2, 2, 1, 2],
-      [2, 3, 1, 2],
+      [3, 1, 1, 3, 3],
+      [3, 2, 1, 2, 3],
+      [3, 3, 1, 1, 3],
+      [2, 1, 1, 2, 2],
+      [2, 2, 1, 1, 2],
+      [2, 3, 1, 1, 2],
     ]);
   });
 
@@ -135,6 +137,35 @@ describe('plan --sweep', () => {
     for (const { measured } of sweep.points) expect(page).toContain(measured!.perplexity.toFixed(2));
   });
 
+  it('measures folds of narrower MLPs, whose widths follow the ranking', async () => {
+    const flags = [
+      '--sweep-kept',
+      '3',
+      '--sweep-share',
+      '1',
+      '--sweep-width',
+      '1,0.75,0.5',
+      '--rank',
+      'influence',
+    ];
+    const text = ['--calibration', join(folder, 'text.txt')];
+    const { code, stdout, stderr } = await plan('--sweep', '--measure', ...flags, ...text, '--json');
+    expect(code, stderr).toBe(0);
+    const { points }: Sweep = JSON.parse(stdout);
+    expect(points.map(({ width }) => width)).toEqual([1, 0.75, 0.5]);
+    const [whole, some, half] = points.map(({ plan: made }) => made!.widths);
+    expect(whole).toBeUndefined();
+    expect(half).toEqual([32, 32, 32]);
+    // One of three goes in halves; the least important first.
+    const { scores } = points[1]!.plan!;
+    expect(some!.toSorted()).toEqual([32, 32, 64]);
+    expect(some!.indexOf(64)).toBe(scores!.indexOf(Math.max(...scores!)));
+    const stored = points.map((point) => point.stored);
+    expect(stored.toSorted((a, b) => b - a)).toEqual(stored);
+    for (const { measured } of points) expect(measured!.perplexity).toBeGreaterThan(1);
+    expect(points[1]!.measured!.perplexity).not.toBe(points[0]!.measured!.perplexity);
+  });
+
   it.each([
     [['--sweep', '--remove', '0.3'], "'--sweep' cannot be used with option '--remove <share>'"],
     [['--measure'], '--measure needs --sweep.'],
@@ -143,6 +174,9 @@ describe('plan --sweep', () => {
       ['--sweep', '--sweep-kept', '4'],
       'A sweep keeps 2 (those of --keep) to 3 layers (all of llama), not 4.',
     ],
+    [['--sweep', '--width', '0.5'], "'--sweep' cannot be used with option '--width <share>'"],
+    [['--sweep-width', '0.5'], '--sweep-width needs --sweep.'],
+    [['--sweep', '--sweep-width', '0.1'], "A sweep keeps 0.500 to 1 of the MLPs' width of llama, not 0.1."],
     [['--sweep', '--sweep-share', '0'], 'A whole number above 0 is expected.'],
   ])('refuses %j', async (flags, message) => {
     const { code, stderr } = await plan(...flags);

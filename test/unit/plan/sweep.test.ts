@@ -15,7 +15,7 @@ import { picoArchitecture, randomCheckpoint } from '../../fixtures/random-checkp
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 import { textOf } from '../../fixtures/texts.ts';
 
-type Options = Omit<PlanOptions, 'remove' | 'share'>;
+type Options = Omit<PlanOptions, 'remove' | 'share' | 'width' | 'shrink'>;
 const options: Options = { weights: 'first', quantize: 'none', keep: [0, -1] };
 
 function deep(layers: number, changed: Partial<Architecture> = {}) {
@@ -50,6 +50,18 @@ describe('the grid of a sweep', () => {
     }
   });
 
+  it('has each width of each place, the widest first', () => {
+    const cells = sweepCells(deep(8), { kept: [8], shares: [2], widths: [0.5, 1, 0.75] }, options);
+    expect(cells.map(({ width }) => width)).toEqual([1, 0.75, 0.5]);
+    const widths = cells.map((cell) => anyPlan(deep(8), cell).widths);
+    expect(widths[0]).toBeUndefined();
+    // 96 wide, in steps of 32: what is nearest over the four blocks.
+    expect(widths.slice(1).map((all) => all!.reduce((sum, width) => sum + width))).toEqual([288, 192]);
+    expect(() => sweepCells(deep(8), { kept: [8], shares: [1], widths: [1.5] }, options)).toThrow(
+      "A sweep keeps 0.333 to 1 of the MLPs' width of random, not 1.5.",
+    );
+  });
+
   it.each([[[9]], [[1]], [[0]], [[2.5]]])('refuses to keep %j of 8 layers of which two stay', (kept) => {
     expect(() => sweepCells(deep(8), { kept, shares: [1] }, options)).toThrow(UsageError);
     expect(() => sweepCells(deep(8), { kept, shares: [1] }, options)).toThrow(
@@ -70,11 +82,12 @@ const folds: [string, Options, Partial<Architecture>][] = [
 
 describe.each(folds)('the numbers of a fold %s', (_name, how, changed) => {
   const checkpoint = randomCheckpoint({ ...picoArchitecture, vocabularySize: 600, ...changed });
-  const cells = sweepCells(checkpoint, { kept: [4, 3, 2], shares: [1, 2] }, how);
+  const widths = 'adapter' in how ? [1] : [1, 0.6];
+  const cells = sweepCells(checkpoint, { kept: [4, 3, 2], shares: [1, 2], widths }, how);
 
-  it.each(cells.map((cell) => [cell.kept, cell.share, cell] as const))(
-    'are those of what is stored: %i layers, %i a block',
-    async (_kept, _share, cell) => {
+  it.each(cells.map((cell) => [cell.kept, cell.share, cell.width, cell] as const))(
+    'are those of what is stored: %i layers, %i a block, %d wide',
+    async (_kept, _share, _width, cell) => {
       const plan = anyPlan(checkpoint, cell);
       const work = await WorkFolder.open(await temporaryFolder(), 'sweep');
       const fit = textOf([Array.from({ length: 40 }, (_, i) => i)]);

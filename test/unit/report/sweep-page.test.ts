@@ -51,6 +51,18 @@ describe('the page of a sweep', () => {
     }
   });
 
+  it('draws a line for each width too', () => {
+    const grid = { kept: [4, 3], shares: [1], widths: [1, 0.75] };
+    const points = sweepCells(checkpoint, grid, options).map((cell) =>
+      sweepPoint(checkpoint, cell, anyPlan(checkpoint, cell), 1000),
+    );
+    const page = sweepPage({ ...sweep, points });
+    const classes = elementsOf(page).map(({ attributes }) => attributes.get('class') ?? '');
+    expect(classes.filter((name) => name.startsWith('line '))).toHaveLength(2 * 2);
+    expect(page).toContain('a block a layer, MLPs 75% wide');
+    expect(page).toContain('<td>75%</td>');
+  });
+
   it('escapes names, and depends on the numbers alone', () => {
     expect(sweepPage(measured)).toContain('&lt;b&gt;&amp;: sizes to fold it to');
     expect(sweepPage(measured)).toContain('a &quot;text&quot;');
