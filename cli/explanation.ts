@@ -7,6 +7,7 @@ import { blocksOf } from '../compressor/student/student.ts';
 const meanings: Record<string, (score: string) => string> = {
   loss: (score) => `the loss rises by ${score} nats a token without it`,
   greedy: (score) => `the loss rises by ${score} nats a token without it, as measured when others were gone`,
+  blockpruner: (score) => `the loss rises by ${score} nats a token, as measured when others were gone`,
   influence: (score) => `it turns the hidden state by ${score} (1 - cosine)`,
   gates: (score) => `its gate ended at ${score}`,
   runs: (score) => `its share of what its run costs with a patch in its place is ${score} nats a token`,
@@ -69,10 +70,13 @@ function sentence(reason: LayerReason, plan: FoldPlan): string {
   return `${what}${alone}${why(reason, plan)}${spared ? '; it was not among those that might go' : ''}${patchOf(reason)}.`;
 }
 
-function why({ score, rank }: LayerReason, { method, checkpointLayers }: FoldPlan): string {
+function why({ score, rank, halfScores }: LayerReason, { method, checkpointLayers }: FoldPlan): string {
   if (score === undefined) return '';
-  const formatted = Math.abs(score) >= 100 ? score.toFixed(0) : score.toPrecision(3);
-  const meaning = meanings[method]?.(formatted) ?? `its score is ${formatted}`;
+  const formatted = (value: number) => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3));
+  const told = (value: number) => meanings[method]?.(formatted(value)) ?? `its score is ${formatted(value)}`;
+  const meaning = halfScores
+    ? `without its attention ${told(halfScores.attention)}, without its MLP ${told(halfScores.mlp)}`
+    : told(score);
   return `: ${meaning}, place ${rank} of ${checkpointLayers} from the least`;
 }
 

@@ -4,7 +4,8 @@ import type { TextWindows } from '../compressor/evaluate/windows.ts';
 import type { makePlan, PlanOptions } from '../compressor/plan/make-plan.ts';
 import type { FoldPlan } from '../compressor/plan/plan.ts';
 import { checkCalibration } from '../compressor/quantize/calibration.ts';
-import { searchRank } from '../compressor/rank/summaries.ts';
+import type { LayerHalf, Ranking, RankRequest } from '../compressor/rank/ranker.ts';
+import { halfwise, searchRank } from '../compressor/rank/summaries.ts';
 import { anyQuantization, type FoldFlags } from './fold-options.ts';
 import { formatBytes, type Progress } from './progress.ts';
 
@@ -31,20 +32,27 @@ export async function planOf(
   const { parsePrecision } = await import('../compressor/quantize/precision.ts');
   parsePrecision(flags.quantize); // a typing error is told before the work, not after it
   if (flags.rank === searchRank) return searchedPlan(checkpoint, flags, calibration, show, signal, options);
-  const ranking = await rankingFor(checkpoint, flags, calibration, show, signal, options);
+  const until = await untilItFits(checkpoint, flags);
+  const ranking = await rankingFor(checkpoint, flags, calibration, show, signal, {
+    ...options,
+    ...(until && { until }),
+  });
   return rankedPlan(checkpoint, ranking, flags, show, signal);
 }
 
 type RankingOf = Parameters<typeof makePlan>[1];
 
-/** Ranks the layers where the fold needs it. @param options as for `planOf` */
+/**
+ * Ranks the layers where the fold needs it.
+ * @param options as for `planOf`; `until`, where halves of layers go, whether those are enough
+ */
 export async function rankingFor(
   checkpoint: Checkpoint,
   flags: Pick<FoldFlags, 'rank'> & PlanOptions,
   calibration: TextWindows,
   show: Progress,
   signal: AbortSignal,
-  options: { rank?: boolean } = {},
+  options: { rank?: boolean } & Pick<RankRequest, 'until'> = {},
 ): Promise<RankingOf> {
   const depth = { layers: checkpoint.architecture.layers.length };
   const { fromStart } = await import('../compressor/plan/make-plan.ts');
@@ -53,16 +61,41 @@ export async function rankingFor(
   const remove = flags.shrink === 'width' ? 0 : Math.round(flags.remove * depth.layers);
   if (!options.rank && remove === 0 && !isNarrower && flags.weights !== 'weighted') return { method: 'none' };
   // What cannot be done is told before the work.
-  makeSizedPlan(checkpoint, { method: 'check', scores: new Array(depth.layers).fill(0) }, flags);
+  makeSizedPlan(checkpoint, { method: flags.rank, ...unranked(flags.rank, depth.layers) }, flags);
   const { rankers } = await import('../compressor/rank/index.ts');
   const ranked = await rankers[flags.rank]!(checkpoint, calibration, {
     remove,
+    share: flags.remove,
     keep: fromStart(flags.keep, depth.layers),
+    ...(options.until && { until: options.until }),
     onProgress: (done, total) => show.update(`Ranking layers by ${flags.rank}`, done, total),
     signal,
   });
   show.finish();
   return { method: flags.rank, ...ranked };
+}
+
+/** A ranking for which all layers matter alike. */
+function unranked(rank: string, layers: number, removed: readonly LayerHalf[] = []): Ranking {
+  const scores = new Array<number>(layers).fill(0);
+  const halves = halfwise.has(rank) ? { scores: { attention: scores, mlp: scores }, removed } : undefined;
+  return { scores, ...(halves && { halves }) };
+}
+
+/** Where halves of layers go for a size: whether enough are gone. Whole layers are counted beforehand. */
+async function untilItFits(checkpoint: Checkpoint, flags: FoldFlags): Promise<RankRequest['until']> {
+  const limit = flags.fit ?? flags.targetSize;
+  if (limit === undefined || !halfwise.has(flags.rank)) return undefined;
+  const { makePlan } = await import('../compressor/plan/make-plan.ts');
+  const { servedBytes, sizedModel, storedBytes } = await import('../compressor/plan/served-bytes.ts');
+  const tokenizer = await tokenizerBytes(checkpoint);
+  const bytes = flags.fit === undefined ? storedBytes : servedBytes;
+  const { name, architecture } = checkpoint;
+  const layers = architecture.layers.length;
+  return (removed) => {
+    const ranking = { method: flags.rank, ...unranked(flags.rank, layers, removed) };
+    return bytes(sizedModel(checkpoint, makePlan({ name, layers }, ranking, flags), tokenizer)) <= limit;
+  };
 }
 
 /** The plan that a ranking comes to. */
@@ -96,10 +129,11 @@ async function fitFlags(checkpoint: Checkpoint, flags: FoldFlags): Promise<void>
   const found = fitSize(checkpoint, target, tokenizer, flags, fixed);
   Object.assign(flags, { remove: found.remove, quantize: found.quantize });
   const { layers } = checkpoint.architecture;
+  const inHalves = halfwise.has(flags.rank) ? ', or as many bytes in halves of layers' : '';
   const removed =
     flags.shrink === 'width'
       ? `MLPs narrower by ${(100 * found.remove).toFixed(1)}% of the blocks' parameters`
-      : `${Math.round(found.remove * layers.length)} layers removed`;
+      : `${Math.round(found.remove * layers.length)} layers removed${inHalves}`;
   process.stderr.write(
     `To stay below ${formatBytes(targetSize ?? fit!)}: --quantize ${found.quantize}, ${removed}, ` +
       `${formatBytes(found.bytes)} ${targetSize === undefined ? 'in memory' : 'stored'}.\n`,

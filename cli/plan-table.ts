@@ -16,21 +16,28 @@ import { formatBytes } from './progress.ts';
 export function planTable(checkpoint: Checkpoint, plan: FoldPlan): string {
   const planned = new Map(plan.layers.map((layer) => [layer.source, layer]));
   const groups = groupsOf(plan);
+  const columns = scoresOf(plan);
   const fitted = new Set(fittedLayers(plan).map((index) => plan.layers[index]!.source));
   const rows = checkpoint.architecture.layers.map((_, layer) => {
     const trained = fitted.has(layer) ? ', trained to stand in for the layers after it' : '';
     const fate = `${fateOf(planned.get(layer), groups)}${widthOf(checkpoint, plan, planned.get(layer))}${trained}`;
-    const score = plan.scores ? plan.scores[layer]!.toFixed(4).padStart(10) : '';
+    const score = columns.map(([, scores]) => scores[layer]!.toFixed(4).padStart(10)).join('');
     return `${String(layer).padStart(5)}${score}  ${fate}`;
   });
   return [
     `Fold plan for ${checkpoint.name} (${checkpoint.architecture.family}, ${checkpoint.architecture.layers.length} layers)`,
     '',
-    `layer${plan.scores ? plan.method.padStart(10) : ''}  becomes`,
+    `layer${columns.map(([title]) => title.padStart(10)).join('')}  becomes`,
     ...rows,
     '',
     planSummary(checkpoint, plan),
   ].join('\n');
+}
+
+/** What layers were ranked by: a column for each half where halves were, none where nothing was. */
+function scoresOf({ method, scores, halfScores }: FoldPlan): [title: string, scores: number[]][] {
+  if (halfScores) return Object.entries(halfScores);
+  return scores ? [[method, scores]] : [];
 }
 
 /** What it comes to: layers, parameters, bytes. */

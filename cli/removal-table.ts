@@ -16,6 +16,8 @@ const shares = [0.1, 0.2, 0.3, 0.4, 0.5];
  * @param ranked a plan with scores
  */
 export function removalTable(checkpoint: Checkpoint, ranked: FoldPlan, options: PlanOptions): string {
+  if (ranked.halfScores)
+    return 'Which halves of layers go together depends on how many: give --remove a share.';
   const { architecture } = checkpoint;
   const narrows = options.shrink === 'width';
   const layers = architecture.layers.length;

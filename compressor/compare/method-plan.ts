@@ -8,7 +8,7 @@ import { withNearestBlocks } from '../plan/nearest-blocks.ts';
 import type { FoldPlan } from '../plan/plan.ts';
 import { makeSizedPlan, widthShare } from '../plan/widths.ts';
 import { rankers } from '../rank/index.ts';
-import { searchRank } from '../rank/summaries.ts';
+import { halfwise, searchRank } from '../rank/summaries.ts';
 import { searchPlan } from '../search/search-plan.ts';
 import { distinctBlockParameters, layersOf, nearestPlan, parametersLeft } from './budget.ts';
 
@@ -46,10 +46,17 @@ export async function methodPlan(
   const keep = fromStart(keptLayers, layers);
   if (method.rank === searchRank) return searchedPlan(checkpoint, method, budget, quantize, text, options);
   const fold = optionsOf(method, quantize);
-  const ranked = async (removed: number) => ({
+  const ranked = async (removed: number, share?: number) => ({
     method: method.rank,
-    ...(await rankers[method.rank]!(checkpoint, text, { remove: removed, keep, ...options })),
+    ...(await rankers[method.rank]!(checkpoint, text, {
+      ...{ remove: removed, keep, ...options },
+      ...(share !== undefined && { share }),
+    })),
   });
+  if (halfwise.has(method.rank)) {
+    const removed = layersOf(architecture, budget, removableOf(layers)); // the same budgets are refused
+    return makeSizedPlan(checkpoint, await ranked(removed, budget), { ...fold, remove: removed / layers });
+  }
   if (method.shrink === 'width') {
     const sized: PlanOptions = { ...fold, shrink: 'width', remove: budget };
     widthShare(architecture, sized); // what cannot be is told before the work

@@ -1,5 +1,6 @@
 import { angular } from './angular.ts';
 import { best } from './best.ts';
+import { blockpruner } from './blockpruner.ts';
 import { chop } from './chop.ts';
 import { crash } from './crash.ts';
 import { flexigpt } from './flexigpt.ts';
@@ -27,6 +28,7 @@ export const methods: Record<string, FoldMethod> = {
   search,
   shortgpt,
   loss,
+  blockpruner,
   angular,
   chop,
   crash,

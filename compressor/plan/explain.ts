@@ -27,6 +27,8 @@ export interface LayerReason {
   fitted: boolean;
   /** By the plan's method: the higher, the more it matters. */
   score?: number;
+  /** Of each half, where they were ranked apart; `score` is the higher then. */
+  halfScores?: Record<Half, number>;
   /** Its place among all layers, 1 for the one that matters least. */
   rank?: number;
   /** Kept although layers that matter more are removed: it was not among those that might go. */
@@ -35,7 +37,7 @@ export interface LayerReason {
 
 /** Why each layer of the checkpoint is kept, shared or removed, as far as the plan tells. */
 export function explainPlan(plan: FoldPlan): LayerReason[] {
-  const { scores, layers, checkpointLayers } = plan;
+  const { scores, halfScores, layers, checkpointLayers } = plan;
   const mixtures = mixturesOf(plan);
   const adapted = new Set(adaptedLayers(plan));
   const patched = new Set(patchedLayers(plan, checkpointLayers));
@@ -64,6 +66,9 @@ export function explainPlan(plan: FoldPlan): LayerReason[] {
       patched: index !== undefined && patched.has(index),
       fitted: index !== undefined && fitted.has(index),
       ...(scores && { score: scores[layer]!, rank: ranks![layer]! }),
+      ...(halfScores && {
+        halfScores: { attention: halfScores.attention[layer]!, mlp: halfScores.mlp[layer]! },
+      }),
       spared: !goes(layer) && ranks !== undefined && ranks[layer]! < highestRank,
     };
   });

@@ -1,7 +1,8 @@
 import { InvalidDataError, UsageError } from '../../artifact/errors.ts';
 import { type AdapterForm, noAdapter } from '../adapter/adapter.ts';
+import { halves } from '../graph/halves.ts';
 import { sharedFittedLayer } from '../patch/cuts.ts';
-import type { Ranking } from '../rank/ranker.ts';
+import type { LayerHalf, Ranking } from '../rank/ranker.ts';
 import type { FoldPlan, PatchKind, PlannedLayer, SharedWeights } from './plan.ts';
 import type { Shrink } from './widths.ts';
 
@@ -40,7 +41,7 @@ export interface PlanOptions {
 }
 
 /**
- * Removes the least important layers and groups the kept neighbours.
+ * Removes the least important layers, or the halves that the ranking has chosen, and groups the kept neighbours.
  * @param scores importance per layer of the checkpoint: the higher, the more it matters
  * @throws UsageError where nothing would be left, more should go than may go, or a layer is to be trained by itself
  * and shared; InvalidDataError for scores that are no numbers
@@ -72,8 +73,16 @@ export function makePlan(
         'numbers. Is the checkpoint whole?',
     );
   }
-  const removed = leastImportant(layers, ranking.scores, Math.round(remove * layers), options.keep);
-  const planned = layersOf(layers, removed, share, options.refill ?? 'none');
+  const { halves: ranked } = ranking;
+  if (ranked) refuseBesideHalves(ranking.method, options);
+  const planned = ranked
+    ? halvedLayers(layers, ranked.removed, share)
+    : layersOf(
+        layers,
+        leastImportant(layers, ranking.scores, Math.round(remove * layers), options.keep),
+        share,
+        options.refill ?? 'none',
+      );
   const refilled = planned.some(({ refill }) => refill);
   const { gains, rank, pool, orchestra } = options.adapter ?? noAdapter;
   const adapter = { gains: gains || refilled, rank, ...(pool && { pool }), ...(orchestra && { orchestra }) };
@@ -88,6 +97,7 @@ export function makePlan(
     weights: options.weights,
     quantize: options.quantize,
     ...(ranking.scores && { scores: ranking.scores }),
+    ...(ranked && { halfScores: ranked.scores }),
     ...(ranking.gates && { gates: ranking.gates }),
   };
   if (sharedFittedLayer(plan) !== undefined) {
@@ -97,6 +107,39 @@ export function makePlan(
     );
   }
   return plan;
+}
+
+/** What works on whole layers alone. */
+function refuseBesideHalves(
+  method: string,
+  { refill, patch, adapter, width = 1, shrink }: PlanOptions,
+): void {
+  const given = [
+    ...(refill && refill !== 'none' ? [`--refill ${refill}`] : []),
+    ...(patch === 'block' ? ['--patch block'] : []),
+    ...(adapter && (adapter.gains || adapter.rank > 0) ? ['--adapter'] : []),
+    ...(shrink === 'width' ? ['--shrink width'] : width < 1 ? ['--width'] : []),
+  ];
+  if (given.length === 0) return;
+  throw new UsageError(
+    `--rank ${method} removes halves of layers, and ${given.join(' and ')} are for whole ones: leave out either.`,
+  );
+}
+
+/** Layers without those halves; neighbours that run the same halves share blocks. */
+function halvedLayers(count: number, removed: readonly LayerHalf[], share: number): PlannedLayer[] {
+  const layers: PlannedLayer[] = [];
+  let [block, sharing] = [-1, 0];
+  for (let source = 0; source < count; source++) {
+    const run = halves.filter((half) => !removed.some((one) => one.layer === source && one.half === half));
+    if (run.length === 0) continue;
+    const half = run.length === 1 ? run[0] : undefined;
+    const before = layers.at(-1);
+    if (before && before.half === half && sharing < share) sharing++;
+    else [block, sharing] = [block + 1, 1];
+    layers.push({ source, block, ...(half && { half }) });
+  }
+  return layers;
 }
 
 function layersOf(count: number, removed: Set<number>, share: number, refill: Refill): PlannedLayer[] {

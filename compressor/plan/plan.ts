@@ -73,6 +73,8 @@ const planSchema = z.strictObject({
   quantize: z.string(),
   /** Importance of each layer of the checkpoint, by `method`: the higher, the more it matters. */
   scores: z.array(z.number()).optional(),
+  /** Where halves were ranked apart: the same of each half. */
+  halfScores: z.strictObject({ attention: z.array(z.number()), mlp: z.array(z.number()) }).optional(),
   /** How the gates moved while they were trained, where gates ranked the layers. */
   gates: z
     .array(
@@ -183,6 +185,10 @@ export function checkPlan(
   }
   if (plan.scores && plan.scores.length !== layers) {
     throw wrong(`scores has ${plan.scores.length} entries for ${layers} layers.`);
+  }
+  for (const [half, scores] of Object.entries(plan.halfScores ?? {})) {
+    if (scores.length !== layers)
+      throw wrong(`halfScores.${half} has ${scores.length} entries for ${layers} layers.`);
   }
   if (plan.weights === 'weighted' && !plan.scores) {
     throw wrong('"weighted" needs scores, one per layer of the checkpoint.');

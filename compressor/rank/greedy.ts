@@ -14,8 +14,9 @@ import { candidatesOf, type Ranker } from './ranker.ts';
 export const greedy: Ranker = async (checkpoint, text: TextWindows, request = {}) => {
   const { remove = 0, signal, onProgress } = request;
   const layers = checkpoint.architecture.layers.length;
-  let candidates = candidatesOf(checkpoint, request);
-  let kept = [...Array(layers).keys()];
+  const removable = candidatesOf(checkpoint, request);
+  let kept = checkpoint.architecture.layers.map((_, layer) => ({ layer }));
+  let candidates = kept.filter(({ layer }) => removable.includes(layer));
   const scores = new Array<number>(layers).fill(0);
   const rounds = Math.min(Math.max(remove, 1), candidates.length);
   await withResource(new LayerRunner(checkpoint.architecture, longestOf(text.windows)), (runner) =>
@@ -27,14 +28,17 @@ export const greedy: Ranker = async (checkpoint, text: TextWindows, request = {}
           ...(signal && { signal }),
         });
         whole ??= measured.whole;
-        for (const [i, layer] of candidates.entries()) scores[layer] = measured.without[i]! - whole;
+        for (const [i, { layer }] of candidates.entries()) scores[layer] = measured.without[i]! - whole;
         if (round >= remove) break;
-        const gone = candidates.reduce((best, layer) => (scores[layer]! < scores[best]! ? layer : best));
-        kept = kept.filter((layer) => layer !== gone);
-        candidates = candidates.filter((layer) => layer !== gone);
+        const gone = candidates.reduce((best, part) =>
+          scores[part.layer]! < scores[best.layer]! ? part : best,
+        );
+        kept = kept.filter((part) => part !== gone);
+        candidates = candidates.filter((part) => part !== gone);
       }
     }),
   );
-  const removed = [...scores.keys()].filter((layer) => !kept.includes(layer));
+  const left = new Set(kept.map(({ layer }) => layer));
+  const removed = [...scores.keys()].filter((layer) => !left.has(layer));
   return { scores: keptAbove(scores, removed) };
 };

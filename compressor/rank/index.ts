@@ -1,4 +1,5 @@
 import { angular } from './angular.ts';
+import { blockpruner } from './blockpruner.ts';
 import { clusters } from './clusters.ts';
 import { cosine } from './cosine.ts';
 import { gates } from './gates.ts';
@@ -18,6 +19,7 @@ export const layerwise: ReadonlySet<string> = new Set(['loss', 'influence', 'rev
 const byName: Record<RankerName, Ranker> = {
   loss,
   greedy,
+  blockpruner,
   influence,
   gates,
   runs,

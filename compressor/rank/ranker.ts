@@ -2,17 +2,30 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { EvaluateOptions } from '../evaluate/student.ts';
 import type { TextWindows } from '../evaluate/windows.ts';
 import type { GateStep } from '../gates/train-gates.ts';
+import type { Half } from '../graph/halves.ts';
+
+/** One half of a layer of the checkpoint. */
+export interface LayerHalf {
+  layer: number;
+  half: Half;
+}
 
 export interface Ranking {
   /** Per layer of the checkpoint; the higher, the more it matters. Those to be removed are the lowest. */
   scores: number[];
   /** How the gates moved, where gates ranked the layers. */
   gates?: GateStep[];
+  /** Where halves of layers are ranked apart from one another: which of them go, and per layer what each half matters. */
+  halves?: { scores: Record<Half, number[]>; removed: readonly LayerHalf[] };
 }
 
 export interface RankRequest extends EvaluateOptions {
   /** Layers to be removed; rankers that look at layers one by one do without. @default 0 */
   remove?: number;
+  /** Where halves of layers are ranked: the share of all blocks' parameters to be removed. @default that of `remove` */
+  share?: number;
+  /** Where halves of layers are ranked: whether enough are gone, instead of a share. */
+  until?: (removed: readonly LayerHalf[]) => boolean;
   /** Layers that stay whatever their score. @default [] */
   keep?: readonly number[];
 }

@@ -2,6 +2,8 @@
 export const rankSummaries = {
   loss: 'by the loss without each layer',
   greedy: 'by that loss, measured again after each removal',
+  blockpruner:
+    'halves of layers, attention or MLP, by the loss without each, measured again after each removal',
   influence: 'by how little a layer turns the hidden state (quickest)',
   gates: 'by gates trained together to a size',
   runs: 'runs of neighbours, measured with a linear patch in their place',
@@ -16,6 +18,9 @@ export const rankSummaries = {
 
 /** Makes a plan and no ranking: see `searchPlan`. */
 export const searchRank = 'search';
+
+/** Those that remove halves of layers, of so many parameters in all. */
+export const halfwise: ReadonlySet<string> = new Set(['blockpruner']);
 
 /** Those that score layers. */
 export type RankerName = Exclude<keyof typeof rankSummaries, typeof searchRank>;

@@ -69,6 +69,11 @@ export async function readNorms(checkpoint: Checkpoint, layer: number, half?: Ha
   return norms;
 }
 
+/** Those with which a layer runs one half alone. */
+export function normsOfHalf(norms: NormWeights, half: Half): NormWeights {
+  return Object.fromEntries(Object.entries(norms).filter(([norm]) => norm.startsWith(`${half}.`)));
+}
+
 /** One layer of the checkpoint as it is. */
 export async function readLayer(
   checkpoint: Checkpoint,
