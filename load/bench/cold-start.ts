@@ -39,15 +39,30 @@ export interface FirstToken {
   firstTokenMs: number;
   /** Of that, reading the prompt, by the server's own account; NaN where it gives none. */
   prefillMs: number;
+  /** Tokens of the prompt, and of those the ones that the server had not to compute. */
+  promptTokens: number;
+  cachedTokens: number;
 }
 
-/** Asks until there is an answer: one server waits with it until its model is loaded, another refuses meanwhile. */
-export async function firstToken(server: StartedServer, url: string, model: string): Promise<FirstToken> {
+/**
+ * Asks until there is an answer: one server waits with it until its model is loaded, another refuses meanwhile.
+ * @param asked whose first request it is. @default a short one
+ */
+export async function firstToken(
+  server: StartedServer,
+  url: string,
+  model: string,
+  asked: Scenario = oneLine,
+): Promise<FirstToken> {
   const client = openaiClient(url);
-  const request = plannedRequest(oneLine, 0, model);
+  const request = plannedRequest(asked, 0, model);
   for (;;) {
-    const { error, ttftMs, server: own } = await send(client, request, server.startedAt);
-    if (ttftMs !== undefined) return { firstTokenMs: ttftMs, prefillMs: own?.ttftMs ?? Number.NaN };
+    const outcome = await send(client, request, server.startedAt);
+    const { error, ttftMs, promptTokens, cachedTokens } = outcome;
+    if (ttftMs !== undefined) {
+      const prefillMs = outcome.server?.ttftMs ?? Number.NaN;
+      return { firstTokenMs: ttftMs, prefillMs, promptTokens, cachedTokens };
+    }
     if (!server.alive) throw new Error(`The server at ${url} ended before its first token: ${error}`);
     await sleep(retryMs);
   }

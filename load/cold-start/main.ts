@@ -7,9 +7,9 @@ import { parseArgs } from 'node:util';
 import { firstToken } from '../bench/cold-start.ts';
 import { median } from '../bench/results.ts';
 import { type Contender, contenders, ownPrograms, serverOf } from '../peers/contenders.ts';
-import { foldgateServer, freePort, run, startServer } from '../peers/process.ts';
+import { foldgateServer, freePort, startServer } from '../peers/process.ts';
 import { allowance, type Phases, phasesOf } from './phases.ts';
-import { type SlowS3, s3Program, startSlowS3 } from './slow-s3.ts';
+import { s3Program, startSlowS3, upload } from './slow-s3.ts';
 import { Line } from './throttle.ts';
 
 /**
@@ -87,7 +87,7 @@ async function measure(checkpoint: string): Promise<Result[]> {
     floorMs: (bytes / bytesPerSecond) * 1000,
     rounds: [] as Phases[],
   }));
-  for (const { engine, model } of made) if (engine === 'foldgate') await publish(s3, model);
+  for (const { engine, model } of made) if (engine === 'foldgate') await upload(s3, model);
   for (let round = 0; round < Number(flags.rounds); round++) {
     for (const [i, contender] of made.entries()) {
       log(`round ${round + 1} of ${flags.rounds}: ${results[i]!.name}`);
@@ -96,11 +96,6 @@ async function measure(checkpoint: string): Promise<Result[]> {
     }
   }
   return results;
-}
-
-async function publish({ bucketUrl, fast }: SlowS3, url: string): Promise<void> {
-  const args = ['load/peers/built.mjs', 'copy', url, `${bucketUrl}/${url.split('/').at(-1)}`];
-  await run(process.execPath, args, { ...process.env, ...fast });
 }
 
 /** With an empty cache, so that every byte comes over the line. */

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
-import { freePort } from '../peers/process.ts';
+import { freePort, run } from '../peers/process.ts';
 import { Line } from './throttle.ts';
 
 /** What `npm run s3:install` installs. */
@@ -78,6 +78,12 @@ export async function startSlowS3(bytesPerSecond: number): Promise<SlowS3> {
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Copies a folded model into the bucket, beside the line. @param url where it is; its name stays */
+export async function upload({ bucketUrl, fast }: SlowS3, url: string): Promise<void> {
+  const args = ['load/peers/built.mjs', 'copy', url, `${bucketUrl}/${url.split('/').at(-1)}`];
+  await run(process.execPath, args, { ...process.env, ...fast });
 }
 
 async function answering(url: string): Promise<void> {

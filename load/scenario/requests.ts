@@ -21,7 +21,7 @@ export function plannedRequest(scenario: Scenario, index: number, model: string)
   const kind = drawn(scenario.prompts, random());
   const [fewest, most] = kind.words;
   const own = prose(fewest + Math.floor(random() * (most - fewest + 1)), random);
-  const shared = prose(kind.sharedWords, randomFrom(scenario.seed, sharedStream));
+  const shared = sharedText(scenario, kind);
   const common = {
     model,
     max_tokens: kind.maxTokens,
@@ -39,6 +39,11 @@ export function plannedRequest(scenario: Scenario, index: number, model: string)
     { role: 'user', content: own },
   ];
   return { kind: kind.name, path: '/v1/chat/completions', body: { ...common, messages } };
+}
+
+/** What all requests of a kind begin with; '' where that is nothing. */
+export function sharedText({ seed }: Scenario, { sharedWords }: PromptKind): string {
+  return prose(sharedWords, randomFrom(seed, sharedStream));
 }
 
 function drawn(kinds: readonly PromptKind[], at: number): PromptKind {
