@@ -11,16 +11,18 @@ export interface CacheUse {
 /**
  * Removes blobs of a cache folder, the least recently used first, until the rest take no more than `limitBytes`.
  * What living processes work with stays, even beyond the limit.
+ * @param among blobs that the limit is for, by sha256. @default all
  * @returns what was removed and what is left
  */
 export async function shrinkCache(
   cacheFolder: string,
   limitBytes: number,
+  among?: ReadonlySet<string>,
 ): Promise<{ removed: CacheUse; left: CacheUse }> {
   const folder = blobFolder(cacheFolder);
   const blobs: { path: string; sha256: string; bytes: number; usedAt: number }[] = [];
   for (const sha256 of await readdir(folder).catch(() => [])) {
-    if (!/^[0-9a-f]{64}$/.test(sha256)) continue;
+    if (!/^[0-9a-f]{64}$/.test(sha256) || among?.has(sha256) === false) continue;
     const path = join(folder, sha256);
     const info = await statIfThere(path);
     if (info) blobs.push({ path, sha256, bytes: Number(info.size), usedAt: Number(info.mtimeMs) });

@@ -1,5 +1,5 @@
 import { bytesPerToken, type CacheType, promptChunk } from './decoder/decoder-options.ts';
-import { cachedLayers, type Manifest, type Precision } from './manifest.ts';
+import { bytesOf, cachedLayers, type Manifest, type Precision } from './manifest.ts';
 
 /** What of a model decides how much memory serving it takes. */
 export interface ServedShape {
@@ -26,6 +26,17 @@ const fixedBytes = { program: 75e6, heaps: 55e6 };
 
 /** A piece of the vocabulary in the tokenizer's tables and in those that turn tokens into text. */
 const bytesPerPiece = 300;
+
+/** Bytes of prefixes that a server keeps, in memory as on the disk, where nobody says otherwise. */
+export const usualPrefixBytes = 128e6;
+
+/** Temporary files and what file systems take for themselves, in bytes. */
+const diskReserve = 64 * 1024 * 1024;
+
+/** Bytes of disk that a server's cache of blobs takes: a new version comes while the old one is still there. */
+export function servedDiskOf(manifest: Manifest): number {
+  return 2 * bytesOf(manifest) + usualPrefixBytes + diskReserve;
+}
 
 /** Resident bytes of a process that serves the model, with so many tokens in its cache. */
 export function servedMemory(shape: ServedShape, tokens: number): number {

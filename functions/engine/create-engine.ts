@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { cacheForm, decoderOptions } from '../../artifact/decoder/decoder-options.ts';
 import type { Manifest } from '../../artifact/manifest.ts';
+import { usualPrefixBytes } from '../../artifact/served-memory.ts';
 import {
   type Engine,
   EngineError,
@@ -43,7 +44,6 @@ export interface EngineOptions {
 
 /** Rows of the cache take memory only as tokens fill them. */
 const defaultSlots = 8;
-const defaultPrefixCacheBytes = 128e6;
 
 /** What the prefixes of an engine with these options have to be like, and what they may take. */
 export function prefixRoom(options: EngineOptions): PrefixRoom {
@@ -56,7 +56,7 @@ function workerOptionsOf(options: EngineOptions): WorkerOptions {
   const capacity = Math.min(contextLength, manifest.dimensions.contextLength);
   return {
     slots: options.slots ?? defaultSlots,
-    prefixCacheBytes: options.prefixCacheBytes ?? defaultPrefixCacheBytes,
+    prefixCacheBytes: options.prefixCacheBytes ?? usualPrefixBytes,
     speculation: options.speculation ?? true,
     decoder: {
       ...decoderOptions(manifest, options.graphPath, capacity),

@@ -1,5 +1,6 @@
 import { open, rm } from 'node:fs/promises';
-import { type FetchOptions, fetchOne, isAtHand } from '../../artifact/cache.ts';
+import { defaultCacheFolder, type FetchOptions, fetchOne, isAtHand } from '../../artifact/cache.ts';
+import { shrinkCache } from '../../artifact/cache-limit.ts';
 import { InvalidDataError } from '../../artifact/errors.ts';
 import { lineOf } from '../../artifact/line-rate.ts';
 import { blobKey } from '../../artifact/models/layout.ts';
@@ -144,7 +145,7 @@ export class StoredPrefixes {
       if (left < 0 || this.#source.signal.aborted) return;
       if (!this.#pays(entry, entry.tokens.length) || (await this.#isHere(entry))) continue;
       known.fetching = true;
-      await fetchOne(this.#source.store, entry.blob, this.#source)
+      await this.#fetch(entry)
         .catch((error) => this.#failed(known, error))
         .finally(() => {
           known.fetching = false;
@@ -178,9 +179,20 @@ export class StoredPrefixes {
     this.#source.onFailure?.(new InvalidDataError(`${message} ${cause.message}`, { cause }));
   }
 
-  async #load({ blob }: NamedPrefix): Promise<ArrayBuffer> {
+  /** Brings it to the local disk, where prefixes take no more than in memory. @returns where it is */
+  async #fetch(entry: NamedPrefix): Promise<string> {
+    const { cacheFolder = defaultCacheFolder() } = this.#source;
+    if (!(await this.#isHere(entry))) {
+      const others = new Set([...this.#known.values()].map(({ entry: { blob } }) => blob.sha256));
+      await shrinkCache(cacheFolder, this.#room.budgetBytes - entry.blob.bytes, others);
+    }
+    return await fetchOne(this.#source.store, entry.blob, this.#source);
+  }
+
+  async #load(entry: NamedPrefix): Promise<ArrayBuffer> {
     const { store } = this.#source;
-    const path = await fetchOne(store, blob, this.#source);
+    const { blob } = entry;
+    const path = await this.#fetch(entry);
     const memory = new Uint8Array(blob.bytes);
     const file = await open(path);
     try {

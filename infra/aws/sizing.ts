@@ -1,5 +1,5 @@
-import { bytesOf, type Manifest } from '../../artifact/manifest.ts';
-import { servedMemoryOf } from '../../artifact/served-memory.ts';
+import type { Manifest } from '../../artifact/manifest.ts';
+import { servedDiskOf, servedMemoryOf } from '../../artifact/served-memory.ts';
 
 const megabyte = 1024 * 1024;
 
@@ -30,8 +30,7 @@ export function functionSizes(manifest: Manifest): Sizes {
   const tokens = Math.min(plannedTokens, manifest.dimensions.contextLength);
   // A fifth more: what a request's text takes, and the heap between two collections.
   const memory = Math.max(memoryOfOneCore, Math.ceil((servedMemoryOf(manifest, tokens) * 1.2) / megabyte));
-  // A new version comes while the old one is still there.
-  const storage = Math.max(storageLimits.free, Math.ceil((2 * bytesOf(manifest)) / megabyte) + 64);
+  const storage = Math.max(storageLimits.free, Math.ceil(servedDiskOf(manifest) / megabyte));
   for (const [what, size, largest] of [
     ['memory', memory, largestMemory],
     ['disk', storage, storageLimits.largest],

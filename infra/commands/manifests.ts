@@ -2,9 +2,8 @@
 import { parseArgs } from 'node:util';
 import { stringify } from 'yaml';
 import { FoldgateError } from '../../artifact/errors.ts';
-import { bytesOf } from '../../artifact/manifest.ts';
 import { readManifest } from '../../artifact/models/read.ts';
-import { servedMemoryOf } from '../../artifact/served-memory.ts';
+import { servedDiskOf, servedMemoryOf } from '../../artifact/served-memory.ts';
 import { openModelUrl } from '../../artifact/store/open.ts';
 import { parseModelUrl } from '../../artifact/store/url.ts';
 import { deployment } from '../kubernetes/deployment.ts';
@@ -98,8 +97,7 @@ async function fleet(): Promise<Fleet> {
     image: given('image'),
     cores: values.cores === undefined ? 2 : count('cores'),
     memory: servedMemoryOf(manifest, tokens) * memoryReserve,
-    // A new version comes while the old one is still there.
-    disk: 2 * bytesOf(manifest) + 64 * 1024 * 1024,
+    disk: servedDiskOf(manifest),
     slots,
     replicas: { least: count('min', 0), most: count('max') },
     serviceAccount: values['service-account'],

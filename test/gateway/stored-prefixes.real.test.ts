@@ -147,13 +147,17 @@ it('fetches the newest that have room while the model gets ready, before anybody
     bytes.push(blob.bytes);
     blobs.push(blob.sha256);
   }
-  const { models, cacheFolder } = await started(remote, { prefixCacheBytes: bytes[0]! + bytes[1]! });
+  const { models, cacheFolder, ask } = await started(remote, { prefixCacheBytes: bytes[0]! + bytes[1]! });
   await models.first!.load();
   const cached = async () => {
     const there = new Set(await readdir(join(cacheFolder, 'blobs')));
     return blobs.map((blob) => there.has(blob));
   };
   await expect.poll(cached).toEqual([true, true, false]);
+  const asked = [2, ...tokens.slice(1)];
+  expect((await ask(asked)).cached).toBe(32);
+  expect((await cached()).filter(Boolean)).toHaveLength(2); // on the disk as in memory, another made room
+  expect((await cached())[2]).toBe(true);
 });
 
 it('computes what the line would bring later', async () => {
