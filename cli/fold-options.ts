@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import { UsageError } from '../artifact/errors.ts';
 import { type AdapterForm, noAdapter, parseAdapter } from '../compressor/adapter/adapter.ts';
 import { methods } from '../compressor/methods/index.ts';
-import { type Refill, refills } from '../compressor/plan/make-plan.ts';
+import { type Grouping, groupings, type Refill, refills } from '../compressor/plan/make-plan.ts';
 import { type PatchKind, patchKinds, type SharedWeights, sharedWeights } from '../compressor/plan/plan.ts';
 import { type Shrink, shrinks, usualSpread } from '../compressor/plan/widths.ts';
 import { type CalibrationMethod, calibrations } from '../compressor/quantize/calibration.ts';
@@ -18,6 +18,7 @@ export interface FoldFlags {
   method?: string;
   remove: number;
   share: number;
+  groups: Grouping;
   rank: string;
   /** Of `--rank search`. */
   searchCost: ReplacementCost;
@@ -86,6 +87,15 @@ export function addFoldOptions(command: Command): Command {
       usualSpread,
     )
     .option('--share <layers>', 'neighbouring kept layers that run one block', parseInteger, 1)
+    .addOption(
+      new Option(
+        '--groups <how>',
+        'which neighbours those are: as many for each block (even), or, under as many blocks, those whose sharing was ' +
+          'measured to harm least, vital ones with their own (measured)',
+      )
+        .choices([...groupings])
+        .default('even'),
+    )
     .addOption(
       new Option('--rank <how>', 'how the layers to remove are found, see below')
         .choices(Object.keys(rankSummaries))
@@ -193,6 +203,7 @@ const planned = [
   'shrink',
   'spread',
   'share',
+  'groups',
   'rank',
   'searchCost',
   'patch',
@@ -221,7 +232,9 @@ export function refuseBesidePlan(command: Command): void {
 
 /** The options that had a say, for the manifest that others read: without the folders of this machine. */
 export function recordedOptions(flags: FoldFlags): Record<string, unknown> {
-  const had = (name: (typeof planned)[number]) => name !== 'searchCost' || flags.rank === searchRank;
+  // Some have a say beside others alone.
+  const idle = { searchCost: flags.rank !== searchRank, groups: flags.share === 1 };
+  const had = (name: (typeof planned)[number]) => !(name in idle && idle[name as keyof typeof idle]);
   const names = flags.plan === undefined ? planned.filter(had) : [];
   return {
     ...Object.fromEntries(

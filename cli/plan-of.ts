@@ -37,7 +37,7 @@ export async function planOf(
     ...options,
     ...(until && { until }),
   });
-  return rankedPlan(checkpoint, ranking, flags, show, signal);
+  return rankedPlan(checkpoint, ranking, flags, calibration, show, signal);
 }
 
 type RankingOf = Parameters<typeof makePlan>[1];
@@ -59,7 +59,9 @@ export async function rankingFor(
   const { makeSizedPlan, widthShare } = await import('../compressor/plan/widths.ts');
   const isNarrower = widthShare(checkpoint.architecture, flags) < 1;
   const remove = flags.shrink === 'width' ? 0 : Math.round(flags.remove * depth.layers);
-  if (!options.rank && remove === 0 && !isNarrower && flags.weights !== 'weighted') return { method: 'none' };
+  // Groups that are measured leave their blocks to layers that scores show to be vital.
+  const isScored = flags.weights === 'weighted' || (flags.groups === 'measured' && flags.share > 1);
+  if (!options.rank && remove === 0 && !isNarrower && !isScored) return { method: 'none' };
   // What cannot be done is told before the work.
   makeSizedPlan(checkpoint, { method: flags.rank, ...unranked(flags.rank, depth.layers) }, flags);
   const { rankers } = await import('../compressor/rank/index.ts');
@@ -103,11 +105,20 @@ export async function rankedPlan(
   checkpoint: Checkpoint,
   ranking: RankingOf,
   options: PlanOptions,
+  calibration: TextWindows,
   show: Progress,
   signal: AbortSignal,
 ): Promise<FoldPlan> {
   const { makeSizedPlan } = await import('../compressor/plan/widths.ts');
-  const plan = makeSizedPlan(checkpoint, ranking, options);
+  let plan = makeSizedPlan(checkpoint, ranking, options);
+  if (options.groups === 'measured') {
+    const { withMeasuredGroups } = await import('../compressor/search/measured-groups.ts');
+    plan = await withMeasuredGroups(checkpoint, plan, calibration, {
+      onProgress: (done, total) => show.update('Measuring what sharing harms', done, total),
+      signal,
+    });
+    show.finish();
+  }
   if (options.refill !== 'nearest') return plan;
   const { withNearestBlocks } = await import('../compressor/plan/nearest-blocks.ts');
   const chosen = await withNearestBlocks(checkpoint, plan, {

@@ -117,7 +117,7 @@ async function measurer(
       rankings.get(key) ??
       (await rankingFor(checkpoint, { ...options, rank: flags.rank }, texts.text, show, signal));
     rankings.set(key, ranking);
-    const plan = await rankedPlan(checkpoint, ranking, options, show, signal);
+    const plan = await rankedPlan(checkpoint, ranking, options, texts.text, show, signal);
     const onProgress = (step: string, done: number, total: number) => onStep(`${step} ${done}/${total}`);
     const how = { checkpoint, plan, text, workFolder, onProgress, onNotice, signal };
     return {

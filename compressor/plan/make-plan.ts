@@ -14,11 +14,22 @@ import type { Shrink } from './widths.ts';
 export const refills = ['none', 'previous', 'nearest', 'tied'] as const;
 export type Refill = (typeof refills)[number];
 
+/**
+ * How kept layers are grouped: as many for each block (`even`), or those whose sharing harms least (`measured`).
+ */
+export const groupings = ['even', 'measured'] as const;
+export type Grouping = (typeof groupings)[number];
+
 export interface PlanOptions {
   /** Share of the layers to remove, 0 to 1. @default 0 */
   remove: number;
   /** Kept neighbours that share one block. @default 1 */
   share: number;
+  /**
+   * `measured` gives the plan of `even`, of the same size: what is measured decides, so `withMeasuredGroups` is to follow.
+   * @default even
+   */
+  groups?: Grouping;
   weights: SharedWeights;
   quantize: string;
   /** @default none */
@@ -73,6 +84,7 @@ export function makePlan(
         'numbers. Is the checkpoint whole?',
     );
   }
+  checkGroups(options);
   const { halves: ranked } = ranking;
   if (ranked) refuseBesideHalves(ranking.method, options);
   const planned = ranked
@@ -112,9 +124,10 @@ export function makePlan(
 /** What works on whole layers alone. */
 function refuseBesideHalves(
   method: string,
-  { refill, patch, adapter, width = 1, shrink }: PlanOptions,
+  { share, groups, refill, patch, adapter, width = 1, shrink }: PlanOptions,
 ): void {
   const given = [
+    ...(groups === 'measured' && share > 1 ? ['--groups measured'] : []),
     ...(refill && refill !== 'none' ? [`--refill ${refill}`] : []),
     ...(patch === 'block' ? ['--patch block'] : []),
     ...(adapter && (adapter.gains || adapter.rank > 0) ? ['--adapter'] : []),
@@ -140,6 +153,23 @@ function halvedLayers(count: number, removed: readonly LayerHalf[], share: numbe
     layers.push({ source, block, ...(half && { half }) });
   }
   return layers;
+}
+
+/** @throws UsageError where groups cannot be measured */
+function checkGroups({ groups, share, refill, weights, patch, width = 1, shrink }: PlanOptions): void {
+  if (groups !== 'measured' || share === 1) return;
+  const refused = [
+    ...(refill === 'tied' ? ['--refill tied'] : []),
+    ...(weights !== 'first' ? ['--weights'] : []),
+    ...(patch === 'block' ? ['--patch block'] : []),
+    ...(width < 1 ? ['--width'] : []),
+    ...(shrink === 'width' ? ['--shrink width'] : []),
+  ];
+  if (refused.length === 0) return;
+  throw new UsageError(
+    '--groups measured measures layers that run the whole block of the first of their group, and chooses which these are: ' +
+      `leave out ${refused.join(' and ')}.`,
+  );
 }
 
 function layersOf(count: number, removed: Set<number>, share: number, refill: Refill): PlannedLayer[] {

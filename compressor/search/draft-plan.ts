@@ -26,13 +26,15 @@ export function draftPlan(
     if (fate !== 'removed') layers.push({ source, block });
   }
   const shares = choices.some(({ fate }) => fate === 'shared');
+  const { gains, rank, orchestra } = form;
+  const adapter = { gains, rank, ...(orchestra && { orchestra }) };
   return {
     version: 1,
     checkpoint: name,
     checkpointLayers: architecture.layers.length,
     method: searchRank,
     layers,
-    ...(shares && (form.gains || form.rank > 0) && { adapter: { gains: form.gains, rank: form.rank } }),
+    ...(shares && (gains || rank > 0) && { adapter }),
     ...(patch && patch !== 'none' && { patch }),
     weights: 'first',
     quantize,

@@ -91,7 +91,9 @@ async function measureAll(
       else errors.push(relativeError(states, after.slice(held), width));
       request.onProgress?.(++measured, all.length);
     }
-    if (layer + 1 > longest) before[layer + 1 - longest] = []; // no run begins so early any more
+    // Nothing begins so early any more.
+    const done = layer + 1 - Math.max(1, longest);
+    if (done >= 0) before[done] = [];
   }
   if (cost === 'error') return all.map((replacement, i) => ({ ...replacement, cost: errors[i]! }));
   const [whole, ...losses] = await withResource(new HeadRunner(checkpoint), (head) =>

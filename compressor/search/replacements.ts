@@ -4,12 +4,14 @@ import type { EvaluateOptions } from '../evaluate/student.ts';
 export interface ReplacementRequest extends EvaluateOptions {
   /** Layers that may give up their block. */
   removable: ReadonlySet<number>;
-  /** Layers of the longest run to be removed. */
+  /** Layers of the longest run to be removed; 0 for none. */
   longest: number;
   /** Whether a linear map stands in for a run of removed layers, where a layer is before it. */
   patched: boolean;
-  /** A layer may run the block of one so many layers before it. */
+  /** A layer may run the block of one of so many `owners` before it. */
   reach: number;
+  /** The layers whose blocks others may run. @default all */
+  owners?: ReadonlySet<number>;
   /** Ranks of the low-rank matrices that it may have beside that block; 0 for none. */
   ranks: readonly number[];
   /** Windows that patches are fitted on: the first so many. */
@@ -43,14 +45,15 @@ export function replacementsOf(layers: number, request: ReplacementRequest): Rep
 /** Those whose last layer it is. */
 export function replacementsUpTo(
   layer: number,
-  { removable, longest, reach, ranks }: ReplacementRequest,
+  { removable, longest, reach, owners, ranks }: ReplacementRequest,
 ): Replacement[] {
   if (!removable.has(layer)) return [];
   const to = layer + 1;
   const found: Replacement[] = [];
   for (let from = layer; from > layer - longest && removable.has(from); from--)
     found.push({ fate: 'removed', from, to });
-  for (let owner = layer - 1; owner >= Math.max(0, layer - reach); owner--)
+  const before = [...Array(layer).keys()].filter((owner) => owners?.has(owner) ?? true);
+  for (const owner of before.slice(-reach).reverse())
     for (const rank of ranks) found.push({ fate: 'shared', from: layer, to, owner, rank });
   return found;
 }

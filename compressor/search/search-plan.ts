@@ -122,7 +122,7 @@ export async function searchPlan(
 
 /** @throws UsageError */
 function checkOptions(
-  { share, refill, weights, patch, adapter, keep }: SearchRequest['options'],
+  { share, refill, weights, patch, adapter, keep, width = 1, shrink }: SearchRequest['options'],
   depth: number,
 ): void {
   const refused = [
@@ -131,6 +131,8 @@ function checkOptions(
     ...(weights !== 'first' ? ['--weights'] : []),
     ...(patch === 'block' ? ['--patch block'] : []),
     ...(adapter?.pool ? ['--adapter mos'] : []),
+    ...(width < 1 ? ['--width'] : []),
+    ...(shrink === 'width' ? ['--shrink width'] : []),
   ];
   if (refused.length > 0) {
     throw new UsageError(
@@ -146,7 +148,7 @@ function checkOptions(
 
 /** Without low-rank matrices and with them, where there are any. */
 function formsOf(adapter: AdapterForm = noAdapter): AdapterForm[] {
-  return adapter.rank === 0 ? [adapter] : [{ ...adapter, rank: 0 }, adapter];
+  return adapter.rank === 0 ? [adapter] : [{ gains: adapter.gains, rank: 0 }, adapter];
 }
 
 function candidatesOf({ form, sizes }: Field, measured: MeasuredReplacement[], depth: number): Candidate[] {

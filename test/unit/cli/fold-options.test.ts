@@ -15,6 +15,7 @@ describe('the options of a fold', () => {
     expect(parse()).toEqual({
       remove: 0,
       share: 1,
+      groups: 'even',
       width: 1,
       shrink: 'depth',
       spread: 0.1,
