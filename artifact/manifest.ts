@@ -101,6 +101,11 @@ const manifestSchema = z.object({
   sampling: samplingSchema.optional(),
   /** The ONNX graph, a blob whose initializers name other blobs by their sha256, as files beside it. */
   graph: blobSchema,
+  /**
+   * For keys and values in int8: the scales that the calibration text found, and the graph that uses them, over the same
+   * weights. Absent where the model was folded without.
+   */
+  int8Cache: z.object({ graph: blobSchema, scales: blobSchema }).optional(),
   /** `tokenizer.json` and `tokenizer_config.json`, each a blob. */
   tokenizer: z.object({ 'tokenizer.json': blobSchema, 'tokenizer_config.json': blobSchema.optional() }),
   /** The weights: one blob per distinct block, in order, and the others. */
@@ -167,7 +172,8 @@ export function parseManifest(bytes: Uint8Array, where: string): Manifest {
 
 /** Every blob the model needs, each once. */
 export function blobsOf(manifest: Manifest): Blob[] {
-  const all = [manifest.graph, ...Object.values(manifest.tokenizer), ...manifest.weights];
+  const { graph, int8Cache, tokenizer, weights } = manifest;
+  const all = [graph, int8Cache?.graph, int8Cache?.scales, ...Object.values(tokenizer), ...weights];
   const blobs = all.filter((blob) => blob !== undefined);
   return [...new Map(blobs.map((blob) => [blob.sha256, blob])).values()];
 }

@@ -14,8 +14,8 @@ export interface ServedShape {
   intermediateSize: number;
   /** Of the distinct weights that the runtime holds. */
   weightBytes: number;
-  /** What keys and values are kept in. @default 'float32' */
-  kvCache?: CacheType;
+  /** What keys and values are kept in. */
+  kvCache: CacheType;
 }
 
 /**
@@ -48,7 +48,7 @@ export function leastMemory(shape: ServedShape, tokens: number): number {
   const { vocabularySize, width, heads, intermediateSize, weightBytes } = shape;
   // Of the widest layer for one chunk of a prompt, in numbers a token; the runtime keeps it.
   const scratch = promptChunk * 4 * (4 * intermediateSize + 6 * width + heads * tokens);
-  const cache = bytesPerToken({ ...shape, type: shape.kvCache ?? 'float32' }) * tokens;
+  const cache = bytesPerToken({ ...shape, type: shape.kvCache }) * tokens;
   return fixedBytes.heaps + vocabularySize * bytesPerPiece + weightBytes + cache + scratch;
 }
 
@@ -56,7 +56,7 @@ export function leastMemory(shape: ServedShape, tokens: number): number {
  * Weights count where the runtime holds them packed. Of the embedding, rows are read from the mapped file; packed is
  * the head, which is the same matrix or another one of its size.
  */
-export function servedShapeOf(manifest: Manifest): ServedShape {
+export function servedShapeOf(manifest: Manifest, kvCache: CacheType = 'float32'): ServedShape {
   const { dimensions, quantization, weights } = manifest;
   const matrix = matrixBytes(dimensions.vocabularySize, dimensions.width, quantization.embedding);
   const bytesOf = (...kinds: (typeof weights)[number]['kind'][]) =>
@@ -67,7 +67,7 @@ export function servedShapeOf(manifest: Manifest): ServedShape {
     kind === 'block' ? [intermediateSize] : [],
   );
   const intermediateSize = Math.max(...widths);
-  return { ...dimensions, intermediateSize, layers: cachedLayers(manifest), weightBytes };
+  return { ...dimensions, intermediateSize, layers: cachedLayers(manifest), weightBytes, kvCache };
 }
 
 /** Bytes of a matrix as it is stored: codes, and a float32 scale for each block of them. */
@@ -77,6 +77,6 @@ function matrixBytes(rows: number, columns: number, { bits, blockSize }: Precisi
 }
 
 /** As `servedMemory`, of a folded model. */
-export function servedMemoryOf(manifest: Manifest, tokens: number): number {
-  return servedMemory(servedShapeOf(manifest), tokens);
+export function servedMemoryOf(manifest: Manifest, tokens: number, kvCache?: CacheType): number {
+  return servedMemory(servedShapeOf(manifest, kvCache), tokens);
 }

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { UsageError } from '../artifact/errors.ts';
 import { parseTokenizer } from '../artifact/tokenizer.ts';
-import { int4Tokens, tokensToFit, windowTokens } from '../compressor/calibration/amounts.ts';
+import { cacheTokens, int4Tokens, tokensToFit, windowTokens } from '../compressor/calibration/amounts.ts';
 import type { Checkpoint } from '../compressor/checkpoint/checkpoint.ts';
 import type { TextWindows } from '../compressor/evaluate/windows.ts';
 import type { FoldPlan } from '../compressor/plan/plan.ts';
@@ -18,6 +18,8 @@ export interface CalibrationTexts {
   fit: (plan: Pick<FoldPlan, 'patch'>) => TextWindows;
   /** Cuts what int4 is fitted to, where it is to be. */
   calibrate?: () => Calibration;
+  /** Windows that the scales of an int8 cache are taken from. */
+  cache: () => Int32Array[];
   /** Each step's quality is measured on it, so nothing else should see it. */
   quality: { text: TextWindows; description: string };
 }
@@ -29,22 +31,25 @@ export async function calibrationTexts(
 ): Promise<CalibrationTexts> {
   const { cutWindows } = await import('../compressor/evaluate/windows.ts');
   const tokenizer = parseTokenizer(await checkpoint.tokenizerFiles(), checkpoint.name);
-  const window = Math.min(windowTokens, checkpoint.architecture.contextLength);
-  const cut = (content: string, tokens: number) => cutWindows(tokenizer, content, window, tokens);
+  const { contextLength } = checkpoint.architecture;
+  const cut = (content: string, tokens: number, length = windowTokens) =>
+    cutWindows(tokenizer, content, Math.min(length, contextLength), tokens);
   const { calibrate: method } = flags;
   const { content, unseen, description } = await calibrationContent(flags);
   const text = cut(content, flags.calibrationTokens);
-  const windowsToFit = () => {
-    if (unseen !== undefined) return cut(content, int4Tokens).windows;
+  const windowsToFit = (length?: number) => {
+    const all = cut(content, int4Tokens, length).windows;
+    if (unseen !== undefined) return all;
     // What quality is measured on stays out of the fit, where enough of the text is left.
-    const { windows } = cut(content, flags.calibrationTokens + int4Tokens);
-    const others = windows.slice(text.windows.length);
-    const enough = others.length >= Math.min(text.windows.length, int4Tokens / window);
-    return enough ? others : cut(content, int4Tokens).windows;
+    const { windows } = cut(content, flags.calibrationTokens + int4Tokens, length);
+    const measured = cut(content, flags.calibrationTokens, length).windows.length;
+    const others = windows.slice(measured);
+    return others.length >= Math.min(measured, all.length) ? others : all;
   };
   return {
     text,
     ...(method !== 'none' && { calibrate: () => ({ method, windows: windowsToFit() }) }),
+    cache: () => windowsToFit(cacheTokens),
     fit: (plan) => cut(content, tokensToFit(plan)),
     quality: {
       text: unseen === undefined ? text : cut(unseen, flags.calibrationTokens),

@@ -61,6 +61,7 @@ export async function foldInto(
       // The plan decides, which may come from a file and not from flags.
       ...(fitsText(plan) && { fit: texts.fit(plan) }),
       ...(fitsCodes(plan.quantize) && texts.calibrate && { calibrate: texts.calibrate() }),
+      cacheText: texts.cache(),
       ...(cure && { cure }),
       ...(aware && { aware }),
       ...(quality && { quality: texts.quality }),

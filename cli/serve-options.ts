@@ -1,9 +1,11 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
+import { type CacheType, cacheTypes } from '../artifact/decoder/decoder-options.ts';
 import { parseBytes } from './bytes.ts';
 import { parseCount } from './parse.ts';
 
 /** Options of a command that runs a folded model. */
 export interface EngineFlags {
+  kvCache?: CacheType | undefined;
   threads?: number | undefined;
   spinning: boolean;
   speculation: boolean;
@@ -13,6 +15,12 @@ export interface EngineFlags {
 
 export function addEngineOptions(command: Command): Command {
   return command
+    .addOption(
+      new Option(
+        '--kv-cache <type>',
+        'what keys and values are kept in (default: float32); int8 takes a quarter of the memory',
+      ).choices([...cacheTypes]),
+    )
     .option('--threads <count>', 'threads of the model (default: the cores there are)', parseCount)
     .option('--no-spinning', 'let idle threads sleep: slower, but leaves the cores to others')
     .option('--no-speculation', "do not guess a lone request's next tokens from its own text")
@@ -25,6 +33,13 @@ export function addEngineOptions(command: Command): Command {
 }
 
 /** What the engine takes of the flags, and where blobs are kept. */
-export function engineOptions({ threads, spinning, speculation, cache, cacheSize }: EngineFlags) {
-  return { ...(threads && { threads }), spinning, speculation, cacheFolder: cache, cacheBytes: cacheSize };
+export function engineOptions({ kvCache, threads, spinning, speculation, cache, cacheSize }: EngineFlags) {
+  return {
+    ...(kvCache && { kvCache }),
+    ...(threads && { threads }),
+    spinning,
+    speculation,
+    cacheFolder: cache,
+    cacheBytes: cacheSize,
+  };
 }

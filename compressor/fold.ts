@@ -50,6 +50,8 @@ export interface FoldOptions {
   fit?: TextWindows;
   /** What int4 matrices are fitted to, and how. @default none: they are rounded to nearest */
   calibrate?: Calibration;
+  /** Windows of a text that the scales of an int8 cache are taken from. @default the model can have none */
+  cacheText?: readonly Int32Array[];
   /** Distillation after removing and sharing. @default none */
   cure?: NonNullable<MakeStudentOptions['cure']>;
   /**
@@ -201,6 +203,7 @@ async function storedForm(options: StoredFormOptions): Promise<Candidate> {
       name,
       work,
       quantizer,
+      ...(options.cacheText && { cacheText: options.cacheText }),
       folding: {
         method: plan.method,
         version: options.version,

@@ -1,4 +1,6 @@
-import { cachedLayers, type Manifest } from '../manifest.ts';
+import { dirname, join } from 'node:path';
+import { UsageError } from '../errors.ts';
+import { type Blob, cachedLayers, type Manifest } from '../manifest.ts';
 import type { SessionOptions } from '../onnxruntime/session.ts';
 
 /**
@@ -29,6 +31,7 @@ export interface CacheShape {
 
 /** The halves of a layer's cache, as the graph names them. */
 export const cacheParts = ['key', 'value'] as const;
+export type CachePart = (typeof cacheParts)[number];
 
 /** Bytes that one token's keys and values take over all layers. */
 export function bytesPerToken({ type, layers, kvHeads, headSize }: Omit<CacheShape, 'capacity'>): number {
@@ -54,12 +57,35 @@ export interface DecoderOptions extends SessionOptions {
   vocabularySize: number;
 }
 
-/** What the decoder needs to know of a model. */
-export function decoderOptions(manifest: Manifest, graphPath: string, capacity: number): DecoderOptions {
+/**
+ * What the decoder needs to know of a model.
+ * @param graphPath the model's graph, its blobs beside it
+ * @param type what keys and values are kept in
+ * @throws UsageError for an int8 cache of a model that has no scales for it
+ */
+export function decoderOptions(
+  manifest: Manifest,
+  graphPath: string,
+  capacity: number,
+  type: CacheType = 'float32',
+): DecoderOptions {
   const { vocabularySize, kvHeads, headSize } = manifest.dimensions;
   return {
-    graphPath,
+    graphPath: join(dirname(graphPath), graphOf(manifest, type).sha256),
     vocabularySize,
-    cache: { type: 'float32', layers: cachedLayers(manifest), kvHeads, headSize, capacity },
+    cache: { type, layers: cachedLayers(manifest), kvHeads, headSize, capacity },
   };
+}
+
+/**
+ * The graph that keeps keys and values in this type.
+ * @throws UsageError where the model has none
+ */
+export function graphOf({ name, graph, int8Cache }: Manifest, type: CacheType = 'float32'): Blob {
+  if (type === 'float32') return graph;
+  if (int8Cache) return int8Cache.graph;
+  throw new UsageError(
+    `${name} has no scales for an int8 cache of keys and values: it was folded without. Fold it again ` +
+      '(foldgate fold), or leave --kv-cache at float32.',
+  );
 }

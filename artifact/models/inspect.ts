@@ -105,9 +105,18 @@ function rolesOf(manifest: Manifest): ModelSummary['blobs'] {
     role: blob.block === undefined ? blob.kind : `${blob.kind} ${blob.block}`,
     blob,
   }));
-  return [{ role: 'graph', blob: manifest.graph }, ...tokenizer, ...weights].map(({ role, blob }) => ({
-    role,
-    sha256: blob.sha256,
-    bytes: blob.bytes,
-  }));
+  const { int8Cache } = manifest;
+  const cache = int8Cache
+    ? [
+        { role: 'int8 graph', blob: int8Cache.graph },
+        { role: 'cache scales', blob: int8Cache.scales },
+      ]
+    : [];
+  return [{ role: 'graph', blob: manifest.graph }, ...cache, ...tokenizer, ...weights].map(
+    ({ role, blob }) => ({
+      role,
+      sha256: blob.sha256,
+      bytes: blob.bytes,
+    }),
+  );
 }

@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander';
+import { type CacheType, cacheTypes } from '../../artifact/decoder/decoder-options.ts';
 import { UsageError } from '../../artifact/errors.ts';
 import { defaultTokens, type GenerateFlags, generate } from '../eval/generate.ts';
 import type { Measurement } from '../eval/measurement.ts';
@@ -43,6 +44,12 @@ export function evalCommand(): Command {
       'with --task: stands before each choice (default: a space, unless there is white space)',
     )
     .option('--teacher <model>', 'with --generate: compare with this model, the checkpoint for example')
+    .addOption(
+      new Option(
+        '--kv-cache <type>',
+        'of a folded model: what it keeps keys and values in (default: float32); see "foldgate serve --help"',
+      ).choices([...cacheTypes]),
+    )
     .option('--json', 'print one JSON object')
     .addHelpText('after', help)
     .action(evaluate);
@@ -77,7 +84,7 @@ Examples:
   foldgate eval file:./models/smol --task piqa.jsonl --delimiter $'\\nAnswer: ' --limit 200
   foldgate eval file:./models/smol --generate --tokens 128 --teacher ./SmolLM2-135M`;
 
-type Flags = Partial<PerplexityFlags & TaskFlags & GenerateFlags>;
+type Flags = Partial<PerplexityFlags & TaskFlags & GenerateFlags> & { kvCache?: CacheType };
 
 /** What each way of measuring takes beside `--json`. */
 const takes: Record<'text' | 'task' | 'generate', (keyof Flags)[]> = {
@@ -90,7 +97,9 @@ async function evaluate(path: string, flags: Flags): Promise<void> {
   const measure = await measurementOf(flags);
   const show = progress();
   const signal = interruptSignal();
-  const output = await withModel(path, signal, (model) => measure(model, show, signal)).finally(show.finish);
+  const output = await withModel(path, { signal, kvCache: flags.kvCache }, (model) =>
+    measure(model, show, signal),
+  ).finally(show.finish);
   process.stdout.write(output);
 }
 

@@ -70,7 +70,7 @@ async function compare(
 ): Promise<Agreement> {
   const { agreementWith } = await import('../../compressor/evaluate/agreement.ts');
   show.finish();
-  return withModel(teacher, signal, (opened) =>
+  return withModel(teacher, { signal }, (opened) =>
     agreementWith(opened, model, texts, {
       onProgress: (done, total) => show.update('Comparing with the teacher', done, total),
       signal,

@@ -1,20 +1,29 @@
 import { stat } from 'node:fs/promises';
-import { NotFoundError } from '../../artifact/errors.ts';
+import type { CacheType } from '../../artifact/decoder/decoder-options.ts';
+import { NotFoundError, UsageError } from '../../artifact/errors.ts';
 import type { LocalFoldedModel } from '../../artifact/models/open-local.ts';
 import type { EvaluatedModel } from '../../compressor/evaluate/evaluated-model.ts';
 import { withTransfer } from '../transfer.ts';
 
-/** Opens a checkpoint, where there is something at that path, or else the folded model of that URL, and closes it. */
+/**
+ * Opens a checkpoint, where there is something at that path, or else the folded model of that URL, and closes it.
+ * @param kvCache what the folded model keeps keys and values in
+ * @throws UsageError where it is given and there is a checkpoint
+ */
 export async function withModel<T>(
   pathOrUrl: string,
-  signal: AbortSignal,
+  { signal, kvCache }: { signal: AbortSignal; kvCache?: CacheType | undefined },
   use: (model: EvaluatedModel) => Promise<T>,
 ): Promise<T> {
   const isThere = await stat(pathOrUrl).then(
     () => true,
     () => false,
   );
-  const model = isThere ? await openUnfolded(pathOrUrl) : await openFolded(pathOrUrl, signal);
+  if (isThere && kvCache !== undefined)
+    throw new UsageError(
+      `--kv-cache is for folded models; ${pathOrUrl} is a checkpoint, which has no cache.`,
+    );
+  const model = isThere ? await openUnfolded(pathOrUrl) : await openFolded(pathOrUrl, signal, kvCache);
   try {
     return await use(model);
   } finally {
@@ -41,13 +50,17 @@ async function openUnfolded(path: string): Promise<EvaluatedModel> {
   }
 }
 
-async function openFolded(url: string, signal: AbortSignal): Promise<EvaluatedModel> {
+async function openFolded(
+  url: string,
+  signal: AbortSignal,
+  kvCache: CacheType | undefined,
+): Promise<EvaluatedModel> {
   const { foldedModel } = await import('../../compressor/evaluate/folded-model.ts');
   const local = await fetchModel(url, signal).catch((error: unknown) => {
     if (!(error instanceof NotFoundError)) throw error;
     throw new NotFoundError(`${error.message} There is no checkpoint at that path either.`, { cause: error });
   });
-  return foldedModel(local);
+  return foldedModel(local, kvCache);
 }
 
 /** Brings the model to this machine, showing how far it is where that takes time. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { cacheTypes } from '../../artifact/decoder/decoder-options.ts';
 import { modelNamePattern } from '../../artifact/manifest.ts';
 import { logLevels } from '../../functions/gateway/observe/log.ts';
 import {
@@ -183,6 +184,14 @@ export const serveSettings = {
     help: 'do not use the prefixes that "foldgate prefixes" put into the store',
     schema: onOff,
     default: true,
+  }),
+  kvCache: setting({
+    flag: '--kv-cache <type>',
+    help:
+      'what keys and values are kept in: float32, or int8 for a quarter of the memory, where a model was folded with ' +
+      'scales for it',
+    schema: oneOf(cacheTypes),
+    default: 'float32',
   }),
   context: setting({
     flag: '--context <tokens>',

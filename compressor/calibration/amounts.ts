@@ -16,3 +16,9 @@ export function tokensToFit({ patch }: Pick<FoldPlan, 'patch'>): number {
 
 /** Tokens that int4 is fitted to, where the text has them. */
 export const int4Tokens = 8192;
+
+/**
+ * Tokens of a window that an int8 cache's scales are taken from: what later tokens put into a cache differs from what the
+ * first ones do.
+ */
+export const cacheTokens = 1024;

@@ -1,5 +1,5 @@
 import { Decoder } from '../../artifact/decoder/decoder.ts';
-import { decoderOptions } from '../../artifact/decoder/decoder-options.ts';
+import { type CacheType, decoderOptions, graphOf } from '../../artifact/decoder/decoder-options.ts';
 import { withResource } from '../../artifact/dispose.ts';
 import type { Manifest } from '../../artifact/manifest.ts';
 import type { LocalFoldedModel } from '../../artifact/models/open-local.ts';
@@ -16,31 +16,42 @@ import {
 import { evaluateFolded, lossOf } from './folded.ts';
 import type { EvaluateOptions } from './student.ts';
 
-/** A folded model as it is served: its own graph, quantized weights and kernels. */
-export function foldedModel({ manifest, graphPath, tokenizerFiles }: LocalFoldedModel): EvaluatedModel {
+/**
+ * A folded model as it is served: its own graph, quantized weights and kernels.
+ * @param kvCache what keys and values are kept in
+ * @throws UsageError for an int8 cache of a model without scales for it
+ */
+export function foldedModel(
+  { manifest, graphPath, tokenizerFiles }: LocalFoldedModel,
+  kvCache: CacheType = 'float32',
+): EvaluatedModel {
   const { bos, eos } = manifest.tokens;
+  graphOf(manifest, kvCache); // tells of missing scales before anything is read
+  const open = (capacity: number) => new Decoder(decoderOptions(manifest, graphPath, capacity, kvCache));
   return {
     name: manifest.name,
     tokenizer: parseTokenizer(tokenizerFiles, manifest.name),
     tokens: { bos, eos },
     contextLength: manifest.dimensions.contextLength,
-    evaluate: (text, options) => evaluateFolded(graphPath, manifest, text, options),
-    predict: (sequences, options) => predict(graphPath, manifest, sequences, options),
-    continueGreedily: (prompts, count, options) =>
-      continueGreedily(graphPath, manifest, prompts, count, options),
+    evaluate: (text, options) => evaluateFolded(graphPath, manifest, text, { ...options, kvCache }),
+    predict: (sequences, options) => predict(open, manifest, sequences, options),
+    continueGreedily: (prompts, count, options) => continueGreedily(open, manifest, prompts, count, options),
     close: async () => {},
   };
 }
 
+/** Opens the model for sequences of so many tokens. */
+type Open = (capacity: number) => Decoder;
+
 async function predict(
-  graphPath: string,
+  open: Open,
   manifest: Manifest,
   sequences: readonly Sequence[],
   { signal, onProgress }: EvaluateOptions = {},
 ): Promise<Prediction[]> {
   const capacity = sequences.reduce((longest, { tokens }) => Math.max(longest, tokens.length), 0);
   const predictions: Prediction[] = [];
-  await withResource(new Decoder(decoderOptions(manifest, graphPath, capacity)), async (decoder) => {
+  await withResource(open(capacity), async (decoder) => {
     const cached = new CachedRun(decoder, manifest.dimensions.vocabularySize);
     for (const [i, { tokens, targets }] of sequences.entries()) {
       const losses = new Float64Array(targets.length);
@@ -63,14 +74,14 @@ async function predict(
 }
 
 async function continueGreedily(
-  graphPath: string,
+  open: Open,
   manifest: Manifest,
   prompts: readonly Int32Array[],
   count: number,
   { signal, onProgress }: EvaluateOptions = {},
 ): Promise<Int32Array[]> {
   const capacity = prompts.reduce((longest, { length }) => Math.max(longest, length), 0) + count;
-  return withResource(new Decoder(decoderOptions(manifest, graphPath, capacity)), async (decoder) => {
+  return withResource(open(capacity), async (decoder) => {
     const cache = decoder.newCache();
     const texts: Int32Array[] = [];
     for (const prompt of prompts) {

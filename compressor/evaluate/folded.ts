@@ -1,21 +1,29 @@
 import { Decoder } from '../../artifact/decoder/decoder.ts';
-import { decoderOptions } from '../../artifact/decoder/decoder-options.ts';
+import { type CacheType, decoderOptions } from '../../artifact/decoder/decoder-options.ts';
 import { withResource } from '../../artifact/dispose.ts';
 import type { Manifest } from '../../artifact/manifest.ts';
 import { CachedRun } from './cached-run.ts';
 import type { EvaluateOptions } from './student.ts';
 import { longestOf, type Quality, qualityOf, type TextWindows } from './windows.ts';
 
-/** The quality of a folded model as it is served: its own graph, quantized weights and kernels. */
+export interface EvaluateFoldedOptions extends EvaluateOptions {
+  /** What keys and values are kept in. @default 'float32' */
+  kvCache?: CacheType | undefined;
+}
+
+/**
+ * The quality of a folded model as it is served: its own graph, quantized weights and kernels.
+ * @throws UsageError for an int8 cache of a model without scales for it
+ */
 export async function evaluateFolded(
   graphPath: string,
   manifest: Manifest,
   { windows, targets, tokens }: TextWindows,
-  options: EvaluateOptions = {},
+  options: EvaluateFoldedOptions = {},
 ): Promise<Quality> {
   const { vocabularySize } = manifest.dimensions;
   let total = 0;
-  const decoder = new Decoder(decoderOptions(manifest, graphPath, longestOf(windows)));
+  const decoder = new Decoder(decoderOptions(manifest, graphPath, longestOf(windows), options.kvCache));
   await withResource(decoder, async () => {
     const cached = new CachedRun(decoder, vocabularySize);
     for (const [i, window] of windows.entries()) {

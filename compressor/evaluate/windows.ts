@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { UsageError } from '../../artifact/errors.ts';
 import type { Tokenizer } from '../../artifact/tokenizer.ts';
 import { beginningOf } from './beginning.ts';
@@ -43,7 +44,7 @@ export function cutWindows(
 }
 
 /** Tokens of the longest window. A loop: a call takes no more arguments than the stack holds. */
-export function longestOf(windows: Int32Array[]): number {
+export function longestOf(windows: readonly Int32Array[]): number {
   return windows.reduce((longest, window) => Math.max(longest, window.length), 0);
 }
 
@@ -68,4 +69,11 @@ export interface Quality {
 export function qualityOf(total: number, tokens: number): Quality {
   const nll = total / tokens;
   return { nll, perplexity: Math.exp(nll), tokens };
+}
+
+/** Tells texts apart. */
+export function windowsDigest(windows: readonly Int32Array[]): string {
+  const hash = createHash('sha256');
+  for (const window of windows) hash.update(window);
+  return hash.digest('hex');
 }

@@ -3,14 +3,17 @@ import { join } from 'node:path';
 import { type Manifest, type MatrixKind, type Precision, schemaVersionOf } from '../../artifact/manifest.ts';
 import { hasAdapter } from '../adapter/adapter.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { windowsDigest } from '../evaluate/windows.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { blockMatrices } from '../graph/layer.ts';
 import type { FoldPlan } from '../plan/plan.ts';
 import { foldedSizes } from '../plan/sizes.ts';
 import { type BlockQuantizer, NearestQuantizer } from '../quantize/block-quantizer.ts';
+import { cacheScales } from '../quantize/cache-scales.ts';
 import { blocksInOrder, type Student } from '../student/student.ts';
 import { storedPositions } from '../weights/rotary.ts';
 import { BlobWriter, type WrittenBlob } from './blob-writer.ts';
+import { writeCacheScales } from './cache-scales.ts';
 import { decoderGraph } from './graph.ts';
 import { WeightWriter } from './weights.ts';
 import type { WorkFolder } from './work-folder.ts';
@@ -26,6 +29,8 @@ export interface ExportOptions {
   work: WorkFolder;
   /** @default rounds to nearest */
   quantizer?: BlockQuantizer;
+  /** Windows of a text that the scales of an int8 cache are taken from. @default the model has none */
+  cacheText?: readonly Int32Array[];
   /** Recorded in the manifest: enough to run the fold again. */
   folding: Manifest['folding'];
   onProgress?: (done: number, total: number) => void;
@@ -53,7 +58,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   const order = blocksInOrder(student);
   const patched = await layersWith(async (index) => (await student.patch(index)) !== undefined);
   const adapted = await layersWith(async (index) => hasAdapter(a, await student.own(index)));
-  const optional = [!a.tiedHead, patched.length > 0, adapted.length > 0];
+  const optional = [!a.tiedHead, patched.length > 0, adapted.length > 0, options.cacheText];
   const total = order.length + 3 + optional.filter(Boolean).length;
   let done = 0;
   const step = async (name: string, write: () => Promise<WrittenBlob>) => {
@@ -77,7 +82,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   const rotary = await step('rotary', () => writer.rotary(positions));
   const embedding = await step('embedding', () => writer.vocabulary('embedding', onRows));
   const head = a.tiedHead ? undefined : await step('head', () => writer.vocabulary('head', onRows));
-  const graph = decoderGraph({
+  const parts = {
     architecture: a,
     layers: plan.layers,
     widths: student.widths,
@@ -88,7 +93,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
     rotary,
     embedding,
     head,
-  });
+  };
 
   const files = new Map<string, string>();
   const weights: Manifest['weights'] = [];
@@ -146,7 +151,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
       ...(checkpoint.tokens.chatTemplate !== undefined && { chatTemplate: checkpoint.tokens.chatTemplate }),
     },
     ...(checkpoint.tokens.sampling && { sampling: checkpoint.tokens.sampling }),
-    graph: await addFile(graph),
+    graph: await addFile(decoderGraph(parts)),
     tokenizer: {
       'tokenizer.json': await addFile(tokenizer['tokenizer.json']),
       ...(config && { 'tokenizer_config.json': await addFile(config) }),
@@ -156,7 +161,17 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
     quantization: precision,
     folding: options.folding,
   };
-  return { manifest, files };
+  if (!options.cacheText) return { manifest, files };
+  // The model itself tells what its cache holds.
+  const graphPath = join(work.path, manifest.graph.sha256);
+  const measure = () => cacheScales(graphPath, manifest, options.cacheText!, signal ? { signal } : {});
+  const scales = await step(`cache-scales-${windowsDigest(options.cacheText)}`, async () =>
+    writeCacheScales(work.path, await measure()),
+  );
+  files.set(scales.sha256, join(work.path, scales.sha256));
+  const graph = await addFile(decoderGraph({ ...parts, cacheScales: scales }));
+  const { sha256, bytes } = scales;
+  return { manifest: { ...manifest, int8Cache: { graph, scales: { sha256, bytes } } }, files };
 }
 
 /** The matrices of a block that are stored otherwise than their kind. */

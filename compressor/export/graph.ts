@@ -1,3 +1,4 @@
+import type { CachePart } from '../../artifact/decoder/decoder-options.ts';
 import type { AdapterTensor } from '../adapter/adapter.ts';
 import type { PoolName } from '../adapter/adapter-pools.ts';
 import { type Architecture, architectureOfBlock } from '../checkpoint/architecture.ts';
@@ -6,6 +7,8 @@ import {
   emitFinalNorm,
   emitLayer,
   emitSum,
+  type LayerAttentionInputs,
+  type LayerCache,
   type LayerWeights,
   matrixShape,
   type Residual,
@@ -14,6 +17,7 @@ import { emitLowRank } from '../graph/low-rank.ts';
 import { GraphBuilder } from '../onnx/graph.ts';
 import type { PlannedLayer } from '../plan/plan.ts';
 import type { StoredTensor, WrittenBlob } from './blob-writer.ts';
+import { cacheScalesName } from './cache-scales.ts';
 
 export interface GraphParts {
   architecture: Architecture;
@@ -32,6 +36,8 @@ export interface GraphParts {
   embedding: WrittenBlob;
   /** Absent where the head is the embedding. */
   head: WrittenBlob | undefined;
+  /** Of an int8 cache; absent where keys and values are kept in float32. */
+  cacheScales?: WrittenBlob;
 }
 
 /**
@@ -41,7 +47,8 @@ export interface GraphParts {
  * Inputs: `input_ids` [batch, tokens] int32; `seqlens_k` [batch] int32, index of each sequence's last
  * token, cached ones counted; `total_sequence_length` [] int32, the longest sequence's length;
  * `logits_rows` [rows] int64, which of the batch * tokens positions need logits;
- * `past_key_values.I.key|value` [batch, kvHeads, capacity, headSize], I counting the layers that run attention.
+ * `past_key_values.I.key|value` [batch, kvHeads, capacity, headSize], I counting the layers that run attention;
+ * float32 or, with scales, int8.
  * Outputs: `logits` [rows, vocabulary]; `present.I.key|value`, to be bound to the same memory as the past.
  */
 export function decoderGraph(parts: GraphParts): Uint8Array {
@@ -64,9 +71,12 @@ export function decoderGraph(parts: GraphParts): Uint8Array {
   for (const [index, { source, block, half }] of parts.layers.entries()) {
     const attention = a.layers[source]!;
     const layerWeights = weights.layer(index, block, attention.rotary);
-    const inputs = runsAttention({ half })
-      ? { lastToken, totalLength, cache: cacheOf(g, a, cached++), ...(cached === caches && { pick }) }
-      : { lastToken, totalLength };
+    let inputs: LayerAttentionInputs = { lastToken, totalLength };
+    if (runsAttention({ half })) {
+      const cache = cacheOf(g, a, cached, weights.cacheScales(cached));
+      cached++;
+      inputs = { ...inputs, cache, ...(cached === caches && { pick }) };
+    }
     residual = emitLayer(g, a, attention, residual, layerWeights, inputs, half);
     residual = weights.patch(index, residual);
   }
@@ -76,11 +86,12 @@ export function decoderGraph(parts: GraphParts): Uint8Array {
 }
 
 /** @param layer among those that run attention */
-function cacheOf(g: GraphBuilder, a: Architecture, layer: number) {
+function cacheOf(g: GraphBuilder, a: Architecture, layer: number, scales: LayerCache['scales']): LayerCache {
   const shape = ['batch', a.kvHeads, 'capacity', a.headSize];
-  const past = (part: string) => g.input(`past_key_values.${layer}.${part}`, 'float32', shape);
+  const type = scales ? 'int8' : 'float32';
+  const past = (part: string) => g.input(`past_key_values.${layer}.${part}`, type, shape);
   const present = (part: string) => {
-    g.output(`present.${layer}.${part}`, 'float32', shape);
+    g.output(`present.${layer}.${part}`, type, shape);
     return `present.${layer}.${part}`;
   };
   return {
@@ -88,6 +99,7 @@ function cacheOf(g: GraphBuilder, a: Architecture, layer: number) {
     pastValue: past('value'),
     presentKey: present('key'),
     presentValue: present('value'),
+    ...(scales && { scales }),
   };
 }
 
@@ -120,6 +132,15 @@ class Initializers {
 
   norm(name: string): string {
     return this.#tensor(name, this.#parts.norms, name);
+  }
+
+  /** Undefined where the cache has none. */
+  cacheScales(index: number): LayerCache['scales'] {
+    const blob = this.#parts.cacheScales;
+    if (!blob) return undefined;
+    const scales = (part: CachePart) =>
+      this.#tensor(cacheScalesName(index, part), blob, cacheScalesName(index, part));
+    return { key: scales('key'), value: scales('value') };
   }
 
   /** Undefined where the layer has no such thing. */

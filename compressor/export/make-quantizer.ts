@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UsageError } from '../../artifact/errors.ts';
 import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { windowsDigest } from '../evaluate/windows.ts';
 import { type BlockMatrix, blockMatrices } from '../graph/layer.ts';
 import { allocate } from '../quantize/allocate.ts';
 import { type BlockQuantizer, NearestQuantizer, type PrecisionOf } from '../quantize/block-quantizer.ts';
@@ -54,9 +54,7 @@ export function quantizationOf(
 /** What the codes depend on besides the weights. */
 export function quantizationIdentity({ precision, budget, calibration }: Quantization): unknown {
   if (!calibration) return [precision];
-  const hash = createHash('sha256');
-  for (const window of calibration.windows) hash.update(window);
-  return [precision, calibration.method, hash.digest('hex'), budget];
+  return [precision, calibration.method, windowsDigest(calibration.windows), budget];
 }
 
 /** The student in the form that is quantized: with its inputs scaled, where the calibration says so. */

@@ -51,13 +51,22 @@ export interface LayerWeights {
   rotary(): { cos: string; sin: string };
 }
 
+export interface LayerCache {
+  pastKey: string;
+  pastValue: string;
+  presentKey: string;
+  presentValue: string;
+  /** Of an int8 cache, [kvHeads * headSize] each: what a code stands for, channel by channel. */
+  scales?: { key: string; value: string };
+}
+
 export interface LayerAttentionInputs {
   /** [batch] int32: index of the last token of each sequence, cached ones counted. */
   lastToken: string;
   /** [] int32: length of the longest sequence, cached tokens included. */
   totalLength: string;
   /** [batch, kvHeads, capacity, headSize], updated in place by the caller binding both to one buffer. */
-  cache?: { pastKey: string; pastValue: string; presentKey: string; presentValue: string };
+  cache?: LayerCache;
   /**
    * Picks the positions whose results are wanted, [batch, tokens, n] -> [rows, n]: in a model's last layer
    * the others matter to nobody once their keys and values are in the cache.
@@ -157,11 +166,14 @@ function emitAttention(
     key = norm.ofHeads(parts[1]!, a.kvHeads, weights.norm('attention.k.norm'));
     value = parts[2]!;
   }
-  const { pastKey = '', pastValue = '', presentKey, presentValue } = inputs.cache ?? {};
+  const { pastKey = '', pastValue = '', presentKey, presentValue, scales } = inputs.cache ?? {};
   const { cos, sin } = weights.rotary();
+  const { lastToken, totalLength } = inputs;
+  // Between them and the tables: positions, a bias and sinks, which nothing here has.
+  const quantized = scales ? ['', '', '', scales.key, scales.value] : [];
   const out = g.node(
     'GroupQueryAttention',
-    [query, key, value, pastKey, pastValue, inputs.lastToken, inputs.totalLength, cos, sin],
+    [query, key, value, pastKey, pastValue, lastToken, totalLength, cos, sin, ...quantized],
     {
       domain: 'com.microsoft',
       outputs: [`${x}.attention`, presentKey ?? `${x}.key`, presentValue ?? `${x}.value`],
@@ -172,6 +184,11 @@ function emitAttention(
         do_rotary: 1,
         rotary_interleaved: 0,
         ...(attention.window !== undefined && { local_window_size: attention.window }),
+        ...(scales && {
+          kv_cache_bit_width: 8,
+          k_quant_type: 'PER_CHANNEL',
+          v_quant_type: 'PER_CHANNEL',
+        }),
       },
     },
   );

@@ -52,6 +52,7 @@ export function servedBytes({ architecture, plan, precision, budget }: SizedMode
   const { bytes, assembledBytes } = foldedSizes(architecture, plan, precision, budget);
   const weightBytes = bytes + assembledBytes;
   const intermediateSize = plan.widths ? Math.max(...plan.widths) : architecture.intermediateSize;
-  const shape = { ...architecture, intermediateSize, layers: attentionLayers(plan.layers), weightBytes };
+  const layers = attentionLayers(plan.layers);
+  const shape = { ...architecture, intermediateSize, layers, weightBytes, kvCache: 'float32' as const };
   return servedMemory(shape, contextTokens);
 }

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { cacheForm, decoderOptions } from '../../artifact/decoder/decoder-options.ts';
+import { type CacheType, cacheForm, decoderOptions } from '../../artifact/decoder/decoder-options.ts';
 import type { Manifest } from '../../artifact/manifest.ts';
 import { usualPrefixBytes } from '../../artifact/served-memory.ts';
 import {
@@ -30,6 +30,8 @@ export interface EngineOptions {
   slots?: number;
   /** Bytes that keys and values of past sequences may take, for prompts that begin alike. @default 128 MB */
   prefixCacheBytes?: number;
+  /** What keys and values are kept in: int8 takes a quarter of the memory. @default 'float32' */
+  kvCache?: CacheType;
   /** @default the cores this process may use */
   threads?: number;
   /** Idle threads spin for the next operator; turn off where others need the cores. @default true */
@@ -59,7 +61,7 @@ function workerOptionsOf(options: EngineOptions): WorkerOptions {
     prefixCacheBytes: options.prefixCacheBytes ?? usualPrefixBytes,
     speculation: options.speculation ?? true,
     decoder: {
-      ...decoderOptions(manifest, options.graphPath, capacity),
+      ...decoderOptions(manifest, options.graphPath, capacity, options.kvCache),
       threads: options.threads ?? availableParallelism(),
       spinning: options.spinning ?? true,
     },
@@ -68,7 +70,8 @@ function workerOptionsOf(options: EngineOptions): WorkerOptions {
 
 /**
  * Starts a worker thread with the model and waits until it can answer.
- * @throws EngineError where the graph cannot be opened; what `files` was rejected with
+ * @throws EngineError where the graph cannot be opened; UsageError for an int8 cache of a model without scales for it;
+ * what `files` was rejected with
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const workerOptions = workerOptionsOf(options);

@@ -1,4 +1,5 @@
 import { removeDamagedBlobs } from '../../artifact/cache-check.ts';
+import type { CacheType } from '../../artifact/decoder/decoder-options.ts';
 import { InvalidDataError, NotFoundError } from '../../artifact/errors.ts';
 import { bytesOf, type Manifest } from '../../artifact/manifest.ts';
 import {
@@ -159,7 +160,7 @@ export class StoredModels extends ModelRegistry {
     const begun = performance.now();
     const { onProgress, onFetched, onLoaded } = this.#options;
     const published = await readManifest(this.#store, name, { signal });
-    const memory = memoryOf(published.manifest);
+    const memory = memoryOf(published.manifest, this.#options.load?.kvCache);
     await this.#budget?.take(memory, { wait: !beside, except: beside, signal });
     const fetched = new Set<string>();
     const load = () =>
@@ -243,7 +244,7 @@ export class StoredModels extends ModelRegistry {
 }
 
 /** Bytes of memory that a loaded model takes, as far as they are known beforehand. */
-export function memoryOf(manifest: Manifest): number {
+export function memoryOf(manifest: Manifest, kvCache?: CacheType): number {
   const tokens = Math.min(reckonedTokens, manifest.dimensions.contextLength);
-  return Math.ceil(leastMemory(servedShapeOf(manifest), tokens));
+  return Math.ceil(leastMemory(servedShapeOf(manifest, kvCache), tokens));
 }

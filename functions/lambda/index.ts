@@ -32,6 +32,7 @@ const models = await StoredModels.open(store, {
     threads: settings.threads,
     spinning: settings.spinning,
     slots: settings.slots,
+    kvCache: settings.kvCache,
     cacheFolder: settings.cacheFolder,
     ...(settings.contextLength && { contextLength: settings.contextLength }),
     onPhase: (phase) => coldStart.mark(phase),

@@ -1,3 +1,4 @@
+import { type CacheType, cacheTypes } from '../../artifact/decoder/decoder-options.ts';
 import { UsageError } from '../../artifact/errors.ts';
 
 /** Megabytes of a function's memory for each core it gets; AWS's own figure. */
@@ -25,6 +26,7 @@ export interface Settings {
   slots: number;
   /** Tokens of prompt and completion together. @default the model's own */
   contextLength: number | undefined;
+  kvCache: CacheType;
   cacheFolder: string;
   /** Bytes that versions of the model may take together. */
   modelBytes: number;
@@ -41,11 +43,13 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
   return {
     store: required(env, 'FOLDGATE_STORE'),
     model: required(env, 'FOLDGATE_MODEL'),
-    access: accessOf(env.FOLDGATE_ACCESS),
+    // What is not known must not open the door.
+    access: oneOf(env, 'FOLDGATE_ACCESS', ['keys', 'iam']) ?? 'keys',
     threads,
     spinning: threads > 1 && memory >= threads * megabytesPerCore,
     slots: count(env, 'FOLDGATE_SLOTS') ?? 4,
     contextLength: count(env, 'FOLDGATE_CONTEXT'),
+    kvCache: oneOf(env, 'FOLDGATE_KV_CACHE', cacheTypes) ?? 'float32',
     // The one place where a function may write.
     cacheFolder: env.FOLDGATE_CACHE || '/tmp/foldgate',
     modelBytes: Math.max(1, memory - ownMegabytes) * 1024 * 1024,
@@ -60,11 +64,13 @@ export function threadsOf(memoryMegabytes: number): number {
   return Math.max(1, Math.min(maxCores, Math.floor(memoryMegabytes / megabytesPerCore)));
 }
 
-/** What is not known must not open the door. */
-function accessOf(value = 'keys'): Settings['access'] {
-  if (value === 'keys' || value === 'iam') return value;
+function oneOf<T extends string>(env: NodeJS.ProcessEnv, name: string, values: readonly T[]): T | undefined {
+  const value = env[name];
+  if (value === undefined || value === '') return undefined;
+  const known = values.find((other) => other === value);
+  if (known !== undefined) return known;
   throw new UsageError(
-    `The environment variable FOLDGATE_ACCESS is ${JSON.stringify(value)}; keys or iam is expected.`,
+    `The environment variable ${name} is ${JSON.stringify(value)}; ${values.join(' or ')} is expected.`,
   );
 }
 

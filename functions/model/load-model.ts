@@ -1,5 +1,6 @@
 import { type ArrivingModel, beginFetch } from '../../artifact/cache.ts';
 import { chatTemplate } from '../../artifact/chat-template.ts';
+import { graphOf } from '../../artifact/decoder/decoder-options.ts';
 import { InvalidDataError } from '../../artifact/errors.ts';
 import { type Blob, bytesOf, type Manifest } from '../../artifact/manifest.ts';
 import { type PublishedModel, readManifest } from '../../artifact/models/read.ts';
@@ -45,7 +46,7 @@ export type LoadPhase = 'manifest' | 'blobs' | 'session';
  * A model from a store, ready to answer. A cold start is short where all of it goes on at once: while the weights
  * arrive, the tokenizer is read and the engine's thread gets ready.
  * @throws NotFoundError, InvalidDataError from the store; EngineError where the graph does not open; FoldgateError
- * where there is too little memory for it.
+ * where there is too little memory for it; UsageError for an int8 cache that it has no scales for.
  */
 export async function loadModel(store: Store, name: string, options: LoadOptions = {}): Promise<LoadedModel> {
   const published = await readManifest(store, name, options);
@@ -62,7 +63,8 @@ export async function loadVersion(
   const { cacheFolder, cacheBytes, signal, onProgress, onPhase, onFetched, ...rest } = options;
   const { storedPrefixes = true, onPrefixFailure, ...engineOptions } = rest;
   onPhase?.('manifest');
-  checkMemory(manifest);
+  graphOf(manifest, options.kvCache); // tells of missing scales before anything travels
+  checkMemory(manifest, options.kvCache);
   // Whatever fails, the rest of the work ends with it.
   const failed = new AbortController();
   const model = await beginFetch(store, manifest, {
@@ -168,7 +170,9 @@ function compiled(
 }
 
 function kindOf(manifest: Manifest, sha256: string): string {
-  if (manifest.graph.sha256 === sha256) return 'graph';
+  const { graph, int8Cache } = manifest;
+  if (sha256 === graph.sha256 || sha256 === int8Cache?.graph.sha256) return 'graph';
+  if (sha256 === int8Cache?.scales.sha256) return 'cache-scales';
   return manifest.weights.find((blob) => blob.sha256 === sha256)?.kind ?? 'tokenizer';
 }
 

@@ -1,4 +1,5 @@
 import { totalmem } from 'node:os';
+import type { CacheType } from '../../artifact/decoder/decoder-options.ts';
 import { FoldgateError } from '../../artifact/errors.ts';
 import type { Manifest } from '../../artifact/manifest.ts';
 import { leastMemory, servedShapeOf } from '../../artifact/served-memory.ts';
@@ -12,12 +13,17 @@ const unlimitedBytes = 2 ** 60;
 /**
  * Refuses a model that this process has no memory for before any is taken: the system would end the process
  * with no word of why.
+ * @param kvCache what it would keep keys and values in
  * @param limitBytes what the process may have
  * @throws FoldgateError
  */
-export function checkMemory(manifest: Manifest, limitBytes = memoryLimit()): void {
+export function checkMemory(
+  manifest: Manifest,
+  kvCache: CacheType = 'float32',
+  limitBytes = memoryLimit(),
+): void {
   const tokens = Math.min(leastTokens, manifest.dimensions.contextLength);
-  const needed = leastMemory(servedShapeOf(manifest), tokens);
+  const needed = leastMemory(servedShapeOf(manifest, kvCache), tokens);
   if (needed <= limitBytes) return;
   throw new FoldgateError(
     `${manifest.name} needs at least ${megabytes(needed)} of memory; this process may have ${megabytes(limitBytes)}. ` +

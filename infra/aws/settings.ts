@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import { cacheTypes, graphOf } from '../../artifact/decoder/decoder-options.ts';
 import { readManifest } from '../../artifact/models/read.ts';
 import { openModelUrl } from '../../artifact/store/open.ts';
 import { parseModelUrl, parseStoreUrl } from '../../artifact/store/url.ts';
@@ -22,6 +23,8 @@ const contextSchema = z.object({
   slots: whole(1, 64).default(4),
   /** Tokens of prompt and completion together. @default the model's own */
   contextTokens: whole(16, 1_048_576).optional(),
+  /** What keys and values are kept in, as `foldgate serve --kv-cache`. */
+  kvCache: z.enum(cacheTypes).default('float32'),
   /** Environments that are kept warm. */
   provisioned: whole(0, 1_000).default(0),
   /** Environments at once, of which each costs; further requests get 429. */
@@ -94,9 +97,10 @@ export function servedModel(url: string | undefined): ServedModel {
   return { name, bucket: store.bucket, prefix: store.prefix };
 }
 
-async function sizesOf({ model }: Context): Promise<Sizes> {
+async function sizesOf({ model, kvCache }: Context): Promise<Sizes> {
   if (model === undefined) return nominalSizes;
   const { store, name } = await openModelUrl(fromCaller(model));
   const { manifest } = await readManifest(store, name);
-  return functionSizes(manifest);
+  graphOf(manifest, kvCache); // tells now of scales that are missing, not after the deployment
+  return functionSizes(manifest, kvCache);
 }

@@ -1,3 +1,4 @@
+import type { CacheType } from '../../artifact/decoder/decoder-options.ts';
 import type { Manifest } from '../../artifact/manifest.ts';
 import { servedDiskOf, servedMemoryOf } from '../../artifact/served-memory.ts';
 
@@ -24,12 +25,14 @@ export const nominalSizes: Sizes = { memory: memoryOfOneCore, storage: storageLi
 
 /**
  * What a function needs, which gets one request at a time.
+ * @param kvCache what it keeps keys and values in
  * @throws RangeError for a model that no function can hold
  */
-export function functionSizes(manifest: Manifest): Sizes {
+export function functionSizes(manifest: Manifest, kvCache?: CacheType): Sizes {
   const tokens = Math.min(plannedTokens, manifest.dimensions.contextLength);
   // A fifth more: what a request's text takes, and the heap between two collections.
-  const memory = Math.max(memoryOfOneCore, Math.ceil((servedMemoryOf(manifest, tokens) * 1.2) / megabyte));
+  const needed = Math.ceil((servedMemoryOf(manifest, tokens, kvCache) * 1.2) / megabyte);
+  const memory = Math.max(memoryOfOneCore, needed);
   const storage = Math.max(storageLimits.free, Math.ceil(servedDiskOf(manifest) / megabyte));
   for (const [what, size, largest] of [
     ['memory', memory, largestMemory],

@@ -1,6 +1,7 @@
 /** Prints the Kubernetes resources of a fleet; `--help` says how. */
 import { parseArgs } from 'node:util';
 import { stringify } from 'yaml';
+import { type CacheType, cacheTypes, graphOf } from '../../artifact/decoder/decoder-options.ts';
 import { FoldgateError } from '../../artifact/errors.ts';
 import { readManifest } from '../../artifact/models/read.ts';
 import { servedDiskOf, servedMemoryOf } from '../../artifact/served-memory.ts';
@@ -27,6 +28,7 @@ Usage: npm run --silent manifests -- --model s3://BUCKET/PREFIX/NAME --image IMA
   --image <image>       from infra/container/Dockerfile
   --cores <count>       of one server or job (default: 2; fold-job: 8)
   --slots <count>       sequences at once in one server (default: 4)
+  --kv-cache <type>     what keys and values are kept in: float32 or int8 (default: float32)
   --tokens <count>      of all conversations that a server's memory holds (default: slots x 2048)
   --memory <GiB>        of a fold-job (default: 16)
   --disk <GiB>          of a fold-job (default: 64)
@@ -49,6 +51,7 @@ const { values, positionals } = parseArgs({
     checkpoint: { type: 'string' },
     cores: { type: 'string' },
     slots: { type: 'string', default: '4' },
+    'kv-cache': { type: 'string', default: 'float32' },
     tokens: { type: 'string' },
     memory: { type: 'string', default: '16' },
     disk: { type: 'string', default: '64' },
@@ -89,6 +92,8 @@ async function fleet(): Promise<Fleet> {
   const { storeUrl, name } = parseModelUrl(model);
   const readable = await openModelUrl(values.manifest ?? model);
   const { manifest } = await readManifest(readable.store, readable.name);
+  const kvCache = cacheType();
+  graphOf(manifest, kvCache); // tells of scales that are missing
   const slots = count('slots');
   const tokens = values.tokens === undefined ? slots * 2048 : count('tokens');
   return {
@@ -96,9 +101,10 @@ async function fleet(): Promise<Fleet> {
     store: storeUrl,
     image: given('image'),
     cores: values.cores === undefined ? 2 : count('cores'),
-    memory: servedMemoryOf(manifest, tokens) * memoryReserve,
+    memory: servedMemoryOf(manifest, tokens, kvCache) * memoryReserve,
     disk: servedDiskOf(manifest),
     slots,
+    kvCache,
     replicas: { least: count('min', 0), most: count('max') },
     serviceAccount: values['service-account'],
     keysSecret: values['keys-secret'],
@@ -116,6 +122,14 @@ function job() {
     disk: count('disk') * gibibyte,
     serviceAccount: values['service-account'],
   });
+}
+
+function cacheType(): CacheType {
+  const given = values['kv-cache'];
+  return (
+    cacheTypes.find((type) => type === given) ??
+    fail(`--kv-cache is ${given}; ${cacheTypes.join(' or ')} is expected.`)
+  );
 }
 
 function kindOf(kind: string): Kind {

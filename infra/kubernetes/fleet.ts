@@ -1,5 +1,6 @@
 import type { IDeployment } from 'kubernetes-models/apps/v1';
 import type { IContainer, IEnvVar } from 'kubernetes-models/v1';
+import type { CacheType } from '../../artifact/decoder/decoder-options.ts';
 
 type Metadata = NonNullable<IDeployment['metadata']>;
 
@@ -18,6 +19,8 @@ export interface Fleet {
   disk: number;
   /** Sequences that one server runs at once; further ones wait. */
   slots: number;
+  /** What keys and values are kept in. */
+  kvCache: CacheType;
   replicas: { least: number; most: number };
   /** May read the store: an account bound to a cloud's role. @default the namespace's own */
   serviceAccount?: string | undefined;
@@ -106,6 +109,7 @@ function environment(fleet: Fleet): IEnvVar[] {
     FOLDGATE_STORE: fleet.store,
     FOLDGATE_MODEL: fleet.model,
     FOLDGATE_SLOTS: String(fleet.slots),
+    FOLDGATE_KV_CACHE: fleet.kvCache,
     FOLDGATE_THREADS: String(fleet.cores),
     FOLDGATE_DRAIN: `${drainSeconds}s`,
     ...(fleet.keysSecret && { FOLDGATE_API_KEYS: `${keysFolder}/api-keys` }),

@@ -248,8 +248,8 @@ describe('an interrupted fold', () => {
 
     const second = await foldgate('fold', pico, ...flags, '--out', modelUrl('cut'), '--no-quality');
     expect(second.code, second.stderr).toBe(0);
-    // Two blocks, norms, rotary tables, embedding and head.
-    expect(second.stderr).toContain('Took up an interrupted fold: 6 steps were done already.');
+    // Two blocks, norms, rotary tables, embedding, head, and scales of the other text's cache.
+    expect(second.stderr).toContain('Took up an interrupted fold: 7 steps were done already.');
     expect(await models()).toContain('cut');
     expect(await works()).toEqual([]);
   });

@@ -11,8 +11,8 @@ describe('memory for a model', () => {
   it('is refused in words where it cannot do', async () => {
     const { manifest } = await makeStoredModel(await temporaryFolder());
     const needed = leastMemory(servedShapeOf(manifest), 128);
-    expect(() => checkMemory(manifest, needed)).not.toThrow();
-    expect(() => checkMemory(manifest, needed - 1)).toThrow(
+    expect(() => checkMemory(manifest, 'float32', needed)).not.toThrow();
+    expect(() => checkMemory(manifest, 'float32', needed - 1)).toThrow(
       /^tiny needs at least \d+ MiB of memory; this process may have \d+ MiB\. .*--fit/,
     );
   });
