@@ -24,6 +24,8 @@ export interface ModelSummary {
   quantization: Manifest['quantization'];
   /** Blocks with matrices that are stored otherwise than their kind. */
   exceptions: { block: number; quantization: Partial<Manifest['quantization']> }[];
+  /** Blocks whose MLP is narrower than `dimensions` says. */
+  narrower: { block: number; intermediateSize: number }[];
   /** How the plan was found: `influence`, `loss`, ... */
   method: string;
   /** The sha256 of the manifest. */
@@ -60,6 +62,9 @@ function summarize(
     quantization: manifest.quantization,
     exceptions: manifest.weights.flatMap(({ block, quantization }) =>
       block !== undefined && quantization ? [{ block, quantization }] : [],
+    ),
+    narrower: manifest.weights.flatMap(({ block, intermediateSize }) =>
+      block !== undefined && intermediateSize !== undefined ? [{ block, intermediateSize }] : [],
     ),
     method: manifest.folding.method,
     version: digest,

@@ -56,11 +56,19 @@ function describeModel(summary: ModelSummary): string {
   ];
   const labels = Math.max(...facts.map(([label = '']) => label.length)) + 2;
   const halved = layers.some(({ half }) => half);
+  const widths = new Map(summary.narrower.map(({ block, intermediateSize }) => [block, intermediateSize]));
   const layerRows = layers.map(({ index, source, block, half }) => [
     ...[index, source, block],
+    ...(widths.size > 0 ? [widths.get(block) ?? size.intermediateSize] : []),
     ...(halved ? [half ? `${half} alone` : 'both halves'] : []),
     sharersOf(summary, index),
   ]);
+  const header = [
+    ...['LAYER', 'SOURCE', 'BLOCK'],
+    ...(widths.size > 0 ? ['MLP WIDTH'] : []),
+    ...(halved ? ['RUNS'] : []),
+    'SHARED WITH LAYERS',
+  ];
   const blobRows = summary.blobs.map(({ role, sha256, bytes }) => [role, formatBytes(bytes), sha256]);
   const prefixRows = summary.prefixes.map(({ name, tokens, bytes, sha256 }) => [
     name,
@@ -70,7 +78,7 @@ function describeModel(summary: ModelSummary): string {
   ]);
   return [
     facts.map(([label = '', value]) => `${label.padEnd(labels)}${value}`).join('\n'),
-    formatTable(['LAYER', 'SOURCE', 'BLOCK', ...(halved ? ['RUNS'] : []), 'SHARED WITH LAYERS'], layerRows),
+    formatTable(header, layerRows),
     formatTable(['BLOB', 'SIZE', 'SHA256'], blobRows),
     ...(prefixRows.length > 0 ? [formatTable(['PREFIX', 'TOKENS', 'SIZE', 'SHA256'], prefixRows)] : []),
     '',

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { planTable } from '../../../cli/plan-table.ts';
 import { makePlan, type PlanOptions } from '../../../compressor/plan/make-plan.ts';
+import { makeSizedPlan } from '../../../compressor/plan/widths.ts';
 import { randomCheckpoint } from '../../fixtures/random-checkpoint.ts';
 
 function table(changed: Partial<PlanOptions>, scores?: number[]): string {
@@ -31,6 +32,24 @@ Parameters   129,600 -> 68,032 (52.5%)
 Bytes        259.2 kB in bfloat16 -> 43.6 kB (16.8%)
 Quantization qkv int4:64, output int4:64, gate int4:64, up int4:64, down int4:32, embedding int8:64`,
     );
+  });
+
+  it('tells how wide MLPs are where they are narrower', () => {
+    const checkpoint = randomCheckpoint();
+    const options = {
+      remove: 0,
+      share: 1,
+      weights: 'first' as const,
+      quantize: 'none',
+      keep: [],
+      width: 0.75,
+    };
+    const ranking = { method: 'influence', scores: [0.9, 0.1, 0.2, 0.3] };
+    const lines = planTable(checkpoint, makeSizedPlan(checkpoint, ranking, options)).split('\n');
+    // 0.75 of four times 96 is nine steps of 32, of 12: the first block keeps all.
+    expect(lines[3]).toBe('    0    0.9000  block 0');
+    expect(lines[4]).toBe('    1    0.1000  block 1, MLP 32 wide');
+    expect(lines).toContain('MLPs         32 to 96 wide of 96, 75.0% in the mean');
   });
 
   it('has no column of scores where nothing was ranked', () => {

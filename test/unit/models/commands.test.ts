@@ -71,6 +71,7 @@ describe('foldgate inspect', () => {
       parameters: 60_000,
       quantization: manifest.quantization,
       exceptions: [],
+      narrower: [],
       method: 'influence',
     });
   });

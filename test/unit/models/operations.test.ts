@@ -152,6 +152,7 @@ describe('inspect and list', () => {
       originalParameters: 100_000,
       quantization: manifest.quantization,
       exceptions: [],
+      narrower: [],
       method: 'influence',
       version,
     });

@@ -45,6 +45,13 @@ describe('why a plan does what it does', () => {
     );
   });
 
+  it('tells how wide blocks are, where the plan does', () => {
+    const narrow = { ...plan({ remove: 0, share: 2 }), widths: [64, 96, 32] };
+    expect(explainPlan(narrow).map(({ width }) => width)).toEqual([64, 64, 96, 96, 32, 32]);
+    expect(explanation(narrow)).toContain('keeps its own weights, block 0, its MLP 64 wide');
+    expect(explanation(narrow)).toContain('runs block 2, the weights of layer 4, its MLP 32 wide');
+  });
+
   it('reads as sentences beside bars', () => {
     const text = explanation(plan({ patch: 'linear' }));
     expect(text).toContain('six: 4 of 6 layers are kept, running 4 distinct blocks.');
