@@ -7,9 +7,11 @@ import { blocksOf } from '../compressor/student/student.ts';
 const meanings: Record<string, (score: string) => string> = {
   loss: (score) => `the loss rises by ${score} nats a token without it`,
   greedy: (score) => `the loss rises by ${score} nats a token without it, as measured when others were gone`,
-  blockpruner: (score) => `the loss rises by ${score} nats a token, as measured when others were gone`,
+  blockpruner: (score) =>
+    `the loss rises by ${score} nats a token without it, as measured when others were gone`,
   influence: (score) => `it turns the hidden state by ${score} (1 - cosine)`,
   gates: (score) => `its gate ended at ${score}`,
+  'gates-halves': (score) => `its gate ended at ${score}`,
   runs: (score) => `its share of what its run costs with a patch in its place is ${score} nats a token`,
   cosine: (score) => `it turns the hidden state by ${score} (1 - cosine)`,
   angular: (score) => `it turns the hidden state by ${score} of a half turn`,
@@ -75,7 +77,7 @@ function why({ score, rank, halfScores }: LayerReason, { method, checkpointLayer
   const formatted = (value: number) => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3));
   const told = (value: number) => meanings[method]?.(formatted(value)) ?? `its score is ${formatted(value)}`;
   const meaning = halfScores
-    ? `without its attention ${told(halfScores.attention)}, without its MLP ${told(halfScores.mlp)}`
+    ? `of its attention, ${told(halfScores.attention)}; of its MLP, ${told(halfScores.mlp)}`
     : told(score);
   return `: ${meaning}, place ${rank} of ${checkpointLayers} from the least`;
 }

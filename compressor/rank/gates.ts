@@ -2,7 +2,7 @@ import { trainGates } from '../gates/train-gates.ts';
 import type { Ranker } from './ranker.ts';
 
 /** Part of the layers whose removal the gates are trained for where none is asked for. */
-const usualRemoval = 0.2;
+export const usualRemoval = 0.2;
 
 /**
  * FoldGPT (arXiv 2407.00928): learnable gates, trained together under a size constraint. Layers of one

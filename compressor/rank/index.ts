@@ -3,6 +3,7 @@ import { blockpruner } from './blockpruner.ts';
 import { clusters } from './clusters.ts';
 import { cosine } from './cosine.ts';
 import { gates } from './gates.ts';
+import { gatesHalves } from './gates-halves.ts';
 import { greedy } from './greedy.ts';
 import { influence } from './influence.ts';
 import { lateMiddle } from './late-middle.ts';
@@ -22,6 +23,7 @@ const byName: Record<RankerName, Ranker> = {
   blockpruner,
   influence,
   gates,
+  'gates-halves': gatesHalves,
   runs,
   angular,
   cosine,

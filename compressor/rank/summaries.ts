@@ -6,6 +6,7 @@ export const rankSummaries = {
     'halves of layers, attention or MLP, by the loss without each, measured again after each removal',
   influence: 'by how little a layer turns the hidden state (quickest)',
   gates: 'by gates trained together to a size',
+  'gates-halves': 'by gates of attentions and MLPs apart, trained together to a size',
   runs: 'runs of neighbours, measured with a linear patch in their place',
   angular: 'the one run whose ends are nearest by angle',
   cosine: 'the one run, with the layer before it, that turns the hidden state least; for --patch block',
@@ -20,7 +21,7 @@ export const rankSummaries = {
 export const searchRank = 'search';
 
 /** Those that remove halves of layers, of so many parameters in all. */
-export const halfwise: ReadonlySet<string> = new Set(['blockpruner']);
+export const halfwise: ReadonlySet<string> = new Set(['blockpruner', 'gates-halves']);
 
 /** Those that score layers. */
 export type RankerName = Exclude<keyof typeof rankSummaries, typeof searchRank>;

@@ -1,6 +1,7 @@
 import { bands, type Frame, fromZero, svg, yTicks } from '../../charts/chart.ts';
 import { html, type Markup } from '../../charts/html.ts';
 import type { CompareResult } from '../compare/row.ts';
+import { rankedParts } from './ranked-parts.ts';
 import { nameOf } from './series.ts';
 
 const frame: Frame = { width: 370, height: 220, left: 52, right: 8, top: 12, bottom: 40 };
@@ -10,9 +11,11 @@ const edgeLabels = 16;
 
 const meaning: Record<string, string> = {
   gates: 'α of the gate',
+  'gates-halves': 'α of the gate',
   influence: '1 - cosine',
   loss: 'nats a token without it',
   greedy: 'nats a token without it',
+  blockpruner: 'nats a token without it',
   runs: 'nats a token without its run',
 };
 
@@ -31,24 +34,24 @@ export function importance(results: readonly CompareResult[]): Markup {
 }
 
 function bars({ row, plan }: CompareResult): Markup {
-  const scores = plan.scores!;
-  const kept = new Set(plan.layers.map(({ source }) => source));
+  const parts = rankedParts(plan);
+  const scores = parts.map(({ score }) => score);
   const x = bands(scores.length, [frame.left, frame.width - frame.right]);
   const y = fromZero(scores, [frame.height - frame.bottom, frame.top]);
-  const step = Math.ceil(scores.length / edgeLabels);
-  const marks = scores.map((score, layer) => {
-    const isKept = kept.has(layer);
+  const perLayer = plan.halfScores ? 2 : 1; // attention and MLP side by side
+  const step = Math.ceil(parts.length / perLayer / edgeLabels);
+  const marks = parts.map(({ name, score, isKept }, i) => {
     const [from, to] = [y(Math.max(0, score)), y(Math.min(0, score))];
-    return html`<rect class="bar ${isKept ? '' : 'removed'}" x="${x.at(layer)}" y="${from}" width="${x.width}" height="${Math.max(1, to - from)}" rx="1.5"><title>layer ${layer}: ${score.toPrecision(3)}, ${isKept ? 'kept' : 'removed'}</title></rect>`;
+    return html`<rect class="bar ${isKept ? '' : 'removed'}" x="${x.at(i)}" y="${from}" width="${x.width}" height="${Math.max(1, to - from)}" rx="1.5"><title>${name}: ${score.toPrecision(3)}, ${isKept ? 'kept' : 'removed'}</title></rect>`;
   });
-  const labels = scores.map(
-    (_, layer) =>
-      layer % step === 0 &&
-      html`<text x="${x.at(layer) + x.width / 2}" y="${frame.height - frame.bottom + 16}" text-anchor="middle">${layer}</text>`,
+  const labels = parts.map(
+    ({ layer }, i) =>
+      i % (step * perLayer) === 0 &&
+      html`<text x="${(x.at(i) + x.at(i + perLayer - 1) + x.width) / 2}" y="${frame.height - frame.bottom + 16}" text-anchor="middle">${layer}</text>`,
   );
   const caption = {
     title: `Importance of the layers: ${nameOf(row)}`,
-    description: scores.map((score, layer) => `layer ${layer}: ${score.toPrecision(3)}`).join(', '),
+    description: parts.map(({ name, score }) => `${name}: ${score.toPrecision(3)}`).join(', '),
   };
   const unit = meaning[plan.method];
   return svg(

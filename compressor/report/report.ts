@@ -98,7 +98,7 @@ ${figures(speed)}${figures(memory)}`,
       title: 'Gates',
       body:
         gates.length > 0
-          ? html`<p>All gates are trained together towards the wanted size. The layers whose gates end lowest are removed; their numbers stand at the right.</p>${gates}`
+          ? html`<p>All gates are trained together towards the wanted size. The layers whose gates end lowest are removed; their numbers stand at the right (with a for attention and m for MLP where halves have gates of their own).</p>${gates}`
           : undefined,
     },
     { id: 'cure', title: 'The cure', body: cureSection(comparison) },

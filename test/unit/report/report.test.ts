@@ -77,6 +77,23 @@ describe('the page', () => {
     expect(classes.filter((name) => name === 'line gate')).toHaveLength(3);
   });
 
+  it('draws half a layer for half a layer, and what each half scored', () => {
+    const other = comparison();
+    const { plan } = other.results[2]!;
+    plan.layers[1] = { ...plan.layers[1]!, half: 'mlp' }; // layer 2
+    plan.halfScores = { attention: [3, 0.1, 0.2, 3], mlp: [4, 0.15, 2, 4] };
+    plan.gates = plan.gates!.map((step) => ({ ...step, gates: step.gates.flatMap((g) => [g, g / 2]) }));
+    const halved = reportPage(other);
+    expect(halved).toContain('<title>layer 2: block 1, MLP alone</title>');
+    expect(halved).toContain(', MLP alone in 2.');
+    expect(halved).toContain('<title>attention of layer 2: 0.200, removed</title>');
+    expect(halved).toContain('<title>MLP of layer 2: 2.00, kept</title>');
+    expect(halved).toContain('<title>MLP of layer 1: 0.000 at the end</title>');
+    const classes = [...halved.matchAll(/class="([^"]*)"/g)].map(([, name]) => name!.trim());
+    expect(classes.filter((name) => name === 'line gate removed')).toHaveLength(3);
+    expect(halved).not.toMatch(/NaN|undefined/);
+  });
+
   it('says what stands in for removed layers', () => {
     expect(page).toContain('<title>a linear patch in the place of layers 1 to 1</title>');
     const other = comparison();
