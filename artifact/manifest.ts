@@ -170,6 +170,11 @@ export function parseManifest(bytes: Uint8Array, where: string): Manifest {
   return result.data;
 }
 
+/** The sha256 of each graph that runs the model: one for each type that it can keep keys and values in. */
+export function graphsOf({ graph, int8Cache }: Manifest): string[] {
+  return int8Cache ? [graph.sha256, int8Cache.graph.sha256] : [graph.sha256];
+}
+
 /** Every blob the model needs, each once. */
 export function blobsOf(manifest: Manifest): Blob[] {
   const { graph, int8Cache, tokenizer, weights } = manifest;

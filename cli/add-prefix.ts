@@ -3,6 +3,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { fetchModel } from '../artifact/cache.ts';
+import { type CacheType, graphOf } from '../artifact/decoder/decoder-options.ts';
 import { UsageError } from '../artifact/errors.ts';
 import { readManifest } from '../artifact/models/read.ts';
 import { readTokenizerFiles } from '../artifact/models/tokenizer-files.ts';
@@ -28,6 +29,8 @@ export interface AddOptions {
   /** @default the beginning of the tokens' sha256 */
   name?: string | undefined;
   threads?: number | undefined;
+  /** What servers keep keys and values in. @default 'float32' */
+  kvCache?: CacheType | undefined;
   signal: AbortSignal;
   /** Tokens that are read, of how many. */
   onProgress?: (done: number, total: number) => void;
@@ -47,6 +50,7 @@ export async function addPrefix(url: string, options: AddOptions): Promise<Added
   if (options.name !== undefined) checkPrefixName(options.name); // before the work, not after it
   const { store, name: model } = await openModelUrl(url);
   const { manifest, digest } = await readManifest(store, model, { signal });
+  graphOf(manifest, options.kvCache); // tells of missing scales before anything travels
   const local = await fetchModel(store, manifest, { signal });
   const folder = await mkdtemp(join(tmpdir(), 'foldgate-prefix-'));
   try {
@@ -68,6 +72,7 @@ export async function addPrefix(url: string, options: AddOptions): Promise<Added
     const file = join(folder, 'prefix');
     const entry = await computePrefix({ manifest, graphPath: local.graphPath }, tokens, file, {
       threads: options.threads ?? availableParallelism(),
+      kvCache: options.kvCache,
       version: packageJson.version,
       signal,
       onProgress: options.onProgress,

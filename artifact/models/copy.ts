@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkSpace, defaultCacheFolder } from '../cache.ts';
 import { InvalidDataError } from '../errors.ts';
+import { graphsOf } from '../manifest.ts';
 import { copyPrefixes } from '../prefixes/publish.ts';
 import { statIfThere } from '../store/atomic-file.ts';
 import type { Store } from '../store/store.ts';
@@ -65,7 +66,7 @@ export async function copyModel(
   };
   try {
     const version = await publishFrom(to.store, to.name, manifest, source, options);
-    await copyPrefixes(from, to, manifest.graph.sha256, source, options);
+    await copyPrefixes(from, to, graphsOf(manifest), source, options);
     return version;
   } finally {
     await rm(folder, { recursive: true, force: true });

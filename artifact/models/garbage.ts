@@ -1,6 +1,6 @@
 import { mapConcurrently } from '../concurrency.ts';
 import { NotFoundError } from '../errors.ts';
-import { blobsOf } from '../manifest.ts';
+import { blobsOf, graphsOf } from '../manifest.ts';
 import { type EntryKey, entryKeyOf, readEntry } from '../prefixes/read.ts';
 import type { CallOptions, ObjectInfo, Store } from '../store/store.ts';
 import { blobKey, blobPrefix, modelPrefix } from './layout.ts';
@@ -94,7 +94,8 @@ async function namedByManifests(
   const read = async ({ name, version }: ManifestKey, signal: AbortSignal) => {
     try {
       const manifest = await readVersion(store, name, version, { signal });
-      return [{ graph: graphOf(name, manifest.graph.sha256), blobs: blobsOf(manifest) }];
+      const graphs = graphsOf(manifest).map((graph) => graphOf(name, graph));
+      return [{ graphs, blobs: blobsOf(manifest) }];
     } catch (error) {
       if (error instanceof NotFoundError) return []; // Removed since it was listed.
       throw error;
@@ -103,7 +104,7 @@ async function namedByManifests(
   const found = (await mapConcurrently(manifests, parallelCalls, read, signal)).flat();
   return {
     named: new Set(found.flatMap(({ blobs }) => blobs.map((blob) => blobKey(blob.sha256)))),
-    usable: new Set(found.map(({ graph }) => graph)),
+    usable: new Set(found.flatMap(({ graphs }) => graphs)),
   };
 }
 

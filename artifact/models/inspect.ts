@@ -1,6 +1,6 @@
 import { mapConcurrently } from '../concurrency.ts';
 import { FoldgateError } from '../errors.ts';
-import { bytesOf, distinctBlocks, type Manifest } from '../manifest.ts';
+import { bytesOf, distinctBlocks, graphsOf, type Manifest } from '../manifest.ts';
 import type { NamedPrefix } from '../prefixes/entry.ts';
 import { readPrefixes } from '../prefixes/read.ts';
 import type { CallOptions, Store } from '../store/store.ts';
@@ -42,7 +42,7 @@ export interface ModelSummary {
 /** @throws NotFoundError listing the names that exist; InvalidDataError. */
 export async function inspect(store: Store, name: string, options: CallOptions = {}): Promise<ModelSummary> {
   const published = await readManifest(store, name, options);
-  const prefixes = await readPrefixes(store, name, published.manifest.graph.sha256, options);
+  const prefixes = await readPrefixes(store, name, graphsOf(published.manifest), options);
   return summarize(name, published, prefixes);
 }
 

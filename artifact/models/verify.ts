@@ -1,6 +1,6 @@
 import { mapConcurrently } from '../concurrency.ts';
 import { NotFoundError } from '../errors.ts';
-import { type Blob, blobsOf } from '../manifest.ts';
+import { type Blob, blobsOf, graphsOf } from '../manifest.ts';
 import { readPrefixes } from '../prefixes/read.ts';
 import { digestProblem } from '../store/digest.ts';
 import type { Store, TransferOptions } from '../store/store.ts';
@@ -30,7 +30,7 @@ export async function verify(
   options: TransferOptions = {},
 ): Promise<Verification> {
   const { manifest, digest: version } = await readManifest(store, name, options);
-  const prefixes = await readPrefixes(store, name, manifest.graph.sha256, options);
+  const prefixes = await readPrefixes(store, name, graphsOf(manifest), options);
   const blobs = [...blobsOf(manifest), ...prefixes.map(({ blob }) => blob)];
   const check = async (blob: Blob, signal: AbortSignal) => ({
     sha256: blob.sha256,

@@ -1,7 +1,13 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { Decoder } from '../decoder/decoder.ts';
-import { cacheForm, decoderOptions, promptChunk } from '../decoder/decoder-options.ts';
+import {
+  type CacheType,
+  cacheForm,
+  decoderOptions,
+  graphOf,
+  promptChunk,
+} from '../decoder/decoder-options.ts';
 import type { KvSnapshot } from '../decoder/kv-cache.ts';
 import { UsageError } from '../errors.ts';
 import type { Blob, Manifest } from '../manifest.ts';
@@ -9,6 +15,8 @@ import { type PrefixEntry, prefixSchemaVersion } from './entry.ts';
 
 export interface ComputeOptions {
   threads: number;
+  /** What keys and values are kept in. @default 'float32' */
+  kvCache?: CacheType | undefined;
   /** Of this Foldgate. */
   version: string;
   signal?: AbortSignal | undefined;
@@ -18,13 +26,13 @@ export interface ComputeOptions {
 /**
  * Reads tokens by the model's own graph, chunk by chunk as the server does, and writes their keys and values to a file.
  * An odd last token is left out: the server takes prompts up two tokens at a time.
- * @throws UsageError for fewer than two tokens, or more than the model's context
+ * @throws UsageError for fewer than two tokens, more than the model's context, or an int8 cache that it has no scales for
  */
 export async function computePrefix(
   { manifest, graphPath }: { manifest: Manifest; graphPath: string },
   tokens: readonly number[],
   file: string,
-  { threads, version, signal, onProgress }: ComputeOptions,
+  { threads, kvCache, version, signal, onProgress }: ComputeOptions,
 ): Promise<PrefixEntry> {
   const whole = Int32Array.from(tokens.slice(0, tokens.length - (tokens.length % 2)));
   const { contextLength } = manifest.dimensions;
@@ -33,7 +41,7 @@ export async function computePrefix(
       `The prefix has ${tokens.length} tokens; from 2 to less than the context's ${contextLength} are expected.`,
     );
   }
-  const options = { ...decoderOptions(manifest, graphPath, whole.length), threads };
+  const options = { ...decoderOptions(manifest, graphPath, whole.length, kvCache), threads };
   const decoder = new Decoder(options);
   try {
     const cache = decoder.newCache();
@@ -48,7 +56,7 @@ export async function computePrefix(
     return {
       schemaVersion: prefixSchemaVersion,
       tokens: [...whole],
-      graph: manifest.graph.sha256,
+      graph: graphOf(manifest, kvCache).sha256,
       cache: cacheForm(options.cache),
       blob,
       computeMs,

@@ -50,40 +50,41 @@ async function entryAt(store: Store, key: string, { signal }: CallOptions): Prom
 }
 
 /**
- * Takes the prefixes of one graph from a model to its copy, blobs first.
+ * Takes the prefixes of these graphs from a model to its copy, blobs first.
  * @param source where their blobs come from
  */
 export async function copyPrefixes(
   from: { store: Store; name: string },
   to: { store: Store; name: string },
-  graph: string,
+  graphs: readonly string[],
   source: BlobSource,
   options: TransferOptions & { rewrite?: boolean | undefined } = {},
 ): Promise<void> {
-  for (const { name, ...entry } of await readPrefixes(from.store, from.name, graph, options)) {
+  for (const { name, ...entry } of await readPrefixes(from.store, from.name, graphs, options)) {
     await ensureBlob(to.store, entry.blob, source, options);
-    await to.store.write(keyOf(to.name, name, graph), formatEntry(entry), { signal: options.signal });
+    await to.store.write(keyOf(to.name, name, entry.graph), formatEntry(entry), { signal: options.signal });
   }
 }
 
 /**
- * Removes a prefix of the model's current version; its blob stays until `collectGarbage`.
+ * Removes a prefix of the model's current version, of each of its graphs; the blobs stay until `collectGarbage`.
  * @throws NotFoundError
  */
 export async function removePrefix(
   store: Store,
   model: string,
-  graph: string,
+  graphs: readonly string[],
   name: string,
   options: CallOptions = {},
 ): Promise<void> {
-  const key = keyOf(model, name, graph);
-  if (!(await store.head(key, options))) {
+  const keys = graphs.map((graph) => keyOf(model, name, graph));
+  const found = await Promise.all(keys.map((key) => store.head(key, options)));
+  if (found.every((info) => info === undefined)) {
     throw new NotFoundError(
       `${model} has no prefix ${name} of its current version. See "foldgate prefixes list".`,
     );
   }
-  await store.remove(key, options);
+  for (const key of keys) await store.remove(key, options);
 }
 
 function keyOf(model: string, name: string, graph: string): string {

@@ -27,11 +27,11 @@ export function entryKeyOf(info: ObjectInfo): EntryKey | undefined {
   return model && graph && name ? { model, graph, name, info } : undefined;
 }
 
-/** The entries of a model, those of one graph where that is given. */
+/** The entries of one graph of a model. */
 export async function listEntries(
   store: Store,
   model: string,
-  graph: string | undefined,
+  graph: string,
   options: CallOptions = {},
 ): Promise<EntryKey[]> {
   const found: EntryKey[] = [];
@@ -63,13 +63,13 @@ export async function readEntry(
 }
 
 /**
- * The prefixes that were computed by this very graph, in the order of their names.
+ * The prefixes that were computed by these very graphs, graph by graph, in the order of their names.
  * @throws InvalidDataError for a damaged entry
  */
 export async function readPrefixes(
   store: Store,
   model: string,
-  graph: string,
+  graphs: readonly string[],
   options: CallOptions = {},
 ): Promise<NamedPrefix[]> {
   const read = async (key: EntryKey, signal: AbortSignal) => {
@@ -80,6 +80,6 @@ export async function readPrefixes(
       throw error;
     }
   };
-  const keys = await listEntries(store, model, graph, options);
-  return (await mapConcurrently(keys, parallelEntries, read, options.signal)).flat();
+  const keys = await Promise.all(graphs.map((graph) => listEntries(store, model, graph, options)));
+  return (await mapConcurrently(keys.flat(), parallelEntries, read, options.signal)).flat();
 }

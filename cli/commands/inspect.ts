@@ -70,9 +70,10 @@ function describeModel(summary: ModelSummary): string {
     'SHARED WITH LAYERS',
   ];
   const blobRows = summary.blobs.map(({ role, sha256, bytes }) => [role, formatBytes(bytes), sha256]);
-  const prefixRows = summary.prefixes.map(({ name, tokens, bytes, sha256 }) => [
+  const prefixRows = summary.prefixes.map(({ name, tokens, elementType, bytes, sha256 }) => [
     name,
     tokens,
+    elementType,
     formatBytes(bytes),
     sha256,
   ]);
@@ -80,7 +81,9 @@ function describeModel(summary: ModelSummary): string {
     facts.map(([label = '', value]) => `${label.padEnd(labels)}${value}`).join('\n'),
     formatTable(header, layerRows),
     formatTable(['BLOB', 'SIZE', 'SHA256'], blobRows),
-    ...(prefixRows.length > 0 ? [formatTable(['PREFIX', 'TOKENS', 'SIZE', 'SHA256'], prefixRows)] : []),
+    ...(prefixRows.length > 0
+      ? [formatTable(['PREFIX', 'TOKENS', 'TYPE', 'SIZE', 'SHA256'], prefixRows)]
+      : []),
     '',
   ]
     .join('\n\n')

@@ -1,4 +1,6 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
+import { type CacheType, cacheTypes } from '../../artifact/decoder/decoder-options.ts';
+import { graphsOf } from '../../artifact/manifest.ts';
 import { parseCount } from '../parse.ts';
 import { formatBytes, progress } from '../progress.ts';
 import { interruptSignal } from '../signal.ts';
@@ -35,6 +37,11 @@ Examples:
       'JSON: the messages that chats begin with, or {"messages": [...], "tools": [...]}',
     )
     .option('--name <name>', "what it is called (default: the beginning of its tokens' sha256)")
+    .addOption(
+      new Option('--kv-cache <type>', "what servers keep keys and values in: serve's own option of that name")
+        .choices([...cacheTypes])
+        .default('float32'),
+    )
     .option('--threads <count>', 'threads of the model (default: the cores there are)', parseCount)
     .action(add);
   command
@@ -60,9 +67,10 @@ interface AddFlags {
   chat?: string;
   name?: string;
   threads?: number;
+  kvCache: CacheType;
 }
 
-async function add(url: string, { text, chat, name, threads }: AddFlags): Promise<void> {
+async function add(url: string, { text, chat, name, threads, kvCache }: AddFlags): Promise<void> {
   const { addPrefix } = await import('../add-prefix.ts');
   const show = progress();
   const added = await addPrefix(url, {
@@ -70,6 +78,7 @@ async function add(url: string, { text, chat, name, threads }: AddFlags): Promis
     chat,
     name,
     threads,
+    kvCache,
     signal: interruptSignal(),
     onProgress: (done, total) => show.update('Computing the prefix', done, total),
   }).finally(show.finish);
@@ -87,7 +96,7 @@ async function list(url: string, { json }: { json?: boolean }): Promise<void> {
   const { readPrefixes } = await import('../../artifact/prefixes/read.ts');
   const { store, name: model } = await openModelUrl(url);
   const { manifest } = await readManifest(store, model);
-  const found = await readPrefixes(store, model, manifest.graph.sha256);
+  const found = await readPrefixes(store, model, graphsOf(manifest));
   if (json) {
     const entries = found.map(({ name, tokens, cache, blob, computeMs, createdAt }) => {
       return { name, tokens: tokens.length, elementType: cache.elementType, ...blob, computeMs, createdAt };
@@ -99,14 +108,15 @@ async function list(url: string, { json }: { json?: boolean }): Promise<void> {
     process.stderr.write(`The current version of ${model} has no prefixes.\n`);
     return;
   }
-  const rows = found.map(({ name, tokens, blob, computeMs, createdAt }) => [
+  const rows = found.map(({ name, tokens, cache, blob, computeMs, createdAt }) => [
     name,
     tokens.length,
+    cache.elementType,
     formatBytes(blob.bytes),
     Math.round(computeMs),
     createdAt.slice(0, 16),
   ]);
-  process.stdout.write(`${formatTable(['NAME', 'TOKENS', 'SIZE', 'MS', 'CREATED (UTC)'], rows)}\n`);
+  process.stdout.write(`${formatTable(['NAME', 'TOKENS', 'TYPE', 'SIZE', 'MS', 'CREATED (UTC)'], rows)}\n`);
 }
 
 async function remove(url: string, name: string): Promise<void> {
@@ -115,6 +125,6 @@ async function remove(url: string, name: string): Promise<void> {
   const { removePrefix } = await import('../../artifact/prefixes/publish.ts');
   const { store, name: model } = await openModelUrl(url);
   const { manifest } = await readManifest(store, model);
-  await removePrefix(store, model, manifest.graph.sha256, name);
+  await removePrefix(store, model, graphsOf(manifest), name);
   process.stderr.write(`Removed prefix ${name} of ${model} from ${store.url}.\n`);
 }

@@ -94,7 +94,7 @@ export async function loadVersion(
   const source = {
     store,
     model: name,
-    graph: manifest.graph.sha256,
+    graph: graphOf(manifest, options.kvCache).sha256,
     cacheFolder,
     cacheBytes,
     signal: ended.signal,

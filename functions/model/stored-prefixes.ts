@@ -21,7 +21,7 @@ export interface PrefixSource extends Pick<FetchOptions, 'cacheFolder' | 'cacheB
   store: Store;
   /** The model's name. */
   model: string;
-  /** The sha256 of its graph. */
+  /** The sha256 of the graph that runs it. */
   graph: string;
   /** Aborts what is still being fetched when the engine has ended. */
   signal: AbortSignal;

@@ -3,17 +3,22 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
 import { copyModel } from '../../artifact/models/copy.ts';
+import { collectGarbage } from '../../artifact/models/garbage.ts';
+import { inspect } from '../../artifact/models/inspect.ts';
 import { blobKey, prefixKey } from '../../artifact/models/layout.ts';
 import { readManifest } from '../../artifact/models/read.ts';
+import { verify } from '../../artifact/models/verify.ts';
 import { FileStore } from '../../artifact/store/file.ts';
 import { MemoryStore } from '../../artifact/store/memory.ts';
 import type { Store } from '../../artifact/store/store.ts';
+import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
 import { prometheusMetrics } from '../../functions/gateway/observe/prometheus.ts';
 import { serve } from '../../functions/gateway/serve.ts';
 import { StoredModels } from '../../functions/gateway/stored-models.ts';
 import type { LoadOptions } from '../../functions/model/load-model.ts';
+import { foldInto } from '../fixtures/fold-into.ts';
 import { clientOf } from '../fixtures/gateway.ts';
-import { golden } from '../fixtures/pico.ts';
+import { golden, picoPath } from '../fixtures/pico.ts';
 import { storedPico } from '../fixtures/served-pico.ts';
 import { storePrefix } from '../fixtures/stored-prefix.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';
@@ -113,6 +118,29 @@ it('leaves alone what is of another element type, and all where it is told to', 
   const other = await started(local);
   expect((await other.ask(tokens)).cached).toBe(0);
   expect([...off.failures, ...none.failures, ...other.failures]).toEqual([]);
+});
+
+it('keeps those of an int8 cache apart, and serves them where servers have one', async () => {
+  const folder = await temporaryFolder();
+  const tokens = await tokensOf();
+  const checkpoint = await openCheckpoint(picoPath('llama'));
+  await foldInto(folder, checkpoint, { cacheText: [Int32Array.from(tokens)] });
+  await checkpoint.close();
+  const store = new FileStore(join(folder, 'store'));
+  const plain = await (await started(store, { kvCache: 'int8' })).ask(tokens);
+  const { blob } = await storePrefix(store, 'pico', 'system', tokens.slice(0, 32), { kvCache: 'int8' });
+  expect((await (await started(store)).ask(tokens)).cached).toBe(0);
+  const stored = await started(store, { kvCache: 'int8' });
+  expect(await stored.ask(tokens)).toEqual({ text: plain.text, cached: 32 });
+  const float = await storePrefix(store, 'pico', 'system', tokens.slice(0, 32)); // the same name, beside it
+  expect(float.blob.bytes).toBe(4 * blob.bytes);
+  expect((await verify(store, 'pico')).broken).toEqual([]);
+  expect((await inspect(store, 'pico')).prefixes.map(({ elementType }) => elementType).toSorted()).toEqual([
+    'float32',
+    'int8',
+  ]);
+  await collectGarbage(store, { olderThanMs: 0 });
+  expect((await (await started(store, { kvCache: 'int8' })).ask(tokens)).cached).toBe(32);
 });
 
 it('fetches it once, and reads it from the cache after a restart', async () => {

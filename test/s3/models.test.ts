@@ -128,7 +128,7 @@ for (const kind of serverKinds) {
       await removeModel(store, 'tiny');
       await collectGarbage(store, { olderThanMs: -day });
       expect(await store.head(`blobs/${entry.blob.sha256}`)).toBeUndefined();
-      expect(await readPrefixes(neighbour, 'copy', graph)).toEqual([{ ...entry, name: 'system' }]);
+      expect(await readPrefixes(neighbour, 'copy', [graph])).toEqual([{ ...entry, name: 'system' }]);
       const path = await fetchOne(neighbour, entry.blob, { cacheFolder: join(folder, 'cache') });
       expect(sha256(await readFile(path))).toBe(entry.blob.sha256);
       expect((await verify(neighbour, 'copy')).broken).toEqual([]);

@@ -60,9 +60,9 @@ describe.each(Object.entries(kinds))('prefixes in a %s store', (_, makeStore) =>
   it('are found by the graph that computed them alone', async () => {
     const store = await makeStore();
     const { graph, entry } = await withPrefix(store);
-    expect(await readPrefixes(store, 'tiny', graph)).toEqual([{ ...entry, name: 'system' }]);
-    expect(await readPrefixes(store, 'tiny', 'f'.repeat(64))).toEqual([]);
-    expect(await readPrefixes(store, 'other', graph)).toEqual([]);
+    expect(await readPrefixes(store, 'tiny', [graph])).toEqual([{ ...entry, name: 'system' }]);
+    expect(await readPrefixes(store, 'tiny', ['f'.repeat(64)])).toEqual([]);
+    expect(await readPrefixes(store, 'other', [graph])).toEqual([]);
     expect((await inspect(store, 'tiny')).prefixes).toEqual([
       { name: 'system', tokens: 4, elementType: 'float32', ...entry.blob },
     ]);
@@ -88,8 +88,8 @@ describe.each(Object.entries(kinds))('prefixes in a %s store', (_, makeStore) =>
   it('leave their blobs to the collection when they are removed', async () => {
     const store = await makeStore();
     const { graph, key } = await withPrefix(store);
-    await removePrefix(store, 'tiny', graph, 'system');
-    await expect(removePrefix(store, 'tiny', graph, 'system')).rejects.toThrow(NotFoundError);
+    await removePrefix(store, 'tiny', [graph], 'system');
+    await expect(removePrefix(store, 'tiny', [graph], 'system')).rejects.toThrow(NotFoundError);
     expect((await collectGarbage(store, now)).blobs.map(({ key }) => key)).toEqual([key]);
   });
 
@@ -98,10 +98,10 @@ describe.each(Object.entries(kinds))('prefixes in a %s store', (_, makeStore) =>
     const { graph, key } = await withPrefix(store);
     const target = await makeStore();
     await copyModel({ store, name: 'tiny' }, { store: target, name: 'copy' });
-    expect((await readPrefixes(target, 'copy', graph)).map(({ name }) => name)).toEqual(['system']);
+    expect((await readPrefixes(target, 'copy', [graph])).map(({ name }) => name)).toEqual(['system']);
     expect((await verify(target, 'copy')).broken).toEqual([]);
     await removeModel(target, 'copy');
-    expect(await readPrefixes(target, 'copy', graph)).toEqual([]);
+    expect(await readPrefixes(target, 'copy', [graph])).toEqual([]);
     await collectGarbage(target, now);
     expect(await target.head(key)).toBeUndefined();
   });
@@ -125,7 +125,7 @@ describe.each(Object.entries(kinds))('prefixes in a %s store', (_, makeStore) =>
     await expect(adding).rejects.toThrow(UsageError);
     await expect(adding).rejects.toThrow(/another prefix system \(4 tokens\). Remove it first/);
     expect(await store.head(blobKey(other.entry.blob.sha256))).toBeUndefined();
-    expect(await readPrefixes(store, 'tiny', graph)).toEqual([{ ...entry, name: 'system' }]);
+    expect(await readPrefixes(store, 'tiny', [graph])).toEqual([{ ...entry, name: 'system' }]);
     const bad = publishPrefix(store, 'tiny', '../system', other.entry, other.file);
     await expect(bad).rejects.toThrow(/no name of a prefix/);
   });
@@ -141,14 +141,14 @@ it('shows nothing of a publication that was interrupted, and goes on with it', a
   for (const changes of [0, 1]) {
     store.failAt = before + changes;
     await expect(publishPrefix(store, 'tiny', 'system', entry, file)).rejects.toThrow(/network/);
-    expect(await readPrefixes(store, 'tiny', graph)).toEqual([]);
+    expect(await readPrefixes(store, 'tiny', [graph])).toEqual([]);
   }
   store.failAt = Infinity;
   await publishPrefix(store, 'tiny', 'system', entry, file);
   const [blob, ...rest] = store.changes.slice(before);
   expect(blob).toBe(blobKey(entry.blob.sha256));
   expect(rest.at(-1)).toBe(prefixKey('tiny', graph, 'system'));
-  expect(await readPrefixes(store, 'tiny', graph)).toHaveLength(1);
+  expect(await readPrefixes(store, 'tiny', [graph])).toHaveLength(1);
 });
 
 it('refuses an entry that it does not understand, and then deletes nothing', async () => {
@@ -157,7 +157,7 @@ it('refuses an entry that it does not understand, and then deletes nothing', asy
   const key = prefixKey('tiny', graph, 'system');
   for (const bytes of ['{', JSON.stringify({ ...entry, schemaVersion: 2 })]) {
     await store.write(key, Buffer.from(bytes));
-    await expect(readPrefixes(store, 'tiny', graph)).rejects.toThrow(InvalidDataError);
+    await expect(readPrefixes(store, 'tiny', [graph])).rejects.toThrow(InvalidDataError);
     const objects = store.objects.size;
     await expect(collectGarbage(store, now)).rejects.toThrow(/system\.json .* Remove the prefix/s);
     expect(store.objects.size).toBe(objects);
