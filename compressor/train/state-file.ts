@@ -42,17 +42,18 @@ async function writeCoded(file: FileHandle, { meta, arrays }: State, coding: Cod
   const entry = (name: string, bytes: number): HeaderEntry => ({ name, shape: [bytes], dtype: 'U8' });
   const longest = arrays.map(([name, { byteLength }]) => entry(name, mostFramedBytes(byteLength)));
   const { length: room } = safetensorsHeader(metadata, longest);
+  await file.writeFile(Buffer.alloc(room));
   const entries: HeaderEntry[] = [];
-  let at = room;
   for (const [name, values] of arrays) {
-    const start = at;
+    let length = 0;
     for (const bytes of encodeFrames(bytesOf(values), coders[coding], values.BYTES_PER_ELEMENT)) {
-      await file.write(bytes, 0, bytes.length, at);
-      at += bytes.length;
+      await file.writeFile(bytes);
+      length += bytes.length;
     }
-    entries.push(entry(name, at - start));
+    entries.push(entry(name, length));
   }
-  await file.write(safetensorsHeader(metadata, entries, room), 0, room, 0);
+  const header = safetensorsHeader(metadata, entries, room);
+  for (let at = 0; at < room; ) at += (await file.write(header, at, room - at, at)).bytesWritten;
 }
 
 /** @returns the JSON value of a state, or undefined where there is no file */
