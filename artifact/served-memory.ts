@@ -45,11 +45,19 @@ export function servedMemory(shape: ServedShape, tokens: number): number {
 
 /** Of these, the bytes that the system cannot take back: with less the process cannot live. */
 export function leastMemory(shape: ServedShape, tokens: number): number {
-  const { vocabularySize, width, heads, intermediateSize, weightBytes } = shape;
+  return fixedBytes.heaps + shape.vocabularySize * bytesPerPiece + sessionMemory(shape, tokens);
+}
+
+/**
+ * Of these, the bytes of the runtime's session and its cache: what a second model in the process, of the same
+ * vocabulary, adds. It packs all its weights for itself, also those that both name.
+ */
+export function sessionMemory(shape: ServedShape, tokens: number): number {
+  const { width, heads, intermediateSize, weightBytes } = shape;
   // Of the widest layer for one chunk of a prompt, in numbers a token; the runtime keeps it.
   const scratch = promptChunk * 4 * (4 * intermediateSize + 6 * width + heads * tokens);
   const cache = bytesPerToken({ ...shape, type: shape.kvCache }) * tokens;
-  return fixedBytes.heaps + vocabularySize * bytesPerPiece + weightBytes + cache + scratch;
+  return weightBytes + cache + scratch;
 }
 
 /**

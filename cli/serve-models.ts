@@ -1,7 +1,7 @@
 import type { Store } from '../artifact/store/store.ts';
 import { byteProgress, type Progress } from './progress.ts';
 import { engineOptions } from './serve-options.ts';
-import type { ServeSettings } from './settings/serve-settings.ts';
+import { draftOf, type ServeSettings } from './settings/serve-settings.ts';
 
 /** Milliseconds that requests which waited for a model have before what its loading left behind is cleared away. */
 const garbageAfterMs = 1_000;
@@ -26,7 +26,11 @@ export async function serveModels(
   const signal = AbortSignal.any([stopped, failed.signal]);
   try {
     // The first model's bytes travel while the rest of the program is read, which takes as long as some of them.
-    if (first) await prefetch(store, first.name, { cacheFolder, cacheBytes, signal });
+    if (first) {
+      await prefetch(store, first.name, { cacheFolder, cacheBytes, signal });
+      const draft = draftOf(settings.draft, first.name);
+      if (draft) await prefetch(store, draft, { cacheFolder, cacheBytes, signal });
+    }
     await serveFrom(store, settings, stopped, onReady);
   } catch (error) {
     failed.abort();
@@ -68,6 +72,7 @@ async function serveFrom(
   const models = await StoredModels.open(store, {
     load: engine,
     models: settings.model,
+    draftOf: (name) => draftOf(settings.draft, name),
     memoryBytes: settings.memory,
     refreshMs: settings.refresh,
     onProgress(name, done, total) {

@@ -6,22 +6,26 @@ import { encodeChat } from '../functions/model/prompt.ts';
 import { median } from './peers/table.ts';
 
 /**
- * What guessing tokens from the text itself gains: the same greedy answers with and without, in turns.
+ * What guessing tokens gains, from the text itself and, with --draft, by a second model too: the same answers without
+ * and with, in turns. Greedy ones, unless a temperature is given; then by the same seeds.
  *
- * Usage: npm run bench:speculation -- --store URL --model NAME [--rounds 5] [--tokens 160] [--threads 2]
+ * Usage: npm run bench:speculation -- --store URL --model NAME [--draft NAME] [--rounds 5] [--tokens 160] [--threads 2]
+ *   [--temperature 0]
  */
 const { values: flags } = parseArgs({
   options: {
     store: { type: 'string' },
     model: { type: 'string' },
+    draft: { type: 'string' },
     rounds: { type: 'string', default: '5' },
     tokens: { type: 'string', default: '160' },
     threads: { type: 'string', default: '2' },
+    temperature: { type: 'string', default: '0' },
   },
 });
 if (!flags.store || !flags.model) {
   process.stderr.write(
-    'Usage: npm run bench:speculation -- --store URL --model NAME [--rounds 5] [--tokens 160]\n',
+    'Usage: npm run bench:speculation -- --store URL --model NAME [--draft NAME] [--rounds 5] [--tokens 160]\n',
   );
   process.exit(2);
 }
@@ -48,52 +52,80 @@ const tasks = {
 };
 
 const store = await openStore(flags.store);
-const load = (speculation: boolean) =>
+const load = (speculation: boolean, draft?: string) =>
   loadModel(store, flags.model!, {
     slots: 1,
     prefixCacheBytes: 0,
     threads: Number(flags.threads),
     speculation,
+    draft,
   });
-const ways = { plain: await load(false), guessing: await load(true) };
+const ways: Record<string, LoadedModel> = {
+  plain: await load(false),
+  guessing: await load(true),
+  ...(flags.draft !== undefined && { drafting: await load(true, flags.draft) }),
+};
 
-/** Tokens a second of decoding, and what was made. */
-async function answer(model: LoadedModel, question: string): Promise<{ speed: number; tokens: number[] }> {
+interface Answer {
+  /** Tokens a second of decoding. */
+  speed: number;
+  tokens: number[];
+  /** Tokens guessed and come true, by all that guesses. */
+  guessed: number;
+  accepted: number;
+}
+
+async function guessesOf(model: LoadedModel): Promise<{ guessed: number; accepted: number }> {
+  const { ngram, draft_model } = (await model.engine.stats!()).speculation;
+  return { guessed: ngram.tokens + draft_model.tokens, accepted: ngram.accepted + draft_model.accepted };
+}
+
+async function answer(model: LoadedModel, question: string, seed: number): Promise<Answer> {
   const prompt = await encodeChat(model, [{ role: 'user', content: question }]);
-  const sampling = { temperature: 0, topP: 1, topK: 0, minP: 0 };
+  const sampling = { temperature: Number(flags.temperature), topP: 1, topK: 0, minP: 0, seed };
   const request = { prompt, maxTokens: Number(flags.tokens), sampling, stopTokens: [...model.eos] };
   const tokens: number[] = [];
   let decode = 0;
+  const before = await guessesOf(model);
   for await (const chunk of model.engine.generate({ ...request, delivery: 'end' })) {
     tokens.push(...chunk.tokens);
     decode = chunk.timings?.decode ?? decode;
   }
-  return { speed: (1000 * (tokens.length - 1)) / decode, tokens };
+  const { guessed, accepted } = await guessesOf(model);
+  return {
+    speed: (1000 * (tokens.length - 1)) / decode,
+    tokens,
+    guessed: guessed - before.guessed,
+    accepted: accepted - before.accepted,
+  };
 }
 
 process.stdout.write(
-  `| task | tokens | plain, tokens/s | guessing, tokens/s | gain | same text |\n|---|---|---|---|---|---|\n`,
+  '| task | tokens | way | tokens/s | gain | guessed | came true | same text |\n|---|---|---|---|---|---|---|---|\n',
 );
 for (const [task, question] of Object.entries(tasks)) {
-  const speeds: { plain: number[]; guessing: number[] } = { plain: [], guessing: [] };
-  let texts: Record<string, number[]> = {};
+  const rounds: Record<string, Answer[]> = Object.fromEntries(Object.keys(ways).map((way) => [way, []]));
   for (let round = -1; round < Number(flags.rounds); round++) {
-    for (const way of ['plain', 'guessing'] as const) {
-      const { speed, tokens } = await answer(ways[way], question);
-      texts = { ...texts, [way]: tokens };
-      if (round >= 0) speeds[way].push(speed);
+    for (const [way, model] of Object.entries(ways)) {
+      const given = await answer(model, question, round + 1);
+      if (round >= 0) rounds[way]!.push(given);
     }
   }
-  const gain = median(speeds.guessing.map((speed, round) => speed / speeds.plain[round]!));
-  const same = texts.plain!.join() === texts.guessing!.join() ? 'yes' : 'no';
-  const row = [
-    task,
-    texts.plain!.length,
-    median(speeds.plain).toFixed(0),
-    median(speeds.guessing).toFixed(0),
-    `${gain.toFixed(2)}x`,
-    same,
-  ];
-  process.stdout.write(`| ${row.join(' | ')} |\n`);
+  const plain = rounds.plain!;
+  for (const [way, answers] of Object.entries(rounds)) {
+    const mean = (of: (one: Answer) => number) =>
+      answers.reduce((sum, one) => sum + of(one), 0) / answers.length;
+    const row = [
+      task,
+      mean(({ tokens }) => tokens.length).toFixed(0),
+      way,
+      median(answers.map(({ speed }) => speed)).toFixed(0),
+      `${median(answers.map(({ speed }, round) => speed / plain[round]!.speed)).toFixed(2)}x`,
+      mean(({ guessed }) => guessed).toFixed(0),
+      mean(({ accepted }) => accepted).toFixed(0),
+      answers.every(({ tokens }, round) => tokens.join() === plain[round]!.tokens.join()) ? 'yes' : 'no',
+    ];
+    process.stdout.write(`| ${row.join(' | ')} |\n`);
+  }
 }
 await Promise.all(Object.values(ways).map((model) => model.engine[Symbol.asyncDispose]()));

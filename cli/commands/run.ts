@@ -18,6 +18,7 @@ interface Flags extends EngineFlags {
   seed?: number;
   chat?: boolean;
   raw?: boolean;
+  draft?: string;
   stats?: boolean;
 }
 
@@ -41,6 +42,10 @@ export function runCommand(): Command {
     .option('--chat', 'the prompt is a message to answer (default where the model has a chat template)')
     .option('--raw', 'the prompt is a text to go on from');
   return addEngineOptions(command)
+    .option(
+      '--draft <name>',
+      'a model in the same store, folded further, that guesses tokens where that pays',
+    )
     .option('--stats', 'print tokens and speed to stderr')
     .addHelpText(
       'after',
@@ -56,6 +61,8 @@ Examples:
 
 async function run(url: string, prompt: string, flags: Flags): Promise<void> {
   if (flags.chat && flags.raw) throw new UsageError('--chat and --raw exclude each other.');
+  if (flags.draft && !flags.speculation)
+    throw new UsageError('--draft and --no-speculation exclude each other.');
   const { openModelUrl } = await import('../../artifact/store/open.ts');
   const { loadModel } = await import('../../functions/model/load-model.ts');
   // Before Ctrl-C is taken over: whoever waits for input to end should be able to leave.
@@ -69,6 +76,7 @@ async function run(url: string, prompt: string, flags: Flags): Promise<void> {
   };
   const options = {
     ...engineOptions(flags),
+    draft: flags.draft,
     signal,
     onProgress,
     slots: 1,

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { serveModels } from '../serve-models.ts';
 import { addSettings, givenFlags, readSettings } from '../settings/read-settings.ts';
-import { serveSettings } from '../settings/serve-settings.ts';
+import { checkServeSettings, serveSettings } from '../settings/serve-settings.ts';
 import { interruptSignal } from '../signal.ts';
 
 export function serveCommand(): Command {
@@ -24,11 +24,12 @@ SIGTERM lets running requests end, for up to 30 seconds.
 Examples:
   foldgate serve --store ./models --model tales
   foldgate serve --store ./models --model gpt-4o=tales --model smol --memory 2GB
+  foldgate serve --store ./models --model smol --draft smol-tiny
   foldgate serve --store s3://bucket/team --model smol --host 0.0.0.0 --port 80 --slots 8`,
     )
     .action(async (_, command: Command) => {
       const sources = { flags: givenFlags(command), environment: process.env };
-      const settings = await readSettings(serveSettings, sources);
+      const settings = await readSettings(serveSettings, sources, checkServeSettings);
       await serveModels(settings, interruptSignal());
     });
 }

@@ -62,7 +62,7 @@ Examples:
       const name = flags.name ?? nameOf(flags.checkpoint ?? path);
       await foldOnce(path, name, flags, signal);
       const model = [{ id: name, name }];
-      const all = { ...settings, store: flags.store, model };
+      const all = { ...settings, store: flags.store, model, draft: undefined };
       await serveModels(all, signal, (url) => greet(url, name, own));
     });
 }

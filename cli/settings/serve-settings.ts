@@ -24,6 +24,16 @@ const servedModel = z.string({ error: 'NAME or ALIAS=NAME is expected' }).transf
   return z.NEVER;
 });
 
+/** `NAME` or `MODEL=NAME`. */
+const draftModel = z.string({ error: 'NAME or MODEL=NAME is expected' }).transform((value, context) => {
+  const [first = '', second, ...rest] = value.split('=');
+  const [model, name] = second === undefined ? [undefined, first] : [first, second];
+  const isName = (text: string) => modelNamePattern.test(text);
+  if (rest.length === 0 && isName(name) && (model === undefined || isName(model))) return { model, name };
+  context.addIssue({ code: 'custom', message: `${JSON.stringify(value)} is neither NAME nor MODEL=NAME` });
+  return z.NEVER;
+});
+
 const redisUrl = z
   .string()
   .refine((value) => URL.canParse(value) && /^rediss?:$/.test(new URL(value).protocol), {
@@ -52,6 +62,14 @@ export const serveSettings = {
     flag: '--model <name>',
     help: 'which one; again for several; ALIAS=NAME to serve it by another name (default: all in the store)',
     schema: list(servedModel).optional(),
+    isList: true,
+  }),
+  draft: setting({
+    flag: '--draft <name>',
+    help:
+      "a model of the same checkpoint in the store, folded further, that guesses a lone request's next tokens where " +
+      'that pays; MODEL=NAME for one of several models, by their names in the store (default: none)',
+    schema: list(draftModel).optional(),
     isList: true,
   }),
   memory: setting({
@@ -228,8 +246,19 @@ export const serveSettings = {
 } as const;
 
 /** What `foldgate start` takes as well: it knows by itself which model to serve. */
-const { store: _, model: __, ...others } = serveSettings;
+const { store: _, model: __, draft: ___, ...others } = serveSettings;
 export const serverSettings = others;
 
 export type ServerSettings = Settings<typeof serverSettings>;
 export type ServeSettings = Settings<typeof serveSettings>;
+
+/** What is wrong with settings that are right one by one. */
+export function checkServeSettings({ draft, speculation }: ServeSettings): string[] {
+  return draft && !speculation ? ['--draft and --no-speculation exclude each other'] : [];
+}
+
+/** The model that drafts for another. What is said of one counts more than what is said of all, itself excepted. */
+export function draftOf(draft: ServeSettings['draft'] = [], name: string): string | undefined {
+  const own = draft.find(({ model }) => model === name);
+  return (own ?? draft.find((one) => one.model === undefined && one.name !== name))?.name;
+}

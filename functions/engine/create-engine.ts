@@ -40,6 +40,11 @@ export interface EngineOptions {
   contextLength?: number;
   /** A lone sequence's next tokens are guessed from its text, where that pays. @default true */
   speculation?: boolean;
+  /**
+   * A quicker model of the same vocabulary, which guesses a lone sequence's next tokens where that pays. `files` speaks of
+   * its files too. @default none
+   */
+  draft?: { graphPath: string; manifest: Manifest } | undefined;
   /** What grammars need; asked for when the first one comes. @default none: there are no grammars */
   vocabulary?: () => Promise<Vocabulary>;
 }
@@ -54,17 +59,25 @@ export function prefixRoom(options: EngineOptions): PrefixRoom {
 }
 
 function workerOptionsOf(options: EngineOptions): WorkerOptions {
-  const { manifest, contextLength = Infinity } = options;
-  const capacity = Math.min(contextLength, manifest.dimensions.contextLength);
+  const { manifest, draft, contextLength = Infinity } = options;
+  const decoderOf = (manifest: Manifest, graphPath: string, kvCache?: CacheType) => ({
+    ...decoderOptions(
+      manifest,
+      graphPath,
+      Math.min(contextLength, manifest.dimensions.contextLength),
+      kvCache,
+    ),
+    threads: options.threads ?? availableParallelism(),
+    spinning: options.spinning ?? true,
+    // Two models that take turns: the threads of the one must not spin while the other wants the cores.
+    ...(draft && { config: { 'session.force_spinning_stop': '1' } }),
+  });
   return {
     slots: options.slots ?? defaultSlots,
     prefixCacheBytes: options.prefixCacheBytes ?? usualPrefixBytes,
     speculation: options.speculation ?? true,
-    decoder: {
-      ...decoderOptions(manifest, options.graphPath, capacity, options.kvCache),
-      threads: options.threads ?? availableParallelism(),
-      spinning: options.spinning ?? true,
-    },
+    decoder: decoderOf(manifest, options.graphPath, options.kvCache),
+    draft: draft && decoderOf(draft.manifest, draft.graphPath),
   };
 }
 

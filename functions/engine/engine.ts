@@ -56,6 +56,20 @@ export interface EngineStats {
   prefixHits: number;
   /** Of those, the ones in prefixes that were computed before the engine began. A counter. */
   storedPrefixHits: number;
+  /** Guessed tokens. Counters. */
+  speculation: SpeculationCounts;
+}
+
+/** By what guessed them: `ngram`, what stood in the text before; `draft_model`, a second model. */
+export type SpeculationCounts = Record<'ngram' | 'draft_model', GuessCounts>;
+
+export interface GuessCounts {
+  /** Times that tokens were guessed. */
+  drafts: number;
+  /** Tokens guessed. */
+  tokens: number;
+  /** Those that came true. */
+  accepted: number;
 }
 
 export interface EngineLimits {

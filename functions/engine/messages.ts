@@ -11,6 +11,8 @@ export interface WorkerOptions {
   /** Bytes that keys and values of past sequences may take. */
   prefixCacheBytes: number;
   speculation: boolean;
+  /** The model that guesses. */
+  draft?: DecoderOptions | undefined;
 }
 
 /** A request whose prompt lies in memory that both threads see. */

@@ -9,7 +9,8 @@ import { commonLength, leastReuse, PrefixCache } from './prefix-cache.ts';
 import { Sampler } from './sampling/sampler.ts';
 import type { VocabularyWeights } from './sampling/vocabulary-weights.ts';
 import { Sequence, type WaitingRequest } from './sequence.ts';
-import { StepCosts } from './speculation/draft-length.ts';
+import type { DraftModel } from './speculation/draft-model.ts';
+import { noGuesses, Speculator } from './speculation/speculator.ts';
 
 /** Milliseconds that the thread waits for a mask, deaf, where all sequences need one that is not there yet. */
 const maskWaitMs = 5;
@@ -26,6 +27,8 @@ export interface SchedulerOptions {
   prefixCacheBytes?: number;
   /** A lone sequence's next tokens are guessed from its text and checked several at once. @default true */
   speculation?: boolean;
+  /** Guesses as well. @default none */
+  draft?: DraftModel | undefined;
 }
 
 export interface SchedulerCallbacks {
@@ -44,8 +47,7 @@ export class Scheduler {
   readonly #weights: VocabularyWeights;
   readonly #callbacks: SchedulerCallbacks;
   readonly #prefixes: PrefixCache;
-  readonly #speculation: boolean;
-  readonly #costs = new StepCosts();
+  readonly #speculator: Speculator | undefined;
   readonly #waiting: WaitingRequest[] = [];
   /** Oldest first. */
   readonly #running: Sequence[] = [];
@@ -59,7 +61,7 @@ export class Scheduler {
     this.#model = model;
     this.#weights = options.weights;
     this.#prefixes = new PrefixCache(options.prefixCacheBytes ?? 0);
-    this.#speculation = options.speculation ?? true;
+    if (options.speculation ?? true) this.#speculator = new Speculator(model, options.draft);
     this.#callbacks = callbacks;
   }
 
@@ -99,10 +101,11 @@ export class Scheduler {
       running: this.#running.length,
       waiting: this.#waiting.length,
       kvTokens,
-      kvBytes: kvTokens * bytesPerToken,
+      kvBytes: kvTokens * bytesPerToken + (this.#speculator?.kvBytes ?? 0),
       prefixQueries: this.#prefixQueries,
       prefixHits: this.#prefixHits,
       storedPrefixHits: this.#storedPrefixHits,
+      speculation: this.#speculator?.counts ?? noGuesses(),
     };
   }
 
@@ -217,7 +220,9 @@ export class Scheduler {
     ready.sort((a, b) => a.row - b.row);
     this.#closeGap(ready);
     try {
-      if (ready.length > 1 || !this.#speculate(ready[0]!)) this.#step(ready);
+      const [first] = ready as [Sequence];
+      const take = (logits: Float32Array) => this.#goOn(first, logits);
+      if (ready.length > 1 || !this.#speculator?.step(first, take)) this.#step(ready);
     } catch (error) {
       if (ready.length === 1) this.#fail(ready[0]!, error);
       // Whose fault it was shows when each goes alone.
@@ -231,37 +236,13 @@ export class Scheduler {
     const tokens = sequences.map((sequence) => sequence.token(sequence.length - 1));
     const started = performance.now();
     const logits = this.#model.step(rows, tokens);
-    if (rows.length === 1) this.#costs.measured(1, performance.now() - started);
-    for (const [i, sequence] of sequences.entries()) {
-      this.#guard(sequence, () => this.#take(sequence, logits[i]!));
-    }
+    if (rows.length === 1) this.#speculator?.costs.measured(1, performance.now() - started);
+    for (const [i, sequence] of sequences.entries()) this.#goOn(sequence, logits[i]!);
   }
 
-  /**
-   * Several tokens of a sequence in one step, where there is a guess: each is drawn from the model's own logits, and
-   * as long as it is the one that was guessed, the next logits are right as well. So texts are the same, and
-   * as likely, as without guesses.
-   * @returns whether there was a guess
-   */
-  #speculate(sequence: Sequence): boolean {
-    if (!this.#speculation) return false;
-    const { row } = sequence;
-    const draft = sequence.draft(this.#costs);
-    if (!draft) return false;
-    const length = this.#model.length(row);
-    const started = performance.now();
-    const logits = this.#model.verify(row, [sequence.token(length), ...draft.tokens]);
-    this.#costs.measured(draft.tokens.length + 1, performance.now() - started);
-    let accepted = 0;
-    for (const after of logits.slice(0, draft.tokens.length + 1)) {
-      this.#guard(sequence, () => this.#take(sequence, after));
-      if (!this.#running.includes(sequence) || sequence.over) return true;
-      if (sequence.token(sequence.length - 1) !== draft.tokens[accepted]) break;
-      accepted++;
-    }
-    this.#model.cut(row, sequence.length - 1);
-    sequence.seen(draft, accepted);
-    return true;
+  /** @returns whether the sequence wants more tokens */
+  #goOn(sequence: Sequence, logits: Float32Array): boolean {
+    return this.#guard(sequence, () => this.#take(sequence, logits)) && !sequence.over;
   }
 
   /** Moves the last sequence into a free row between the others: a step computes all rows from first to last. */

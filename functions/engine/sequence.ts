@@ -4,8 +4,8 @@ import type { SharedRequest } from './messages.ts';
 import type { PromptLogprobs } from './sampling/prompt-logprobs.ts';
 import type { Sampler } from './sampling/sampler.ts';
 import type { StepCosts } from './speculation/draft-length.ts';
-import type { Draft } from './speculation/prompt-lookup.ts';
-import { Speculation } from './speculation/speculation.ts';
+import type { DraftModel } from './speculation/draft-model.ts';
+import { type Draft, Speculation } from './speculation/speculation.ts';
 
 /**
  * Milliseconds between a stream's chunks, at least: to a reader continuous. Sending one takes 0.1 ms and more of
@@ -90,10 +90,11 @@ export class Sequence {
   }
 
   /** What its next tokens may be, where that is worth checking. */
-  draft(costs: StepCosts): Draft | undefined {
+  draft(costs: StepCosts, model: DraftModel | undefined): Draft | undefined {
     if (this.constraint) return undefined; // knows what is allowed after the tokens made, not after guesses
-    this.#speculation ??= new Speculation(this.tokens(0, this.length), costs);
-    return this.#speculation.draft(this.#request.maxTokens - this.#made.length - 1);
+    this.#speculation ??= new Speculation(this.tokens(0, this.length), costs, model);
+    const { length: made } = this.#made;
+    return this.#speculation.draft(this, made, this.#request.maxTokens - made - 1);
   }
 
   /** @param accepted how many tokens of the guess came true */

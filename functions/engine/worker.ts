@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { setImmediate as nextEvents, setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Decoder } from '../../artifact/decoder/decoder.ts';
-import { bytesPerToken, cacheForm } from '../../artifact/decoder/decoder-options.ts';
+import { bytesPerToken, cacheForm, type DecoderOptions } from '../../artifact/decoder/decoder-options.ts';
 import { snapshotOf } from '../../artifact/decoder/kv-snapshot.ts';
 import { useHugePages } from '../../artifact/onnxruntime/huge-pages.ts';
 import { library, returnFreedMemory } from '../../artifact/onnxruntime/library.ts';
@@ -11,6 +11,7 @@ import type { FromWorker, SequenceResult, ToWorker, WorkerOptions } from './mess
 import { ModelRows } from './model-rows.ts';
 import { VocabularyWeights } from './sampling/vocabulary-weights.ts';
 import { Scheduler } from './scheduler.ts';
+import { DraftModel } from './speculation/draft-model.ts';
 
 /** The engine's thread: the runtime's calls are synchronous and would block the HTTP thread. */
 
@@ -34,6 +35,7 @@ try {
   const [first] = (await once(port, 'message')) as [ToWorker];
   if (first.type !== 'open') process.exit();
   const decoder = new Decoder(options.decoder);
+  const drafting = options.draft && new Decoder(options.draft);
   returnFreedMemory();
   // The model's memory is the process's, not the thread's: it has to be given back, also where the thread
   // ends by an error.
@@ -41,11 +43,13 @@ try {
   process.once('exit', () => {
     weights[Symbol.dispose]();
     decoder[Symbol.dispose]();
+    drafting?.[Symbol.dispose]();
   });
   const { slots, prefixCacheBytes, speculation } = options;
+  const draft = drafting && new DraftModel(new ModelRows(drafting, 1), options.draft!.cache.capacity);
   const scheduler = new Scheduler(
     new ModelRows(decoder, slots),
-    { weights, prefixCacheBytes, speculation },
+    { weights, prefixCacheBytes, speculation, draft },
     {
       onChunk: (id, chunk) => sendSoon({ id, chunk }),
       onError: (id, error) => sendSoon({ id, failure: error.message }),
@@ -53,7 +57,8 @@ try {
       onIdle: returnFreedMemory,
     },
   );
-  const rows = slots * options.decoder.cache.capacity * bytesPerToken(options.decoder.cache);
+  const bytesOf = ({ cache }: DecoderOptions) => cache.capacity * bytesPerToken(cache);
+  const rows = slots * bytesOf(options.decoder) + (options.draft ? bytesOf(options.draft) : 0);
   const sendStats = (id: number) =>
     send({ type: 'stats', id, stats: { ...scheduler.stats, kvLimitBytes: rows + prefixCacheBytes } });
   const keep = ({ id, tokens, memory }: Extract<ToWorker, { type: 'prefix' }>) => {

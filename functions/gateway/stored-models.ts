@@ -1,18 +1,14 @@
 import { removeDamagedBlobs } from '../../artifact/cache-check.ts';
 import type { CacheType } from '../../artifact/decoder/decoder-options.ts';
 import { InvalidDataError, NotFoundError } from '../../artifact/errors.ts';
-import { bytesOf, type Manifest } from '../../artifact/manifest.ts';
-import {
-  listNames,
-  notFound,
-  type PublishedModel,
-  readManifest,
-  readPointer,
-} from '../../artifact/models/read.ts';
-import { leastMemory, servedShapeOf } from '../../artifact/served-memory.ts';
+import { bytesOf } from '../../artifact/manifest.ts';
+import { listNames, notFound, readManifest, readPointer } from '../../artifact/models/read.ts';
 import type { Store } from '../../artifact/store/store.ts';
-import { type FetchedBlob, type LoadOptions, loadVersion } from '../model/load-model.ts';
+import { readVersions, type VersionPair } from '../model/draft.ts';
+import type { FetchedBlob } from '../model/fetch-versions.ts';
+import { type LoadOptions, loadVersion } from '../model/load-model.ts';
 import type { LoadedModel } from '../model/loaded-model.ts';
+import { memoryFor, type ServedVersions } from '../model/memory-check.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { ModelRegistry } from './model-registry.ts';
 import { createModelService, type ModelService } from './model-service.ts';
@@ -31,6 +27,8 @@ export interface StoredModelsOptions {
   load?: Omit<LoadOptions, 'signal' | 'onProgress' | 'onFetched' | 'onPrefixFailure'> | undefined;
   /** Names for requests, each with the model's name in the store. @default all models in the store */
   models?: readonly { id: string; name: string }[] | undefined;
+  /** Names the model of the store that drafts for another, if one does. @default none do */
+  draftOf?: undefined | ((name: string) => string | undefined);
   /** Bytes that loaded models may take together. @default no limit */
   memoryBytes?: number | undefined;
   /** Milliseconds between looks for new versions; 0 never looks. @default 30 s */
@@ -158,14 +156,14 @@ export class StoredModels extends ModelRegistry {
 
   async #load(name: string, signal: AbortSignal, beside: ModelService | undefined): Promise<LoadedModel> {
     const begun = performance.now();
-    const { onProgress, onFetched, onLoaded } = this.#options;
-    const published = await readManifest(this.#store, name, { signal });
-    const memory = memoryOf(published.manifest, this.#options.load?.kvCache);
+    const { load: loadOptions, onProgress, onFetched, onLoaded, draftOf } = this.#options;
+    const versions = await readVersions(this.#store, name, { signal, draft: draftOf?.(name) });
+    const memory = memoryOf(versions, loadOptions?.kvCache);
     await this.#budget?.take(memory, { wait: !beside, except: beside, signal });
     const fetched = new Set<string>();
     const load = () =>
-      loadVersion(this.#store, name, published, {
-        ...this.#options.load,
+      loadVersion(this.#store, name, versions, {
+        ...loadOptions,
         signal,
         onProgress: (done, total) => onProgress?.(name, done, total),
         onPrefixFailure: (error) => this.#options.onPrefixFailure?.(name, error),
@@ -177,12 +175,12 @@ export class StoredModels extends ModelRegistry {
     try {
       const model = await load().catch(async (error) => {
         // What does not open may be damaged here, and whole in the store.
-        if (!(await this.#removeDamaged(name, published, fetched))) throw error;
+        if (!(await this.#removeDamaged(name, versions, fetched))) throw error;
         return await load();
       });
       this.#taken.set(model, memory);
-      onLoaded?.(model, { ms: performance.now() - begun, bytes: bytesOf(published.manifest) });
-      setImmediate(() => void this.#checkLater(name, published, fetched)); // once requests get it
+      onLoaded?.(model, { ms: performance.now() - begun, bytes: bytesOf(versions.manifest) });
+      setImmediate(() => void this.#checkLater(name, versions, fetched)); // once requests get it
       return model;
     } catch (error) {
       this.#budget?.release(memory);
@@ -191,9 +189,9 @@ export class StoredModels extends ModelRegistry {
   }
 
   /** Damage that opens all the same makes wrong texts: what lay in the cache is looked through once it is in use. */
-  async #checkLater(name: string, published: PublishedModel, fetched: ReadonlySet<string>): Promise<void> {
+  async #checkLater(name: string, versions: VersionPair, fetched: ReadonlySet<string>): Promise<void> {
     try {
-      if (await this.#removeDamaged(name, published, fetched)) await this.#find(name)?.renew();
+      if (await this.#removeDamaged(name, versions, fetched)) await this.#find(name)?.renew();
     } catch (error) {
       if (!this.#closing.signal.aborted) this.#options.onFailure?.(name, error as Error);
     }
@@ -202,12 +200,14 @@ export class StoredModels extends ModelRegistry {
   /** @param fetched blobs that were looked through when they came @returns whether there were any */
   async #removeDamaged(
     name: string,
-    { manifest }: PublishedModel,
+    { manifest, draft }: VersionPair,
     fetched: ReadonlySet<string>,
   ): Promise<boolean> {
     const { signal } = this.#closing;
     const cacheFolder = this.#options.load?.cacheFolder;
-    const damaged = await removeDamagedBlobs(this.#store, manifest, { cacheFolder, except: fetched, signal });
+    const options = { cacheFolder, except: fetched, signal };
+    const damaged = await removeDamagedBlobs(this.#store, manifest, options);
+    if (draft) damaged.push(...(await removeDamagedBlobs(this.#store, draft.manifest, options)));
     for (const { sha256 } of damaged) {
       const message = `Blob ${sha256} in the cache was damaged. It was removed, and is fetched again.`;
       this.#options.onFailure?.(name, new InvalidDataError(message));
@@ -227,9 +227,15 @@ export class StoredModels extends ModelRegistry {
   async #refreshOne(service: ModelService): Promise<void> {
     const { loaded, name } = service;
     if (!loaded) return; // a load reads the newest anyway
-    const version = (await readPointer(this.#store, name, { signal: this.#closing.signal }))?.manifest;
-    if (version === loaded.version) await loaded.prefixes?.refresh();
-    if (version === undefined || version === loaded.version) return; // what was removed is served on
+    const versionOf = async (name: string) =>
+      (await readPointer(this.#store, name, { signal: this.#closing.signal }))?.manifest;
+    const newest = await versionOf(name);
+    const { draft } = loaded;
+    const newestDraft = draft && ((await versionOf(draft.name)) ?? draft.digest);
+    if (newest === loaded.version) await loaded.prefixes?.refresh();
+    if (newest === undefined) return; // what was removed is served on
+    if (newest === loaded.version && newestDraft === draft?.digest) return;
+    const version = `${newest} ${newestDraft}`;
     const failure = this.#failures.get(name);
     if (failure?.version === version && failure.spare-- > 0) return;
     try {
@@ -243,8 +249,7 @@ export class StoredModels extends ModelRegistry {
   }
 }
 
-/** Bytes of memory that a loaded model takes, as far as they are known beforehand. */
-export function memoryOf(manifest: Manifest, kvCache?: CacheType): number {
-  const tokens = Math.min(reckonedTokens, manifest.dimensions.contextLength);
-  return Math.ceil(leastMemory(servedShapeOf(manifest, kvCache), tokens));
+/** Bytes of memory that a loaded model takes, and the one that drafts for it, as far as they are known beforehand. */
+export function memoryOf(versions: ServedVersions, kvCache?: CacheType): number {
+  return memoryFor(versions, kvCache, reckonedTokens);
 }

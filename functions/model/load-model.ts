@@ -1,42 +1,29 @@
-import { type ArrivingModel, beginFetch } from '../../artifact/cache.ts';
+import type { ArrivingModel } from '../../artifact/cache.ts';
 import { chatTemplate } from '../../artifact/chat-template.ts';
 import { graphOf } from '../../artifact/decoder/decoder-options.ts';
 import { InvalidDataError } from '../../artifact/errors.ts';
-import { type Blob, bytesOf, type Manifest } from '../../artifact/manifest.ts';
-import { type PublishedModel, readManifest } from '../../artifact/models/read.ts';
+import type { Blob, Manifest } from '../../artifact/manifest.ts';
 import { readTokenizerFiles } from '../../artifact/models/tokenizer-files.ts';
 import type { Store } from '../../artifact/store/store.ts';
 import { parseTokenizer, type Tokenizer } from '../../artifact/tokenizer.ts';
 import { createEngine, type EngineOptions, prefixRoom } from '../engine/create-engine.ts';
 import { longestToken, tokenPieces } from '../text/pieces.ts';
+import { readVersions, type VersionPair } from './draft.ts';
+import { beginFetchOf, type FetchVersionsOptions } from './fetch-versions.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import { checkMemory } from './memory-check.ts';
 import { StoredPrefixes } from './stored-prefixes.ts';
 import { vocabularyOf } from './vocabulary.ts';
 
-export interface LoadOptions extends Partial<Omit<EngineOptions, 'graphPath' | 'manifest'>> {
-  /** @default $FOLDGATE_CACHE, else the user's cache folder */
-  cacheFolder?: string | undefined;
-  /** Bytes that the cache's blobs may take. @default no limit */
-  cacheBytes?: number | undefined;
-  signal?: AbortSignal | undefined;
-  /** Bytes of blobs that are on this machine, of how many. */
-  onProgress?: (done: number, total: number) => void;
+export interface LoadOptions
+  extends Partial<Omit<EngineOptions, 'graphPath' | 'manifest' | 'draft'>>,
+    FetchVersionsOptions {
   /** Told when a part of the work is done, in this order. */
   onPhase?: (phase: LoadPhase) => void;
-  /** Told of each blob that came from the store, and of the milliseconds it took. */
-  onFetched?: ((blob: FetchedBlob, ms: number) => void) | undefined;
   /** Prompts that begin like a prefix in the store begin with its keys and values, where that is quicker. @default true */
   storedPrefixes?: boolean | undefined;
   /** Told of prefixes that could not be had; prompts are computed instead. */
   onPrefixFailure?: ((error: Error) => void) | undefined;
-}
-
-export interface FetchedBlob {
-  sha256: string;
-  bytes: number;
-  /** What it holds: `block`, `embedding`, `graph`, ... */
-  kind: string;
 }
 
 /** The manifest is read, the blobs are here, the engine can run. */
@@ -46,33 +33,40 @@ export type LoadPhase = 'manifest' | 'blobs' | 'session';
  * A model from a store, ready to answer. A cold start is short where all of it goes on at once: while the weights
  * arrive, the tokenizer is read and the engine's thread gets ready.
  * @throws NotFoundError, InvalidDataError from the store; EngineError where the graph does not open; FoldgateError
- * where there is too little memory for it; UsageError for an int8 cache that it has no scales for.
+ * where there is too little memory for it; UsageError for an int8 cache that it has no scales for, and where the other
+ * model cannot draft for it.
+ * @param options.draft name of a model in the same store that guesses for it. @default none
  */
-export async function loadModel(store: Store, name: string, options: LoadOptions = {}): Promise<LoadedModel> {
-  const published = await readManifest(store, name, options);
-  return await loadVersion(store, name, published, options);
+export async function loadModel(
+  store: Store,
+  name: string,
+  { draft, ...options }: LoadOptions & { draft?: string | undefined } = {},
+): Promise<LoadedModel> {
+  const versions = await readVersions(store, name, { signal: options.signal, draft });
+  return await loadVersion(store, name, versions, options);
 }
 
 /** As `loadModel`, of the version that was read. */
 export async function loadVersion(
   store: Store,
   name: string,
-  { manifest, digest }: PublishedModel,
+  versions: VersionPair,
   options: LoadOptions = {},
 ): Promise<LoadedModel> {
   const { cacheFolder, cacheBytes, signal, onProgress, onPhase, onFetched, ...rest } = options;
   const { storedPrefixes = true, onPrefixFailure, ...engineOptions } = rest;
+  const { manifest, digest, draft } = versions;
   onPhase?.('manifest');
   graphOf(manifest, options.kvCache); // tells of missing scales before anything travels
-  checkMemory(manifest, options.kvCache);
+  checkMemory(versions, options.kvCache);
   // Whatever fails, the rest of the work ends with it.
   const failed = new AbortController();
-  const model = await beginFetch(store, manifest, {
+  const model = await beginFetchOf(store, versions, {
     cacheFolder,
     cacheBytes,
     signal: signal ? AbortSignal.any([signal, failed.signal]) : failed.signal,
-    onProgress: counted(manifest, onProgress),
-    onFetched: onFetched && ((blob, ms) => onFetched({ ...blob, kind: kindOf(manifest, blob.sha256) }, ms)),
+    onProgress,
+    onFetched,
   });
   model.complete.then(
     () => onPhase?.('blobs'),
@@ -80,7 +74,13 @@ export async function loadVersion(
   );
   const reading = readTokenizer(manifest, model);
   const ended = new AbortController();
-  const engine: EngineOptions = { ...engineOptions, graphPath: model.graphPath, manifest };
+  const { graphPath, draftGraphPath } = model;
+  const engine: EngineOptions = {
+    ...engineOptions,
+    graphPath,
+    manifest,
+    draft: draft && { graphPath: draftGraphPath!, manifest: draft.manifest },
+  };
   const starting = createEngine({
     ...engine,
     files: model.complete,
@@ -110,7 +110,7 @@ export async function loadVersion(
     const engine = await starting;
     const prefixes = await opening;
     onPhase?.('session');
-    return { ...texts, engine, prefixes };
+    return { ...texts, draft, engine, prefixes };
   } catch (error) {
     failed.abort(error);
     // No thread stays behind.
@@ -167,20 +167,4 @@ function compiled(
     const cause = error.cause instanceof Error ? ` (${error.cause.message})` : '';
     return { chatTemplate: undefined, chatTemplateProblem: `${error.message}${cause}` };
   }
-}
-
-function kindOf(manifest: Manifest, sha256: string): string {
-  const { graph, int8Cache } = manifest;
-  if (sha256 === graph.sha256 || sha256 === int8Cache?.graph.sha256) return 'graph';
-  if (sha256 === int8Cache?.scales.sha256) return 'cache-scales';
-  return manifest.weights.find((blob) => blob.sha256 === sha256)?.kind ?? 'tokenizer';
-}
-
-function counted(manifest: Manifest, onProgress: LoadOptions['onProgress']): (bytes: number) => void {
-  const total = bytesOf(manifest);
-  let done = 0;
-  return (bytes) => {
-    done += bytes;
-    onProgress?.(done, total);
-  };
 }

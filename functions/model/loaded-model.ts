@@ -3,6 +3,7 @@ import type { Manifest } from '../../artifact/manifest.ts';
 import type { Tokenizer } from '../../artifact/tokenizer.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { TokenPieces } from '../text/pieces.ts';
+import type { NamedVersion } from './draft.ts';
 import type { StoredPrefixes } from './stored-prefixes.ts';
 
 /** A model that can answer. */
@@ -14,6 +15,8 @@ export interface LoadedModel {
   readonly fingerprint: string;
   /** What it consists of. Absent where it comes from no store. */
   readonly manifest?: Manifest;
+  /** The model that drafts for it. */
+  readonly draft?: NamedVersion | undefined;
   readonly engine: Engine;
   /** Computed prompts that its store has. */
   readonly prefixes?: StoredPrefixes | undefined;
@@ -34,7 +37,9 @@ export interface LoadedModel {
 }
 
 /** What there is of a model where prompts are made for it and nothing is run. */
-export type PromptModel = Omit<LoadedModel, 'engine' | 'prefixes'> & { engine: Pick<Engine, 'limits'> };
+export type PromptModel = Omit<LoadedModel, 'engine' | 'prefixes' | 'draft'> & {
+  engine: Pick<Engine, 'limits'>;
+};
 
 /** How tokens are drawn where a request does not say: as the model's makers say, else by their own probability. */
 export function usualSampling({ sampling = {} }: Pick<LoadedModel, 'sampling'>) {

@@ -65,7 +65,11 @@ describe('GET /metrics', () => {
       metrics: prometheusMetrics(),
     });
     const cache = { kvTokens: 30, kvBytes: 250, kvLimitBytes: 1000 };
-    const stats = { ...cache, prefixQueries: 20, prefixHits: 15, storedPrefixHits: 12 };
+    const speculation = {
+      ngram: { drafts: 3, tokens: 9, accepted: 4 },
+      draft_model: { drafts: 5, tokens: 20, accepted: 13 },
+    };
+    const stats = { ...cache, prefixQueries: 20, prefixHits: 15, storedPrefixHits: 12, speculation };
     Object.assign(engine, { stats: async () => ({ ...stats, running: 2, waiting: 1 }) });
     const asked = Promise.all([post('/v1/completions', { ...body, n: 3 })]);
     const calls = [await engine.nextCall(), await engine.nextCall(), await engine.nextCall()];
@@ -78,6 +82,11 @@ describe('GET /metrics', () => {
     expect(samples.get(of('foldgate:prefix_cache_queries_total'))).toBe(20);
     expect(samples.get(of('foldgate:prefix_cache_hits_total'))).toBe(15);
     expect(samples.get(of('foldgate:stored_prefix_hits_total'))).toBe(12);
+    const guessed = (name: string, method: string) =>
+      samples.get(`foldgate:spec_decode_num_${name}_total{model_name="tales",method="${method}"}`);
+    expect(guessed('drafts', 'ngram')).toBe(3);
+    expect(guessed('draft_tokens', 'draft_model')).toBe(20);
+    expect(guessed('accepted_tokens', 'draft_model')).toBe(13);
     for (const call of calls) call.finish('stop');
     await asked;
   });

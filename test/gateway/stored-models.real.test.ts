@@ -91,7 +91,7 @@ it('knows at the start which names are wrong', async () => {
 it('unloads the least recently used model for another one, and never one in use', async () => {
   const { store } = await served();
   const { manifest } = await readManifest(store, 'a');
-  const { ask, client, events } = await served({ memoryBytes: memoryOf(manifest) * 1.5 });
+  const { ask, client, events } = await served({ memoryBytes: memoryOf({ manifest }) * 1.5 });
   await ask('a');
   await ask('b');
   expect(events).toEqual(['+a', '-a', '+b']);

@@ -4,12 +4,18 @@ import { type MatchLength, matchLengths } from './prompt-lookup.ts';
 /** Tokens guessed at once, at most: beyond this a step takes longer than it can save. */
 export const maxDraft = maxVerified - 1;
 
+/** What tells a guess: so many tokens that stood in the text before, or another model. */
+export type DraftSource = MatchLength | 'model';
+
 /** What a step over so many rows costs before it was measured, a step over one row being 1. */
 const assumedCost = (rows: number) => 1 + 0.27 * (rows - 1);
 
+/** Part of the guessed tokens that come true, before any was seen. */
+const assumedAcceptance = { 3: 0.6, 2: 0.4 } as const;
+
 /** How much a new measurement counts. */
 const costWeight = 0.1;
-const acceptanceWeight = 0.1;
+export const acceptanceWeight = 0.1;
 
 /** Of a step over so many rows. */
 const enoughMeasurements = 50;
@@ -35,6 +41,11 @@ export class StepCosts {
     this.#times.set(rows, known === undefined ? milliseconds : known + costWeight * (milliseconds - known));
   }
 
+  /** Milliseconds of a step over so many rows; undefined before there was one. */
+  time(rows: number): number | undefined {
+    return this.#times.get(rows);
+  }
+
   /** Against a step over one row. */
   relative(rows: number): number {
     const one = this.#times.get(1);
@@ -43,46 +54,87 @@ export class StepCosts {
   }
 }
 
+/** What a model that drafts tells of itself. */
+export interface DraftingModel {
+  /** Part of its tokens that came true in the texts before this one. */
+  readonly acceptance: number;
+  /** What one of its tokens costs, a step of the drafted-for model over one row being 1. */
+  cost(target: StepCosts): number;
+}
+
+/** A guess that is worth making. */
+export interface DraftChoice {
+  source: DraftSource;
+  tokens: number;
+  /** Tokens for the time of one that they promise; 1 for a trial, which promises nothing. */
+  gain: number;
+}
+
 /**
  * How many tokens to guess: as many as make the most tokens a second by what steps cost and by how often guesses
  * came true in this sequence.
  */
 export class DraftLength {
   readonly #costs: StepCosts;
-  /** Part of the guessed tokens that came true, by how many tokens repeated. */
-  readonly #acceptance = new Map<MatchLength, number>();
+  readonly #model: DraftingModel | undefined;
+  /** Part of the guessed tokens that came true, by what told them. */
+  readonly #acceptance = new Map<DraftSource, number>(matchLengths.map((m) => [m, assumedAcceptance[m]]));
   #steps = 0;
+  /** Steps before the model is tried again; they double with each trial in vain, since each takes reading up. */
+  #modelRetryAfter = retryEvery;
+  #modelSpared = 0;
+  #modelOnTrial = false;
 
-  constructor(costs: StepCosts) {
+  /** @param model that drafts, where there is one */
+  constructor(costs: StepCosts, model?: DraftingModel) {
     this.#costs = costs;
-    for (const match of matchLengths) this.#acceptance.set(match, match === 3 ? 0.6 : 0.4);
+    this.#model = model;
+    if (model) this.#acceptance.set('model', model.acceptance);
   }
 
-  /** Matches that are worth a guess now, and how many tokens each. */
-  choose(): { match: MatchLength; tokens: number }[] {
+  /** What is worth guessing by now: trials, then the most promising first. */
+  choose(): DraftChoice[] {
     const retry = ++this.#steps % retryEvery === 0;
-    const choices = matchLengths.map((match) => ({ match, tokens: this.#best(match) || (retry ? 1 : 0) }));
-    return choices.filter(({ tokens }) => tokens > 0);
+    const trials: DraftChoice[] = [];
+    const choices: DraftChoice[] = [];
+    for (const source of matchLengths) {
+      const best = this.#best(source, 0);
+      if (best) choices.push(best);
+      else if (retry) trials.push({ source, tokens: 1, gain: 1 });
+    }
+    if (this.#model) {
+      const best = this.#best('model', this.#model.cost(this.#costs));
+      if (best) choices.push(best);
+      else if (++this.#modelSpared >= this.#modelRetryAfter)
+        trials.push({ source: 'model', tokens: 1, gain: 1 });
+      this.#modelOnTrial = !best;
+      if (best || trials.length > 0) this.#modelSpared = 0;
+    }
+    return [...trials, ...choices.sort((a, b) => b.gain - a.gain)];
   }
 
   /** @param accepted of the guessed tokens, from the first on */
-  seen(match: MatchLength, guessed: number, accepted: number): void {
+  seen(source: DraftSource, guessed: number, accepted: number): void {
     // The first that did not come true was tried, those after it were not.
     const tried = Math.min(guessed, accepted + 1);
-    const known = this.#acceptance.get(match)!;
+    const known = this.#acceptance.get(source)!;
     const weight = 1 - (1 - acceptanceWeight) ** tried;
-    this.#acceptance.set(match, known + weight * (accepted / tried - known));
+    this.#acceptance.set(source, known + weight * (accepted / tried - known));
+    if (source !== 'model') return;
+    if (accepted > 0) this.#modelRetryAfter = retryEvery;
+    else if (this.#modelOnTrial) this.#modelRetryAfter *= 2;
   }
 
-  #best(match: MatchLength): number {
-    const chance = this.#acceptance.get(match)!;
+  /** @param tokenCost of guessing one */
+  #best(source: DraftSource, tokenCost: number): DraftChoice | undefined {
+    const chance = this.#acceptance.get(source)!;
     let [best, most] = [0, leastGain];
     let expected = 1;
     for (let tokens = 1; tokens <= maxDraft; tokens++) {
       expected += chance ** tokens;
-      const gain = expected / this.#costs.relative(tokens + 1);
+      const gain = expected / (this.#costs.relative(tokens + 1) + tokens * tokenCost);
       if (gain > most) [best, most] = [tokens, gain];
     }
-    return best;
+    return best === 0 ? undefined : { source, tokens: best, gain: most };
   }
 }

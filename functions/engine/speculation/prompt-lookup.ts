@@ -5,12 +5,6 @@ const base = 2 ** 17;
 export const matchLengths = [3, 2] as const;
 export type MatchLength = (typeof matchLengths)[number];
 
-export interface Draft {
-  tokens: number[];
-  /** How many tokens repeated. */
-  match: MatchLength;
-}
-
 /**
  * Guesses a text's next tokens from where its last ones stood before: texts that quote, edit or sum up their prompt
  * repeat it. Costs nothing but the looking up (Prompt Lookup Decoding, Saxena 2023).
@@ -37,10 +31,10 @@ export class PromptLookup {
    * @param match tokens that have to repeat
    * @returns up to `most` tokens, undefined where the last ones stood nowhere before
    */
-  draft(match: MatchLength, most: number): Draft | undefined {
+  draft(match: MatchLength, most: number): number[] | undefined {
     const key = this.#key(match);
     const place = key === undefined ? undefined : this.#places.get(match)!.get(key);
-    return place === undefined ? undefined : { tokens: this.#tokens.slice(place, place + most), match };
+    return place === undefined ? undefined : this.#tokens.slice(place, place + most);
   }
 
   /** The last tokens as one number. */

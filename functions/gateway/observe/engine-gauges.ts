@@ -26,7 +26,13 @@ export function engineGauges(set: MetricSet) {
     'foldgate:stored_prefix_hits_total',
     'Of those, the ones in prefixes from the store.',
   );
-  for (const counter of [queries, hits, storedHits]) asType(counter, 'counter');
+  const guesses = (name: string, help: string) =>
+    set.gauge(`foldgate:spec_decode_num_${name}_total`, help, ['model_name', 'method']);
+  const drafts = guesses('drafts', "Times that a lone request's next tokens were guessed.");
+  const draftTokens = guesses('draft_tokens', 'Tokens guessed.');
+  const acceptedTokens = guesses('accepted_tokens', 'Guessed tokens that came true.');
+  const counters = [queries, hits, storedHits, drafts, draftTokens, acceptedTokens];
+  for (const counter of counters) asType(counter, 'counter');
 
   /** @param asked completions that requests ask of it */
   async function lookAt(service: ModelService, asked: number): Promise<void> {
@@ -43,6 +49,11 @@ export function engineGauges(set: MetricSet) {
       queries.set(labels, stats.prefixQueries);
       hits.set(labels, stats.prefixHits);
       storedHits.set(labels, stats.storedPrefixHits);
+      for (const [method, counts] of Object.entries(stats.speculation)) {
+        drafts.set({ ...labels, method }, counts.drafts);
+        draftTokens.set({ ...labels, method }, counts.tokens);
+        acceptedTokens.set({ ...labels, method }, counts.accepted);
+      }
     }
     if (service.loaded) loaded.set({ ...labels, version: service.loaded.version.slice(0, 12) }, 1);
   }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { addSettings, givenFlags, readSettings } from '../../../cli/settings/read-settings.ts';
-import { serveSettings } from '../../../cli/settings/serve-settings.ts';
+import { checkServeSettings, draftOf, serveSettings } from '../../../cli/settings/serve-settings.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 type Environment = Record<string, string>;
@@ -18,7 +18,7 @@ async function read(line: string, environment: Environment = {}, file?: unknown)
     await writeFile(path, typeof file === 'string' ? file : JSON.stringify(file));
     flags = { ...flags, config: path };
   }
-  return await readSettings(serveSettings, { flags, environment });
+  return await readSettings(serveSettings, { flags, environment }, checkServeSettings);
 }
 
 const store = '--store models';
@@ -61,6 +61,24 @@ describe('settings', () => {
     expect((await read(`${store} --model a --model org/b=c`)).model).toEqual(expected);
     expect((await read(store, { FOLDGATE_MODEL: 'a, org/b=c' })).model).toEqual(expected);
     expect((await read(store, {}, { model: ['a', 'org/b=c'] })).model).toEqual(expected);
+  });
+
+  it('name what drafts, for all or for one', async () => {
+    const expected = [
+      { model: undefined, name: 'a' },
+      { model: 'b', name: 'c' },
+    ];
+    expect((await read(`${store} --draft a --draft b=c`)).draft).toEqual(expected);
+    expect((await read(store, { FOLDGATE_DRAFT: 'a, b=c' })).draft).toEqual(expected);
+    expect((await read(store, {}, { draft: ['a', 'b=c'] })).draft).toEqual(expected);
+    await expect(read(`${store} --draft a=`)).rejects.toThrow('"a=" is neither NAME nor MODEL=NAME');
+    expect(draftOf(expected, 'x')).toBe('a');
+    expect(draftOf(expected, 'b')).toBe('c');
+    expect(draftOf(expected, 'a')).toBeUndefined(); // not for itself
+    expect(draftOf(undefined, 'x')).toBeUndefined();
+    expect(draftOf([{ model: 'a', name: 'a' }], 'a')).toBe('a'); // unless that is said
+    const speculation = read(`${store} --draft a --no-speculation`);
+    await expect(speculation).rejects.toThrow('--draft and --no-speculation exclude each other');
   });
 
   it('can be turned off again', async () => {

@@ -8,18 +8,18 @@ describe('what a prompt lookup guesses', () => {
 
   it('is what followed the last tokens before', () => {
     const text = [1, 2, 3, 4, 5, 9, 2, 3];
-    expect(lookup(text).draft(2, 3)).toEqual({ match: 2, tokens: [4, 5, 9] });
+    expect(lookup(text).draft(2, 3)).toEqual([4, 5, 9]);
     expect(lookup(text).draft(3, 3)).toBeUndefined();
-    expect(lookup([7, ...text.slice(0, 6), 1, 2, 3]).draft(3, 2)).toEqual({ match: 3, tokens: [4, 5] });
+    expect(lookup([7, ...text.slice(0, 6), 1, 2, 3]).draft(3, 2)).toEqual([4, 5]);
   });
 
   it('is what followed them last', () => {
-    expect(lookup([1, 2, 7, 1, 2, 8, 1, 2]).draft(2, 1)!.tokens).toEqual([8]);
+    expect(lookup([1, 2, 7, 1, 2, 8, 1, 2]).draft(2, 1)).toEqual([8]);
   });
 
   it('may reach into the repetition itself', () => {
-    expect(lookup([5, 5, 5, 5]).draft(3, 4)!.tokens).toEqual([5]);
-    expect(lookup([1, 2, 1, 2, 1, 2]).draft(2, 9)!.tokens).toEqual([1, 2]);
+    expect(lookup([5, 5, 5, 5]).draft(3, 4)).toEqual([5]);
+    expect(lookup([1, 2, 1, 2, 1, 2]).draft(2, 9)).toEqual([1, 2]);
   });
 
   it('grows with the text', () => {
@@ -27,12 +27,12 @@ describe('what a prompt lookup guesses', () => {
     expect(growing.draft(2, 3)).toBeUndefined();
     growing.add(1);
     growing.add(2);
-    expect(growing.draft(2, 3)!.tokens).toEqual([3, 1, 2]);
+    expect(growing.draft(2, 3)).toEqual([3, 1, 2]);
   });
 
   it('tells large token ids apart', () => {
     const large = [262_000, 261_999, 1, 262_000, 261_999];
-    expect(lookup(large).draft(2, 1)!.tokens).toEqual([1]);
+    expect(lookup(large).draft(2, 1)).toEqual([1]);
     expect(lookup([262_000, 261_998, 1, 262_000, 261_999]).draft(2, 1)).toBeUndefined();
   });
 
@@ -53,7 +53,7 @@ describe('how many tokens are guessed', () => {
   const guesses = (perRow: number, outcomes: [guessed: number, accepted: number][]) => {
     const length = new DraftLength(costs(perRow));
     for (const [guessed, accepted] of outcomes) length.seen(3, guessed, accepted);
-    return length.choose().find(({ match }) => match === 3)?.tokens ?? 0;
+    return length.choose().find(({ source }) => source === 3)?.tokens ?? 0;
   };
 
   it('follows what rows cost', () => {

@@ -11,15 +11,15 @@ describe('memory for a model', () => {
   it('is refused in words where it cannot do', async () => {
     const { manifest } = await makeStoredModel(await temporaryFolder());
     const needed = leastMemory(servedShapeOf(manifest), 128);
-    expect(() => checkMemory(manifest, 'float32', needed)).not.toThrow();
-    expect(() => checkMemory(manifest, 'float32', needed - 1)).toThrow(
+    expect(() => checkMemory({ manifest }, 'float32', needed)).not.toThrow();
+    expect(() => checkMemory({ manifest }, 'float32', needed - 1)).toThrow(
       /^tiny needs at least \d+ MiB of memory; this process may have \d+ MiB\. .*--fit/,
     );
   });
 
   it('is there on this machine', async () => {
     const { manifest } = await makeStoredModel(await temporaryFolder());
-    expect(() => checkMemory(manifest)).not.toThrow();
+    expect(() => checkMemory({ manifest })).not.toThrow();
   });
 
   it('counts a head beside the embedding, but not the embedding that is read from its file', async () => {
