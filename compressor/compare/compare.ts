@@ -2,8 +2,7 @@ import { join } from 'node:path';
 import { UsageError } from '../../artifact/errors.ts';
 import { withFileLock } from '../../artifact/file-lock.ts';
 import { methods } from '../methods/index.ts';
-import { layersOf } from './budget.ts';
-import { removableOf } from './method-plan.ts';
+import { checkBudget } from './method-plan.ts';
 import type { CompareOptions } from './options.ts';
 import { type Comparison, quantize } from './row.ts';
 import { Run } from './run.ts';
@@ -36,6 +35,6 @@ function refuseNonsense({ checkpoint, methods: names, budgets }: CompareOptions)
   if (budgets.length === 0) throw new UsageError('No budget is named: how much is to be saved?');
   if (!names.some((name) => name !== quantize))
     throw new UsageError('Name a method that folds: "quantize" is measured against the bytes of others.');
-  const { architecture } = checkpoint;
-  for (const budget of budgets) layersOf(architecture, budget, removableOf(architecture.layers.length));
+  for (const budget of budgets)
+    for (const name of names) if (name !== quantize) checkBudget(checkpoint, methods[name]!, budget);
 }

@@ -1,3 +1,4 @@
+import { UsageError } from '../../artifact/errors.ts';
 import { parseAdapter } from '../adapter/adapter.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { EvaluateOptions } from '../evaluate/student.ts';
@@ -6,7 +7,7 @@ import type { FoldMethod } from '../methods/method.ts';
 import { fromStart, makePlan, type PlanOptions } from '../plan/make-plan.ts';
 import { withNearestBlocks } from '../plan/nearest-blocks.ts';
 import type { FoldPlan } from '../plan/plan.ts';
-import { makeSizedPlan, widthShare } from '../plan/widths.ts';
+import { largestSaving, makeSizedPlan } from '../plan/widths.ts';
 import { rankers } from '../rank/index.ts';
 import { halfwise, searchRank } from '../rank/summaries.ts';
 import { searchPlan } from '../search/search-plan.ts';
@@ -16,7 +17,7 @@ import { distinctBlockParameters, layersOf, nearestPlan, parametersLeft } from '
 const keptLayers = [0, -1];
 
 /** Layers of a model of so many that may go. */
-export function removableOf(layers: number): number {
+function removableOf(layers: number): number {
   return layers - new Set(fromStart(keptLayers, layers)).size;
 }
 
@@ -30,6 +31,24 @@ function optionsOf({ patch, refill, adapter }: FoldMethod, quantize: string): Om
     adapter: parseAdapter(adapter ?? 'none'),
     keep: keptLayers,
   };
+}
+
+/**
+ * Tells before any work that a method cannot save so much.
+ * @throws UsageError
+ */
+export function checkBudget({ architecture, name }: Checkpoint, method: FoldMethod, budget: number): void {
+  const { length } = architecture.layers;
+  if (method.shrink !== 'width' || !(budget > 0 && budget < 1)) {
+    layersOf(architecture, budget, removableOf(length));
+    return;
+  }
+  const most = largestSaving(architecture);
+  if (budget <= most) return;
+  throw new UsageError(
+    `A budget of ${budget} is more than the MLPs of ${name} can give, which a method that keeps all layers takes it ` +
+      `from: save ${Math.floor(1000 * most) / 1000} or less, or leave that method out.`,
+  );
 }
 
 /** The plan by which a method saves about so much of the distinct block parameters. */
@@ -58,9 +77,8 @@ export async function methodPlan(
     return makeSizedPlan(checkpoint, await ranked(removed, budget), { ...fold, remove: removed / layers });
   }
   if (method.shrink === 'width') {
-    const sized: PlanOptions = { ...fold, shrink: 'width', remove: budget };
-    widthShare(architecture, sized); // what cannot be is told before the work
-    return makeSizedPlan(checkpoint, await ranked(0), sized);
+    checkBudget(checkpoint, method, budget);
+    return makeSizedPlan(checkpoint, await ranked(0), { ...fold, shrink: 'width', remove: budget });
   }
   return nearestPlan(architecture, budget, removableOf(layers), async (removed) => {
     const plan = makeSizedPlan(checkpoint, await ranked(removed), { ...fold, remove: removed / layers });

@@ -1,6 +1,7 @@
 import { UsageError } from '../../artifact/errors.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { halfOfBlock } from '../graph/halves.ts';
 import { matrixShape } from '../graph/layer.ts';
 import type { Ranking } from '../rank/ranker.ts';
 import { blockParameters } from '../weights/block.ts';
@@ -100,11 +101,16 @@ export function makeSizedPlan(
       "Low-rank matrices of --adapter start from blocks as wide as the checkpoint's: leave out --width, or take --adapter gain.",
     );
   }
+  const whole = architecture.intermediateSize;
+  const groups = groupsOf(plan);
+  // Blocks of which attention alone is run have no MLP to give.
+  const blocks = [...groups.keys()].filter((block) => halfOfBlock(plan.layers, block) !== 'attention');
   // A block is worth what its layers are together.
-  const scores = groupsOf(plan).map((group) =>
-    group.reduce((sum, layer) => sum + (importance?.[layer] ?? 0), 0),
+  const scores = blocks.map((block) =>
+    groups[block]!.reduce((sum, layer) => sum + (importance?.[layer] ?? 0), 0),
   );
-  const widths = widthsOf(architecture.intermediateSize, scores, share, options.spread ?? usualSpread);
+  const found = widthsOf(whole, scores, share, options.spread ?? usualSpread);
+  const widths = groups.map((_, block) => found[blocks.indexOf(block)] ?? whole);
   return { ...plan, widths };
 }
 

@@ -16,7 +16,7 @@ import { narrowStudent } from '../../compressor/narrow/narrow-student.ts';
 import { nystrom } from '../../compressor/narrow/nystrom.ts';
 import { ridgeLeverageScores } from '../../compressor/patch/ridge.ts';
 import { makePlan } from '../../compressor/plan/make-plan.ts';
-import type { FoldPlan } from '../../compressor/plan/plan.ts';
+import { checkPlan, type FoldPlan } from '../../compressor/plan/plan.ts';
 import { foldedSizes } from '../../compressor/plan/sizes.ts';
 import { NearestQuantizer } from '../../compressor/quantize/block-quantizer.ts';
 import { CalibratedQuantizer } from '../../compressor/quantize/calibrate.ts';
@@ -142,6 +142,47 @@ describe('a narrower MLP', () => {
       for (const matrix of blockMatrices) expect(after.matrices[matrix]).toEqual(before.matrices[matrix]);
       expect(student.unchanged(block)).toBe(wide.unchanged(block));
     }
+  });
+
+  it('has blocks beside it of which attention alone is run, and layers that run it alone', async () => {
+    const plan: FoldPlan = {
+      ...planOf('none'),
+      layers: [
+        { source: 0, block: 0, half: 'attention' },
+        { source: 1, block: 1 },
+        { source: 2, block: 1, half: 'attention' },
+        { source: 3, block: 2, half: 'mlp' },
+      ],
+      widths: [96, 64, 32],
+    };
+    checkPlan(plan, { name: 'random', layers: 4, intermediateSize: whole }, 'x');
+    const { student, work } = await narrowed(plan);
+    const sizes = async (block: number) => {
+      const { matrices } = await student.block(block);
+      return Object.fromEntries(Object.entries(matrices).map(([name, { length }]) => [name, length / width]));
+    };
+    expect(await sizes(0)).toEqual({ qkv: 128, output: 64 });
+    expect(await sizes(1)).toEqual({ qkv: 128, output: 64, gate: 64, up: 64, down: 64 });
+    expect(await sizes(2)).toEqual({ gate: 32, up: 32, down: 32 });
+    const precision = resolvePrecision(checkpoint, plan, parsePrecision('none'));
+    const folding = { method: 'x', version: 'x', checkpoint: 'x', createdAt: 'x', options: {} };
+    const { manifest } = await exportModel({
+      checkpoint,
+      student,
+      plan,
+      precision,
+      name: 'x',
+      work,
+      folding,
+    });
+    expect(manifest.parameters.folded).toBe(foldedSizes(picoArchitecture, plan, precision).folded);
+    const head = new HeadRunner(checkpoint, { threads: 1 });
+    const wanted = await head.logits((await runStudent(student, [Int32Array.from(tokens)]))[0]!);
+    const graph = join(work.path, manifest.graph.sha256);
+    const decoder = new Decoder({ ...decoderOptions(manifest, graph, 64), threads: 1 });
+    expect(maxDifference(decoder.runAll(decoder.newCache(), tokens), wanted)).toBeLessThan(1e-4);
+    decoder[Symbol.dispose]();
+    head[Symbol.dispose]();
   });
 
   it('is kept, and not fitted again', async () => {

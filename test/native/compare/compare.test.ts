@@ -186,6 +186,7 @@ describe('a comparison', () => {
   });
 
   it.each([
+    [{ methods: ['shortgpt', 'modegpt'] }, 'A budget of 0.33 is more than the MLPs of llama can give'],
     [{ methods: ['magic'] }, 'There is no method "magic". There are: best, foldgpt'],
     [{ methods: ['quantize'] }, 'Name a method that folds'],
     [{ budgets: [] }, 'No budget'],

@@ -37,6 +37,20 @@ describe('the memory of a cure', () => {
     expect(plan.total).toBe(plan.parts.reduce((sum, { bytes }) => sum + bytes, 0));
   });
 
+  it('is less for blocks of narrower MLPs, each by its width', () => {
+    const widths = Array.from({ length: 24 }, (_, block) => (block < 4 ? 512 : 1536));
+    const [whole, narrow] = [student(24), { ...student(24), widths }].map((one) =>
+      planMemory(one, none, settings(), 64e9),
+    );
+    const fewer = 4 * 4 * 3 * 576 * 1024;
+    for (const what of ['weights', 'gradients'])
+      expect(bytesOf(whole!, what)! - bytesOf(narrow!, what)!).toBe(fewer);
+    expect(bytesOf(narrow!, 'activations')).toBeLessThan(bytesOf(whole!, 'activations')!);
+    expect(() =>
+      planMemory({ ...student(24), widths }, none, settings({ sparseGradients: 0.01 }), 64e9),
+    ).toThrow('several widths (512, 1536)');
+  });
+
   it('holds gradients and moments of norms alone where these alone are trained', () => {
     const plan = planMemory(student(24), none, settings({ part: 'norms' }), 64e9);
     expect(bytesOf(plan, 'weights')).toBeGreaterThan(300e6);
