@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
+import { matrixKinds } from '../../artifact/manifest.ts';
 import type { Checkpoint } from '../../compressor/checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
 import { runStudent } from '../../compressor/evaluate/student.ts';
@@ -7,8 +8,10 @@ import { HeadRunner } from '../../compressor/forward/head-runner.ts';
 import { type Half, matricesOf } from '../../compressor/graph/halves.ts';
 import { multiplyAdds } from '../../compressor/plan/multiply-adds.ts';
 import type { PlannedLayer } from '../../compressor/plan/plan.ts';
+import { contextTokens, servedBytes } from '../../compressor/plan/served-bytes.ts';
 import { foldedSizes } from '../../compressor/plan/sizes.ts';
 import { plannedStudent } from '../../compressor/student/planned-student.ts';
+import { blockParameters, normParameters } from '../../compressor/weights/block.ts';
 import { readGraph } from '../fixtures/exported-graph.ts';
 import { foldInto, withDecoder } from '../fixtures/fold-into.ts';
 import { golden as goldenOf, maxDifference, type picoFamilies, picoPath } from '../fixtures/pico.ts';
@@ -68,7 +71,7 @@ describe.each(cases)('$family without $gone', ({ family, gone, logits }) => {
   });
 });
 
-/** Of four layers: the second without attention, the third without MLP, the fourth runs attention of the third's block. */
+/** Of four layers: the second without attention, the third without MLP, the last without attention. */
 const halved: PlannedLayer[] = [
   { source: 0, block: 0 },
   { source: 1, block: 1, half: 'mlp' },
@@ -126,6 +129,52 @@ describe('a fold that leaves halves out', () => {
         expect(cosine(found, wanted)).toBeGreaterThan(0.9);
       });
     }
+  });
+
+  it('keeps rows of a batch apart, and keys and values in int8 too', async () => {
+    const checkpoint = randomCheckpoint();
+    const text = Array.from({ length: 24 }, (_, i) => (i * 37 + 5) % 90);
+    const folded = await foldInto(await temporaryFolder(), checkpoint, {
+      ...{ layers: halved, cacheText: [Int32Array.from(text)] },
+    });
+    const prompts = [text.slice(0, 9), text.slice(4, 8), text.slice(10)];
+    for (const type of ['float32', 'int8'] as const) {
+      const tolerance = type === 'int8' ? 0.05 : 1e-4; // codes fall to either side of a border
+      await withDecoder(
+        folded,
+        32,
+        async (decoder) => {
+          const cache = decoder.newCache(prompts.length);
+          expect(cache.shape).toMatchObject({ layers: 2, type });
+          for (const [row, prompt] of prompts.entries()) decoder.run(cache, prompt, row);
+          const together = decoder.step(cache, [0, 1, 2], [7, 8, 9]).map((logits) => logits.slice());
+          for (const [row, prompt] of prompts.entries()) {
+            const alone = decoder.run(decoder.newCache(), [...prompt, 7 + row]);
+            expect(maxDifference(together[row]!, alone)).toBeLessThan(tolerance);
+          }
+        },
+        type,
+      );
+    }
+  });
+
+  it('needs memory for the caches of attentions alone', () => {
+    const { architecture } = randomCheckpoint();
+    const served = (layers: PlannedLayer[]) =>
+      servedBytes({
+        architecture,
+        plan: { layers },
+        precision: Object.fromEntries(matrixKinds.map((kind) => [kind, { bits: 32 }])) as never,
+        budget: undefined,
+        tokenizer: 0,
+      });
+    const whole = [0, 1, 2, 3].map((source) => ({ source, block: source }));
+    const without = whole.map((layer) => (layer.source === 2 ? { ...layer, half: 'mlp' as const } : layer));
+    const { kvHeads, headSize } = architecture;
+    const cache = 2 * kvHeads * headSize * 4 * contextTokens;
+    const stored =
+      4 * (blockParameters(architecture, 'attention') + normParameters(architecture, 'attention'));
+    expect(served(whole) - served(without)).toBe(cache + stored);
   });
 
   it('counts multiply-adds of what is run', () => {
