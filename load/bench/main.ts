@@ -25,6 +25,7 @@ const { values: flags } = parseArgs({
   options: {
     checkpoint: { type: 'string', default: '.cache/models/SmolLM2-135M-Instruct.Q4_1.gguf' },
     folded: { type: 'string' },
+    'kv-cache': { type: 'string' },
     head: { type: 'string', default: '8' },
     programs: { type: 'string', default: ownPrograms },
     streams: { type: 'string' },
@@ -46,6 +47,7 @@ Foldgate folded. Nothing else should run meanwhile.
   --checkpoint FILE    a GGUF file (default: SmolLM2-135M; npm run models:fetch)
   --folded URL         a folded model of it to measure instead of one that loses a fifth of the layers and
                        shares blocks among three, without a cure
+  --kv-cache int8      the folded model once more, with keys and values in int8
   --head BITS          of embedding and head on all sides, 4 or 8 (default: 8)
   --streams LIST       (default: 1,4,16,64)
   --rounds N           (default: 3)
@@ -67,6 +69,10 @@ const openLoopSlots = 16;
 const openLoopSeconds = quick ? 8 : 40;
 const openLoopLoad = 0.7;
 
+if (flags['kv-cache'] !== undefined && flags['kv-cache'] !== 'int8') {
+  process.stderr.write(`--kv-cache takes int8, not ${flags['kv-cache']}: float32 is measured anyway.\n`);
+  process.exit(2);
+}
 const log = (line: string) => process.stderr.write(`${line}\n`);
 for (const [what, path, how] of [
   ['the model', checkpoint, 'npm run models:fetch'],
@@ -96,8 +102,10 @@ async function prepare(): Promise<Contender[]> {
     programs,
     foldOptions: { unfolded: rounded, folded: [...rounded, '--rank', 'uniform'] },
   });
-  if (!flags.folded) return made;
-  return [...made.slice(0, 2), await foldgateContender('foldgate, folded', flags.folded, head)];
+  if (flags.folded) made[2] = await foldgateContender('foldgate, folded', flags.folded, head);
+  if (!flags['kv-cache']) return made;
+  const { name, model } = made[2]!;
+  return [...made, await foldgateContender(`${name}, int8 KV cache`, model, head, 'int8')];
 }
 
 async function measure(): Promise<BenchResults> {

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { type CacheType, graphOf } from '../../artifact/decoder/decoder-options.ts';
 import { bytesOf } from '../../artifact/manifest.ts';
 import { readManifest } from '../../artifact/models/read.ts';
 import { openModelUrl } from '../../artifact/store/open.ts';
@@ -18,6 +19,8 @@ export interface Contender {
   model: string;
   /** On the disk. */
   bytes: number;
+  /** What it keeps keys and values in. @default the engine's own */
+  kvCache?: CacheType;
 }
 
 export interface Making {
@@ -68,11 +71,27 @@ export async function contenders(making: Making): Promise<Contender[]> {
   return list;
 }
 
-/** A folded model of one's own. */
-export async function foldgateContender(name: string, url: string, head: Bits): Promise<Contender> {
+/**
+ * A folded model of one's own.
+ * @throws UsageError for an int8 cache of one that was folded without scales for it
+ */
+export async function foldgateContender(
+  name: string,
+  url: string,
+  head: Bits,
+  kvCache?: CacheType,
+): Promise<Contender> {
   const { store, name: model } = await openModelUrl(url);
   const { manifest } = await readManifest(store, model);
-  return { name, engine: 'foldgate', head, model: url, bytes: bytesOf(manifest) };
+  graphOf(manifest, kvCache);
+  return {
+    name,
+    engine: 'foldgate',
+    head,
+    model: url,
+    bytes: bytesOf(manifest),
+    ...(kvCache && { kvCache }),
+  };
 }
 
 async function toQ40({ checkpoint, programs }: Making, head: Bits, file: string): Promise<void> {
@@ -94,7 +113,10 @@ export function serverOf(contender: Contender, options: ServerOptions): ServerCo
   if (contender.engine === 'foldgate') {
     const model = contender.model.split('/').at(-1)!;
     const store = contender.model.slice(0, -model.length - 1);
-    const flags = limits && { context: String(limits.context), slots: String(limits.slots) };
+    const flags = {
+      ...(limits && { context: String(limits.context), slots: String(limits.slots) }),
+      ...(contender.kvCache && { 'kv-cache': contender.kvCache }),
+    };
     return { ...foldgateServer(store, model, port, { threads, ...flags }), model };
   }
   // Its context is shared out among the slots.

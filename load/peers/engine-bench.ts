@@ -1,5 +1,5 @@
 import { Decoder } from '../../artifact/decoder/decoder.ts';
-import { decoderOptions } from '../../artifact/decoder/decoder-options.ts';
+import { type CacheType, decoderOptions } from '../../artifact/decoder/decoder-options.ts';
 import { openLocalModel } from '../../artifact/models/open-local.ts';
 import { useHugePages } from '../../artifact/onnxruntime/huge-pages.ts';
 
@@ -7,13 +7,13 @@ import { useHugePages } from '../../artifact/onnxruntime/huge-pages.ts';
  * Times one folded model as llama-bench times a GGUF file: a prompt from an empty cache, then single
  * tokens on an empty cache. Prints {"prefill": tokens/s, "decode": tokens/s}, the medians of the rounds.
  *
- * Usage: node engine-bench.ts URL THREADS PROMPT_TOKENS DECODED_TOKENS ROUNDS
+ * Usage: node engine-bench.ts URL THREADS PROMPT_TOKENS DECODED_TOKENS ROUNDS [KV_CACHE]
  */
-const [url, threads, promptTokens, decodedTokens, rounds] = process.argv.slice(2);
+const [url, threads, promptTokens, decodedTokens, rounds, kvCache] = process.argv.slice(2);
 const { manifest, graphPath } = await openLocalModel(url!);
 const prompt = Number(promptTokens);
 const decoded = Number(decodedTokens);
-const options = decoderOptions(manifest, graphPath, Math.max(prompt, decoded));
+const options = decoderOptions(manifest, graphPath, Math.max(prompt, decoded), kvCache as CacheType);
 const decoder = new Decoder({ ...options, threads: Number(threads) });
 await useHugePages(); // as the server does, before it has a cache
 const cache = decoder.newCache();

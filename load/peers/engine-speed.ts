@@ -16,10 +16,13 @@ export interface EngineTest {
 }
 
 /** By llama-bench, or by the decoder alone as llama-bench does it. */
-export async function engineSpeed({ engine, model }: Contender, test: EngineTest): Promise<EngineSpeed> {
+export async function engineSpeed(
+  { engine, model, kvCache = 'float32' }: Contender,
+  test: EngineTest,
+): Promise<EngineSpeed> {
   const { programs, threads, promptTokens, decodedTokens } = test;
   if (engine === 'foldgate') {
-    const bench = ['load/peers/engine-bench.ts', model, threads, promptTokens, decodedTokens, '3'];
+    const bench = ['load/peers/engine-bench.ts', model, threads, promptTokens, decodedTokens, '3', kvCache];
     return JSON.parse(await run(process.execPath, bench));
   }
   const args = ['-m', model, '-t', threads, '-p', promptTokens, '-n', decodedTokens, '-r', '3', '-o', 'json'];

@@ -46,6 +46,30 @@ it("computes a chat's beginning, serves it, and removes it", async () => {
   expect(gone).toMatchObject({ code: 1, stderr: expect.stringMatching(/no prefix stories/) });
 });
 
+it('is for servers that keep keys and values as it has them', async () => {
+  const cacheText = [Int32Array.from({ length: 100 }, (_, i) => (i * 37 + 5) % 280)];
+  const { storeUrl, modelUrl } = await storedPico('llama', { cacheText });
+  const text = await file('text.txt', system.content);
+  const add = await foldgate('prefixes', 'add', modelUrl, '--text', text, '--kv-cache', 'int8');
+  expect(add.code, add.stderr).toBe(0);
+  const [{ tokens, bytes, elementType }] = JSON.parse(
+    (await foldgate('prefixes', 'list', modelUrl, '--json')).stdout,
+  );
+  expect(elementType).toBe('int8');
+  expect(bytes).toBe(tokens * 3 * 2 * 2 * 16); // layers, parts, heads, channels: a byte each
+  for (const [kvCache, cached] of [
+    ['int8', tokens],
+    ['float32', 0],
+  ]) {
+    const { url, stop } = await serving(storeUrl, ['--kv-cache', kvCache]);
+    const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'any', maxRetries: 0 });
+    const prompt = `${system.content} Once upon a time`;
+    const { usage } = await client.completions.create({ model: 'pico', prompt, max_tokens: 2 });
+    await stop();
+    expect(usage!.prompt_tokens_details?.cached_tokens ?? 0).toBe(cached);
+  }
+});
+
 it('names a prefix by its tokens, and takes tools, texts and a question that is to be answered', async () => {
   const { modelUrl } = await storedPico('llama');
   const add = (options: object) => addPrefix(modelUrl, { ...options, threads: 1, signal: never });

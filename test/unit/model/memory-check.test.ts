@@ -36,6 +36,8 @@ describe('memory for a model', () => {
     const shape = servedShapeOf(manifest);
     // Keys and values of 6 layers, 2 heads of 8 numbers, in float32; scratch of 128 rows for 4 heads' scores.
     expect(leastMemory(shape, 101) - leastMemory(shape, 100)).toBe(6 * 2 * 2 * 8 * 4 + 128 * 4 * 4);
+    const int8 = servedShapeOf(manifest, 'int8');
+    expect(leastMemory(int8, 101) - leastMemory(int8, 100)).toBe(6 * 2 * 2 * 8 + 128 * 4 * 4);
     const heavier = { ...shape, weightBytes: shape.weightBytes + megabyte };
     expect(leastMemory(heavier, 100) - leastMemory(shape, 100)).toBe(megabyte);
     expect(servedMemoryOf(manifest, 100)).toBeGreaterThan(leastMemory(shape, 100));
