@@ -24,7 +24,10 @@ export interface CalibrationTexts {
   quality: { text: TextWindows; description: string };
 }
 
-/** The file of --calibration, else training data and its held-out part, else a built-in text. */
+/**
+ * The file of --calibration, else training data and its held-out part, else two built-in texts: one that all is fitted on,
+ * one that quality is measured on.
+ */
 export async function calibrationTexts(
   checkpoint: Checkpoint,
   flags: Pick<FoldFlags, 'calibration' | 'calibrationTokens' | 'calibrate'> & { data?: string[] },
@@ -37,25 +40,30 @@ export async function calibrationTexts(
   const { calibrate: method } = flags;
   const { content, unseen, description } = await calibrationContent(flags);
   const text = cut(content, flags.calibrationTokens);
-  const windowsToFit = (length?: number) => {
-    const all = cut(content, int4Tokens, length).windows;
+  /** What quality is measured on stays out of it, where enough of the text is left. */
+  const toFit = (tokens: number, length?: number): TextWindows => {
+    const all = cut(content, tokens, length);
     if (unseen !== undefined) return all;
-    // What quality is measured on stays out of the fit, where enough of the text is left.
-    const { windows } = cut(content, flags.calibrationTokens + int4Tokens, length);
     const measured = cut(content, flags.calibrationTokens, length).windows.length;
-    const others = windows.slice(measured);
-    return others.length >= Math.min(measured, all.length) ? others : all;
+    const others = withoutFirst(cut(content, flags.calibrationTokens + tokens, length), measured);
+    return others.windows.length >= Math.min(measured, all.windows.length) ? others : all;
   };
   return {
     text,
-    ...(method !== 'none' && { calibrate: () => ({ method, windows: windowsToFit() }) }),
-    cache: () => windowsToFit(cacheTokens),
-    fit: (plan) => cut(content, tokensToFit(plan)),
+    ...(method !== 'none' && { calibrate: () => ({ method, windows: toFit(int4Tokens).windows }) }),
+    cache: () => toFit(int4Tokens, cacheTokens).windows,
+    fit: (plan) => toFit(tokensToFit(plan)),
     quality: {
       text: unseen === undefined ? text : cut(unseen, flags.calibrationTokens),
       description,
     },
   };
+}
+
+function withoutFirst({ windows, targets }: TextWindows, count: number): TextWindows {
+  const rest = windows.slice(count);
+  const tokens = rest.reduce((sum, { length }) => sum + length - 1, 0);
+  return { windows: rest, targets: targets.slice(count), tokens };
 }
 
 async function calibrationContent({
@@ -69,7 +77,8 @@ async function calibrationContent({
     return { content: await readText(calibration), description: basename(calibration) };
   if (data === undefined) {
     const { defaultText } = await import('../compressor/calibration/default-text.ts');
-    return { content: defaultText, description: 'built-in text' };
+    const { defaultFitText } = await import('../compressor/calibration/default-fit-text.ts');
+    return { content: defaultFitText, unseen: defaultText, description: 'built-in text' };
   }
   const { readDocuments } = await import('../compressor/train/data/documents.ts');
   const { splitDocuments } = await import('../compressor/train/data/order.ts');

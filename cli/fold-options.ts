@@ -163,8 +163,8 @@ export function addFoldOptions(command: Command): Command {
     )
     .option(
       '--calibration <file>',
-      'text that layers are ranked, int4 is fitted and quality is measured on (default: that of --data, else ' +
-        'a built-in one)',
+      'text that layers are ranked, int4 is fitted and quality is measured on (default: that of --data, measured on ' +
+        'its held-out part; else built-in ones)',
     )
     .option('--calibration-tokens <count>', 'tokens of it to use', parseCount, 2048);
 }

@@ -1,6 +1,6 @@
 /**
- * The text that layers are ranked and quality is measured on where the user gives none: a little of
- * several kinds. It is short; a text of one's own, like what the model will be used for, ranks better.
+ * The text that quality is measured on where the user gives none: a little of several kinds. Nothing is ranked or fitted on
+ * it; for that there is `defaultFitText`.
  */
 export const defaultText = `The lighthouse at the end of the bay was built in 1874 of granite that came by barge from the quarries in the north. It stands thirty-one metres high, and its lamp, first fed with rapeseed oil and later with paraffin, could be seen for eighteen nautical miles in clear weather. Three keepers lived there with their families until the light was made automatic. Today the tower is a museum; visitors climb its one hundred and fifty-two steps to look at the old lens, which weighs more than a small car and still turns on a bath of mercury at the touch of a finger.
 
