@@ -62,7 +62,8 @@ export function sessionMemory(shape: ServedShape, tokens: number): number {
 
 /**
  * Weights count where the runtime holds them packed. Of the embedding, rows are read from the mapped file; packed is
- * the head, which is the same matrix or another one of its size.
+ * the head, which is the same matrix or another one of its size. Adapters count as they are stored: what the runtime puts
+ * together of common pools of shards comes on top, and a manifest does not say how much that is.
  */
 export function servedShapeOf(manifest: Manifest, kvCache: CacheType = 'float32'): ServedShape {
   const { dimensions, quantization, weights } = manifest;
@@ -70,7 +71,8 @@ export function servedShapeOf(manifest: Manifest, kvCache: CacheType = 'float32'
   const bytesOf = (...kinds: (typeof weights)[number]['kind'][]) =>
     weights.reduce((sum, { kind, bytes }) => (kinds.includes(kind) ? sum + bytes : sum), 0);
   const both = bytesOf('embedding');
-  const weightBytes = bytesOf('block', 'norms', 'patches') + (both > 1.5 * matrix ? both / 2 : both);
+  const weightBytes =
+    bytesOf('block', 'norms', 'adapters', 'patches') + (both > 1.5 * matrix ? both / 2 : both);
   const widths = weights.flatMap(({ kind, intermediateSize = dimensions.intermediateSize }) =>
     kind === 'block' ? [intermediateSize] : [],
   );

@@ -31,6 +31,24 @@ describe('memory for a model', () => {
     expect(weigh(blob, blob)).toBe(matrix);
   });
 
+  it('counts all that the runtime holds, and not the tables that are read from their file', async () => {
+    const { manifest } = await makeStoredModel(await temporaryFolder());
+    const weightBytes = (...weights: Manifest['weights']) =>
+      servedShapeOf({ ...manifest, weights }).weightBytes;
+    const blob = (kind: Manifest['weights'][number]['kind'], bytes: number) => ({ sha256: '', bytes, kind });
+    const held = [blob('block', 1), blob('norms', 20), blob('adapters', 300), blob('patches', 4000)];
+    expect(weightBytes(...held, blob('rotary', 50_000))).toBe(4321);
+    // A model whose adapters alone are too much for a process is refused.
+    const weights = [...manifest.weights, blob('adapters', 100 * megabyte)];
+    const least = leastMemory(servedShapeOf(manifest), 128);
+    expect(() =>
+      checkMemory({ manifest: { ...manifest, weights } }, undefined, least + 99 * megabyte),
+    ).toThrow(/needs at least/);
+    expect(() =>
+      checkMemory({ manifest: { ...manifest, weights } }, undefined, least + 100 * megabyte),
+    ).not.toThrow();
+  });
+
   it('grows with weights and tokens, by what they take', async () => {
     const { manifest } = await makeStoredModel(await temporaryFolder());
     const shape = servedShapeOf(manifest);
