@@ -57,7 +57,7 @@ export interface CurePoint {
 /** A row and what the report shows of how it came about. */
 export interface CompareResult {
   row: CompareRow;
-  plan: Pick<FoldPlan, 'layers' | 'patch' | 'scores' | 'halfScores' | 'method' | 'gates'>;
+  plan: Pick<FoldPlan, 'layers' | 'widths' | 'patch' | 'scores' | 'halfScores' | 'method' | 'gates'>;
   /** Distinct ones. */
   blocks: number;
   cure: CurePoint[];

@@ -101,6 +101,9 @@ export function makeSizedPlan(
       "Low-rank matrices of --adapter start from blocks as wide as the checkpoint's: leave out --width, or take --adapter gain.",
     );
   }
+  const { spread = usualSpread } = options;
+  if (!(spread > 0 && Number.isFinite(spread)))
+    throw new UsageError(`--spread takes a number above 0, not ${spread}.`);
   const whole = architecture.intermediateSize;
   const groups = groupsOf(plan);
   // Blocks of which attention alone is run have no MLP to give.
@@ -109,7 +112,7 @@ export function makeSizedPlan(
   const scores = blocks.map((block) =>
     groups[block]!.reduce((sum, layer) => sum + (importance?.[layer] ?? 0), 0),
   );
-  const found = widthsOf(whole, scores, share, options.spread ?? usualSpread);
+  const found = widthsOf(whole, scores, share, spread);
   const widths = groups.map((_, block) => found[blocks.indexOf(block)] ?? whole);
   return { ...plan, widths };
 }

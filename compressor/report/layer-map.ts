@@ -15,8 +15,8 @@ const edgeLabels = 40;
 /** Which block each layer runs: a row a model, a column a layer of the checkpoint. */
 export function layerMap({ results, checkpointLayers }: Comparison): Markup {
   const folded = results.filter(
-    ({ plan: { layers } }) =>
-      layers.length < checkpointLayers || isShared(layers) || layers.some(({ half }) => half),
+    ({ plan: { layers, widths } }) =>
+      layers.length < checkpointLayers || isShared(layers) || widths || layers.some(({ half }) => half),
   );
   const models = [results[0]!, ...folded];
   const cell = (width - left) / checkpointLayers;
@@ -57,7 +57,8 @@ function row({ row: about, plan }: CompareResult, columns: number[], cell: numbe
     // Attention is drawn above, as it comes first.
     const half = halfOf.get(layer);
     const [from, tall] = [half === 'mlp' ? y + height / 2 : y, half ? height / 2 : height];
-    const told = `${half ? `, ${halfNames[half]} alone` : ''}${refilled.has(layer) ? ' again, behind gains' : ''}`;
+    const wide = plan.widths && half !== 'attention' ? `, MLP ${plan.widths[block]} wide` : '';
+    const told = `${wide}${half ? `, ${halfNames[half]} alone` : ''}${refilled.has(layer) ? ' again, behind gains' : ''}`;
     return html`<rect class="kept ${shared ? `c${block % 8}` : ''}" x="${x + 1}" y="${from}" width="${cell - 2}" height="${tall}" rx="3"><title>layer ${layer}: block ${block}${told}</title></rect>${!half && name}`;
   });
   const kept = new Map([...blockOf].filter(([layer]) => !refilled.has(layer)));
@@ -102,5 +103,7 @@ function inWords({ plan, blocks }: CompareResult, columns: number[]): string {
     return alone.length > 0 ? [`, ${halfNames[half]} alone in ${alone.join(', ')}`] : [];
   });
   const without = gone.length > 0 ? `, without ${gone.join(', ')}` : '';
-  return `${plan.layers.length} layers of ${blocks} blocks${without}${halved.join('')}`;
+  const { widths } = plan;
+  const wide = widths ? `, MLPs ${Math.min(...widths)} to ${Math.max(...widths)} wide` : '';
+  return `${plan.layers.length} layers of ${blocks} blocks${without}${halved.join('')}${wide}`;
 }

@@ -150,6 +150,10 @@ describe('a plan of narrower MLPs', () => {
     );
     const low = { ...options, shrink: 'depth' as const, width: 0.01 };
     expect(() => makeSizedPlan(checkpoint, { method: 'x' }, low)).toThrow('0.125 to 1, not 0.01');
+    const flat = { ...options, remove: 0.2, spread: 0 };
+    expect(() => makeSizedPlan(checkpoint, { method: 'x' }, flat)).toThrow(
+      '--spread takes a number above 0, not 0',
+    );
     const adapted = { ...options, remove: 0.2, adapter: { gains: false, rank: 4 } };
     expect(() => makeSizedPlan(checkpoint, { method: 'x' }, adapted)).toThrow('--adapter gain');
   });

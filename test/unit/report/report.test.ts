@@ -94,6 +94,14 @@ describe('the page', () => {
     expect(halved).not.toMatch(/NaN|undefined/);
   });
 
+  it('tells how wide MLPs are where they are narrower', () => {
+    const other = comparison();
+    other.results[2]!.plan.widths = [64, 96, 32];
+    const narrow = reportPage(other);
+    expect(narrow).toContain('<title>layer 2: block 1, MLP 96 wide</title>');
+    expect(narrow).toContain(', MLPs 32 to 96 wide.');
+  });
+
   it('says what stands in for removed layers', () => {
     expect(page).toContain('<title>a linear patch in the place of layers 1 to 1</title>');
     const other = comparison();
