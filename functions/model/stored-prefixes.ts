@@ -1,6 +1,7 @@
 import { open, rm } from 'node:fs/promises';
 import { defaultCacheFolder, type FetchOptions, fetchOne, isAtHand } from '../../artifact/cache.ts';
 import { shrinkCache } from '../../artifact/cache-limit.ts';
+import { snapshotBytes } from '../../artifact/decoder/kv-snapshot.ts';
 import { InvalidDataError } from '../../artifact/errors.ts';
 import { lineOf } from '../../artifact/line-rate.ts';
 import { blobKey } from '../../artifact/models/layout.ts';
@@ -141,6 +142,7 @@ export class StoredPrefixes {
     let left = this.#room.budgetBytes;
     for (const known of newestFirst) {
       const { entry } = known;
+      if (known.restUntil > performance.now()) continue;
       left -= entry.blob.bytes;
       if (left < 0 || this.#source.signal.aborted) return;
       if (!this.#pays(entry, entry.tokens.length) || (await this.#isHere(entry))) continue;
@@ -216,20 +218,22 @@ export class StoredPrefixes {
     if (!found) return;
     const known = new Map<string, Known>();
     for (const [key, entry] of found) {
-      if (!isOfForm(entry, this.#room.form) || entry.blob.bytes > this.#room.budgetBytes) continue;
-      known.set(
-        key,
-        this.#known.get(key) ?? {
-          entry,
-          kept: false,
-          fetching: false,
-          coming: undefined,
-          restUntil: -Infinity,
-        },
-      );
+      const { form, budgetBytes } = this.#room;
+      if (!isOfForm(entry, form) || entry.blob.bytes > budgetBytes) continue;
+      const isNew = !this.#known.has(key);
+      const one = this.#known.get(key) ?? newlyKnown(entry);
+      known.set(key, one);
+      const bytes = snapshotBytes(form, entry.tokens.length);
+      if (entry.blob.bytes === bytes) continue;
+      if (isNew) this.#failed(one, new Error(`${bytes} bytes are expected, not ${entry.blob.bytes}.`));
+      one.restUntil = Infinity;
     }
     this.#known = known;
   }
+}
+
+function newlyKnown(entry: NamedPrefix): Known {
+  return { entry, kept: false, fetching: false, coming: undefined, restUntil: -Infinity };
 }
 
 /** @param known is not read again */

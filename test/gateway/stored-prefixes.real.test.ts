@@ -118,6 +118,11 @@ it('leaves alone what is of another element type, and all where it is told to', 
   const other = await started(local);
   expect((await other.ask(tokens)).cached).toBe(0);
   expect([...off.failures, ...none.failures, ...other.failures]).toEqual([]);
+  const fewer = { tokens: tokens.slice(0, 30) };
+  await storePrefix(local, 'pico', 'short', tokens.slice(0, 32), fewer);
+  const wrong = await started(local);
+  expect((await wrong.ask(tokens)).cached).toBe(0);
+  expect(wrong.failures).toEqual([expect.stringMatching(/prefix short .* bytes are expected, not/)]);
 });
 
 it('keeps those of an int8 cache apart, and serves them where servers have one', async () => {
@@ -210,8 +215,12 @@ it('waits for a line that stalls no longer than computing takes, and has it for 
     await download(key, ...rest);
     ended.resolve();
   };
-  const { ask, failures, models } = await started(remote);
-  expect((await ask(tokens, { cache_salt: 'alice' })).cached).toBe(0);
+  const { ask, client, failures, models } = await started(remote);
+  const body = { model: 'pico', prompt: tokens, max_tokens: 2, cache_salt: 'alice' };
+  const late = await client.completions.create(body);
+  expect(late.usage!.prompt_tokens_details!.cached_tokens).toBe(0);
+  const { timings } = late as unknown as { timings: { queue_ms: number } };
+  expect(timings.queue_ms).toBeGreaterThan(290); // waiting for it is waiting
   opened.resolve();
   await ended.promise;
   // It is not waited for, so it may still be on its way from the disk.
