@@ -1,8 +1,9 @@
 import { parseArgs } from 'node:util';
 import { openStore } from '../artifact/store/open.ts';
+import type { SpeculationCounts } from '../functions/engine/engine.ts';
 import { loadModel } from '../functions/model/load-model.ts';
 import type { LoadedModel } from '../functions/model/loaded-model.ts';
-import { encodeChat } from '../functions/model/prompt.ts';
+import { encodeChat, encodePrompt } from '../functions/model/prompt.ts';
 import { median } from './peers/table.ts';
 
 /**
@@ -70,18 +71,16 @@ interface Answer {
   /** Tokens a second of decoding. */
   speed: number;
   tokens: number[];
-  /** Tokens guessed and come true, by all that guesses. */
-  guessed: number;
-  accepted: number;
+  guesses: SpeculationCounts;
 }
 
-async function guessesOf(model: LoadedModel): Promise<{ guessed: number; accepted: number }> {
-  const { ngram, draft_model } = (await model.engine.stats!()).speculation;
-  return { guessed: ngram.tokens + draft_model.tokens, accepted: ngram.accepted + draft_model.accepted };
-}
+const guessesOf = async (model: LoadedModel) => (await model.engine.stats!()).speculation;
 
 async function answer(model: LoadedModel, question: string, seed: number): Promise<Answer> {
-  const prompt = await encodeChat(model, [{ role: 'user', content: question }]);
+  // A model that was never taught to chat goes on from the text.
+  const prompt = model.chatTemplate
+    ? await encodeChat(model, [{ role: 'user', content: question }])
+    : await encodePrompt(model, question, { param: 'prompt', addSpecialTokens: true });
   const sampling = { temperature: Number(flags.temperature), topP: 1, topK: 0, minP: 0, seed };
   const request = { prompt, maxTokens: Number(flags.tokens), sampling, stopTokens: [...model.eos] };
   const tokens: number[] = [];
@@ -91,17 +90,18 @@ async function answer(model: LoadedModel, question: string, seed: number): Promi
     tokens.push(...chunk.tokens);
     decode = chunk.timings?.decode ?? decode;
   }
-  const { guessed, accepted } = await guessesOf(model);
-  return {
-    speed: (1000 * (tokens.length - 1)) / decode,
-    tokens,
-    guessed: guessed - before.guessed,
-    accepted: accepted - before.accepted,
-  };
+  const after = await guessesOf(model);
+  const since = (method: keyof SpeculationCounts) => ({
+    drafts: after[method].drafts - before[method].drafts,
+    tokens: after[method].tokens - before[method].tokens,
+    accepted: after[method].accepted - before[method].accepted,
+  });
+  const guesses = { ngram: since('ngram'), draft_model: since('draft_model') };
+  return { speed: (1000 * (tokens.length - 1)) / decode, tokens, guesses };
 }
 
 process.stdout.write(
-  '| task | tokens | way | tokens/s | gain | guessed | came true | same text |\n|---|---|---|---|---|---|---|---|\n',
+  '| task | tokens | way | tokens/s | gain | came true, of the text | of the draft | same text |\n|---|---|---|---|---|---|---|---|\n',
 );
 for (const [task, question] of Object.entries(tasks)) {
   const rounds: Record<string, Answer[]> = Object.fromEntries(Object.keys(ways).map((way) => [way, []]));
@@ -115,14 +115,20 @@ for (const [task, question] of Object.entries(tasks)) {
   for (const [way, answers] of Object.entries(rounds)) {
     const mean = (of: (one: Answer) => number) =>
       answers.reduce((sum, one) => sum + of(one), 0) / answers.length;
+    const cameTrue = (method: keyof SpeculationCounts) => {
+      const [accepted, tokens] = (['accepted', 'tokens'] as const).map((count) =>
+        mean(({ guesses }) => guesses[method][count]).toFixed(0),
+      );
+      return tokens === '0' ? '-' : `${accepted} of ${tokens}`;
+    };
     const row = [
       task,
       mean(({ tokens }) => tokens.length).toFixed(0),
       way,
       median(answers.map(({ speed }) => speed)).toFixed(0),
       `${median(answers.map(({ speed }, round) => speed / plain[round]!.speed)).toFixed(2)}x`,
-      mean(({ guessed }) => guessed).toFixed(0),
-      mean(({ accepted }) => accepted).toFixed(0),
+      cameTrue('ngram'),
+      cameTrue('draft_model'),
       answers.every(({ tokens }, round) => tokens.join() === plain[round]!.tokens.join()) ? 'yes' : 'no',
     ];
     process.stdout.write(`| ${row.join(' | ')} |\n`);

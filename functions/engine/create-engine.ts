@@ -45,6 +45,8 @@ export interface EngineOptions {
    * its files too. @default none
    */
   draft?: { graphPath: string; manifest: Manifest } | undefined;
+  /** Told why it guesses no more; the engine goes on without. */
+  onDraftFailure?: ((error: EngineError) => void) | undefined;
   /** What grammars need; asked for when the first one comes. @default none: there are no grammars */
   vocabulary?: () => Promise<Vocabulary>;
 }
@@ -93,6 +95,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const engine = new WorkerEngine(workerOptions, limits);
   if (options.vocabulary) engine.grammars = new Grammars(options.vocabulary, vocabularySize);
   void engine.exited.then(options.onEnd);
+  engine.onDraftFailure = options.onDraftFailure;
   engine.ready.catch(() => {}); // told of below, if the files come at all
   try {
     await options.files;
@@ -115,6 +118,7 @@ class WorkerEngine implements Engine, EnginePrefixes {
   readonly limits: EngineLimits;
   readonly ready: Promise<void>;
   grammars: Grammars | undefined;
+  onDraftFailure: EngineOptions['onDraftFailure'];
   readonly #worker: Worker;
   readonly exited: Promise<void>;
   readonly #streams = new Map<number, ChunkStream>();
@@ -141,6 +145,8 @@ class WorkerEngine implements Engine, EnginePrefixes {
           reject(this.#fail(`The model could not be opened: ${message.message}`));
         else if (message.type === 'stats') this.#statsAsked.get(message.id)?.resolve(message.stats);
         else if (message.type === 'dropped') this.#dropped(message.id);
+        else if (message.type === 'draft failed')
+          this.onDraftFailure?.(new EngineError(`The model that drafts failed: ${message.message}`));
         else this.#deliver(message.results);
       });
       this.#worker.on('error', (error) => reject(this.#fail(`The engine's thread failed: ${error.message}`)));

@@ -35,6 +35,8 @@ export type ToWorker =
 export type FromWorker =
   | { type: 'ready' }
   | { type: 'failed'; message: string }
+  /** The model that guesses does so no more; the engine goes on. */
+  | { type: 'draft failed'; message: string }
   /** What one step made. A message takes time of both threads: sequences that ran together share it. */
   | { type: 'results'; results: SequenceResult[] }
   | { type: 'stats'; id: number; stats: EngineStats }

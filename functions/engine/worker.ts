@@ -46,7 +46,12 @@ try {
     drafting?.[Symbol.dispose]();
   });
   const { slots, prefixCacheBytes, speculation } = options;
-  const draft = drafting && new DraftModel(new ModelRows(drafting, 1), options.draft!.cache.capacity);
+  const { capacity = 0 } = options.draft?.cache ?? {};
+  const draft =
+    drafting &&
+    new DraftModel(new ModelRows(drafting, 1), capacity, ({ message }) =>
+      send({ type: 'draft failed', message }),
+    );
   const scheduler = new Scheduler(
     new ModelRows(decoder, slots),
     { weights, prefixCacheBytes, speculation, draft },

@@ -167,6 +167,7 @@ export class StoredModels extends ModelRegistry {
         signal,
         onProgress: (done, total) => onProgress?.(name, done, total),
         onPrefixFailure: (error) => this.#options.onPrefixFailure?.(name, error),
+        onDraftFailure: (error) => this.#options.onFailure?.(name, error),
         onFetched(blob, ms) {
           fetched.add(blob.sha256);
           onFetched?.(name, blob, ms);

@@ -20,6 +20,9 @@ export const acceptanceWeight = 0.1;
 /** Of a step over so many rows. */
 const enoughMeasurements = 50;
 
+/** Steps of one row before another model is asked: what its tokens may cost is known by these alone. */
+const plainStepsFirst = 4;
+
 /** A guess is worth making only where it saves clearly: measurements waver. */
 const leastGain = 1.05;
 
@@ -32,13 +35,22 @@ export class StepCosts {
   readonly #times = new Map<number, number>();
   readonly #measurements = new Map<number, number>();
 
-  /** The first ones count: afterwards the same text is guessed at in the same way, whatever else the machine does. */
+  /**
+   * The first ones count: afterwards the same text is guessed at in the same way, whatever else the machine does. But the
+   * very first, which also takes memory and binds it, gives way to the second.
+   */
   measured(rows: number, milliseconds: number): void {
     const measurements = this.#measurements.get(rows) ?? 0;
     if (measurements >= enoughMeasurements) return;
     this.#measurements.set(rows, measurements + 1);
     const known = this.#times.get(rows);
-    this.#times.set(rows, known === undefined ? milliseconds : known + costWeight * (milliseconds - known));
+    const isNew = known === undefined || measurements === 1;
+    this.#times.set(rows, isNew ? milliseconds : known + costWeight * (milliseconds - known));
+  }
+
+  /** How many steps over so many rows count. */
+  measurements(rows: number): number {
+    return this.#measurements.get(rows) ?? 0;
   }
 
   /** Milliseconds of a step over so many rows; undefined before there was one. */
@@ -80,7 +92,7 @@ export class DraftLength {
   /** Part of the guessed tokens that came true, by what told them. */
   readonly #acceptance = new Map<DraftSource, number>(matchLengths.map((m) => [m, assumedAcceptance[m]]));
   #steps = 0;
-  /** Steps before the model is tried again; they double with each trial in vain, since each takes reading up. */
+  /** Steps before the model is tried again, where it does not pay; they double with each trial in vain, since each takes reading up. */
   #modelRetryAfter = retryEvery;
   #modelSpared = 0;
   #modelOnTrial = false;
@@ -102,7 +114,7 @@ export class DraftLength {
       if (best) choices.push(best);
       else if (retry) trials.push({ source, tokens: 1, gain: 1 });
     }
-    if (this.#model) {
+    if (this.#model && this.#costs.measurements(1) >= plainStepsFirst) {
       const best = this.#best('model', this.#model.cost(this.#costs));
       if (best) choices.push(best);
       else if (++this.#modelSpared >= this.#modelRetryAfter)

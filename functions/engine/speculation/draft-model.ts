@@ -41,12 +41,18 @@ export class DraftModel implements DraftingModel {
   readonly #tokens: number[] = [];
   #salt = '';
   #acceptance = assumed.acceptance;
-  #isWarm = false;
+  #hasFailed = false;
+  readonly #onFailure: (error: Error) => void;
 
-  /** @param rows of which it takes the first @param capacity tokens that a row may hold */
-  constructor(rows: SequenceRows, capacity: number) {
+  /**
+   * @param rows of which it takes the first
+   * @param capacity tokens that a row may hold
+   * @param onFailure told why it guesses no more: texts go on without
+   */
+  constructor(rows: SequenceRows, capacity: number, onFailure: (error: Error) => void = () => {}) {
     this.#rows = rows;
     this.#capacity = capacity;
+    this.#onFailure = onFailure;
   }
 
   /** Bytes of keys and values that it holds. */
@@ -92,15 +98,22 @@ export class DraftModel implements DraftingModel {
     target: StepCosts,
   ): number[] | undefined {
     const count = Math.min(choice.tokens, room, this.#capacity - text.length);
-    if (count < 1) return undefined;
-    this.#takeBack(text);
-    if (text.length - this.#tokens.length > maxVerified) {
+    if (count < 1 || this.#hasFailed) return undefined;
+    try {
+      this.#takeBack(text);
       const unread = text.length - this.#tokens.length;
-      if (!this.#isWorthReading(unread, choice, Math.min(room, Math.max(made, tokensToCome)), target)) return;
-      this.#readOn(text, Math.min(unread - 1, promptChunk));
-      if (text.length - this.#tokens.length > maxVerified) return undefined;
+      if (unread > maxVerified) {
+        const toCome = Math.min(room, Math.max(made, tokensToCome));
+        if (!this.#isWorthReading(unread, choice, toCome, target)) return undefined;
+        this.#readOn(text, Math.min(unread - 1, promptChunk));
+        if (text.length - this.#tokens.length > maxVerified) return undefined;
+      }
+      return this.#guess(text, count);
+    } catch (error) {
+      this.#hasFailed = true;
+      this.#onFailure(error as Error);
+      return undefined;
     }
-    return this.#guess(text, count);
   }
 
   /** Whether what is saved for the rest of the text is worth what reading up costs, both in the other model's steps. */
@@ -151,9 +164,7 @@ export class DraftModel implements DraftingModel {
       guesses.push(next);
       unread = [next];
     }
-    // The first guess also takes what memory and bindings there have to be.
-    if (isUsual && this.#isWarm) this.#costs.measured(1, (performance.now() - started) / count);
-    this.#isWarm = true;
+    if (isUsual) this.#costs.measured(1, (performance.now() - started) / count);
     return guesses;
   }
 }

@@ -14,12 +14,16 @@ const step = (token: number) => (token * 7 + 3) % 997;
 afterEach(() => vi.restoreAllMocks());
 
 /** A scheduler whose model says `step`, with one that drafts in a fifth of the time. */
-function drafting(next: (token: number) => number = step, capacity = 4096) {
+function drafting(
+  next: (token: number) => number = step,
+  capacity = 4096,
+  onFailure?: (error: Error) => void,
+) {
   const draft = new ScriptedRows(vocabularySize, 1);
   draft.next = next;
   const time = modelTime();
   time.take(draft, (tokens) => 2 + 0.2 * (tokens - 1));
-  const started = startScheduler(3, 0, { draft: new DraftModel(draft, capacity) });
+  const started = startScheduler(3, 0, { draft: new DraftModel(draft, capacity, onFailure) });
   started.model.next = step;
   time.take(started.model, (tokens) => 10 + tokens - 1);
   return { ...started, draft };
@@ -134,6 +138,23 @@ describe('a sequence that another model drafts for', () => {
     expect(draft.contents[0]!.slice(0, 2)).toEqual([7, 1]);
   });
 
+  it('goes on without the other where that fails, and asks it no more', async () => {
+    const failures: string[] = [];
+    const { scheduler, draft, ended, of, tokens } = drafting(step, 4096, (error) =>
+      failures.push(error.message),
+    );
+    draft.before = ({ lengths }) => {
+      if (lengths[0]! > 40) throw new Error('no memory');
+    };
+    scheduler.add(1, request([5, 1], { maxTokens: 100 }));
+    await ended(1);
+    scheduler.add(2, request([5, 1], { maxTokens: 100 }));
+    await ended(2);
+    expect([tokens(1), tokens(2)]).toEqual([textOf(1, 100), textOf(1, 100)]);
+    expect(of(1).error).toBeUndefined();
+    expect(failures).toEqual(['no memory']);
+  });
+
   it('gets no guesses beyond the context of the other', async () => {
     const { scheduler, draft, ended, tokens } = drafting(step, 40);
     scheduler.add(1, request([5, 1], { maxTokens: 100 }));
@@ -165,7 +186,9 @@ describe('a sequence that another model drafts for', () => {
 
 describe('how many tokens a model drafts', () => {
   const costs = new StepCosts();
-  for (let rows = 1; rows <= 8; rows++) costs.measured(rows, 10 * (1 + 0.1 * (rows - 1)));
+  for (let rows = 1; rows <= 8; rows++) {
+    for (let times = 0; times < 5; times++) costs.measured(rows, 10 * (1 + 0.1 * (rows - 1)));
+  }
   const choice = (acceptance: number, cost: number) =>
     new DraftLength(costs, { acceptance, cost: () => cost })
       .choose()
@@ -186,6 +209,17 @@ describe('how many tokens a model drafts', () => {
       expect(gain).toBeCloseTo(Math.max(...gains), 10);
       expect(tokens).toBe(gains.indexOf(Math.max(...gains)) + 1);
     }
+  });
+
+  it('is none before it is known what the other model takes', () => {
+    const model = { acceptance: 0.9, cost: () => 0.1 };
+    const fresh = new StepCosts();
+    const choose = () => new DraftLength(fresh, model).choose().map(({ source }) => source);
+    for (let steps = 0; steps < 4; steps++) {
+      expect(choose()).not.toContain('model');
+      fresh.measured(1, 10);
+    }
+    expect(choose()).toContain('model');
   });
 
   it('is none where that is no gain', () => {
