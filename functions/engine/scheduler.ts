@@ -98,7 +98,8 @@ export class Scheduler {
     let kvTokens = this.#prefixes.bytes / bytesPerToken;
     for (const { row } of this.#running) kvTokens += this.#model.length(row);
     return {
-      running: this.#running.length,
+      // One that is over has delivered its end; its row is cleared up in the next turn.
+      running: this.#running.filter(({ over }) => !over).length,
       waiting: this.#waiting.length,
       kvTokens,
       kvBytes: kvTokens * bytesPerToken + (this.#speculator?.kvBytes ?? 0),

@@ -120,3 +120,13 @@ describe('a sequence whose step fails', () => {
     expect(tokens(2)).toEqual([201, 202, 203]);
   });
 });
+
+it('a sequence runs no longer once its end is told', async () => {
+  const { scheduler, events, ended } = startScheduler();
+  const running: number[] = [];
+  events.chunk = (_, { finish }) => void (finish && running.push(scheduler.stats.running));
+  scheduler.add(1, request([100], { maxTokens: 2 }));
+  scheduler.add(2, request([200], { maxTokens: 4 }));
+  await ended(1, 2);
+  expect(running).toEqual([1, 0]);
+});
