@@ -64,10 +64,13 @@ async function entriesOf(student: Student, config: Record<string, unknown>, wher
   /** Norm weights as the family stores them. */
   const norm = (values: Float32Array) => values.map((value) => value - huggingFace.normOffset);
   const entries = [entry('embedding', () => student.tensor('embedding').read())];
-  for (const [index, { block }] of student.layers.entries()) {
+  for (const [index, { block, half }] of student.layers.entries()) {
     const own = await student.own(index);
-    if ((await student.patch(index)) || hasAdapter(a, own))
-      throw new UsageError('A model with patches or adapters cannot be written as a Hugging Face folder.');
+    if ((await student.patch(index)) || hasAdapter(a, own) || half) {
+      throw new UsageError(
+        'A model with patches, adapters or halves of layers cannot be written as a Hugging Face folder.',
+      );
+    }
     const add = (role: LayerRole, read: Entry['read']) => {
       if (shapeOf(a, `layers.${index}.${role}`)) entries.push(entry(`layers.${index}.${role}`, read));
     };

@@ -69,6 +69,9 @@ describe('a Hugging Face folder that was written', () => {
     const patched = { ...unfolded(checkpoint), patch: async () => patch };
     const folder = await temporaryFolder();
     await expect(writeHuggingFace(patched, picoPath('llama'), folder, 'F32')).rejects.toThrow(/patches/);
+    const layers = unfolded(checkpoint).layers.map((layer) => ({ ...layer, half: 'mlp' as const }));
+    const halved = plannedStudent(checkpoint, { layers, weights: 'first' });
+    await expect(writeHuggingFace(halved, picoPath('llama'), folder, 'F32')).rejects.toThrow(/halves/);
     await checkpoint.close();
   });
 });
