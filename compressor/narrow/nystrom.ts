@@ -20,8 +20,8 @@ const fitRidge = 1e-3;
  * The Nyström approximation of an MLP's last product (MoDeGPT's module of type I, arXiv 2408.09632, algorithm 1). With
  * C the correlation of the activations z = activation(gate x) * (up x), the columns of the highest ridge leverage,
  * diagonal of C (C + ridge)⁻¹, are kept: S picks them. The down projection that loses least with these alone is
- * W C S (Sᵀ C S + ridge)⁻¹: what the others would have added, as far as the kept ones tell it. (The paper's own ridges
- * are one, and a pseudo-inverse; these follow the size of C.)
+ * W C S (Sᵀ C S + ridge)⁻¹: what the others would have added, as far as the kept ones tell it. (The paper takes the
+ * pseudo-inverse there, which few tokens leave at the mercy of noise. Ridges follow the size of C.)
  *
  * @param correlation C, row-major [size, size]: sum over tokens of z zᵀ
  * @param size number of activations
