@@ -81,11 +81,12 @@ async function serveFrom(
       shown.get(name)!.update(`Fetching ${name}`, done, total);
     },
     onFetched: (name, { kind, bytes }, ms) => metrics.fetched(name, kind, bytes, ms / 1000),
-    onLoaded({ name, version }, { ms, bytes }) {
+    onLoaded({ name, version, draft }, { ms, bytes }) {
       finish(name);
       setTimeout(collectGarbage, garbageAfterMs).unref();
       metrics.loaded(name, ms / 1000);
-      const line = `${name} is loaded, version ${version.slice(0, 12)}, in ${ms.toFixed(0)} ms.`;
+      const drafts = draft ? ` ${draft.name} drafts for it.` : '';
+      const line = `${name} is loaded, version ${version.slice(0, 12)}, in ${ms.toFixed(0)} ms.${drafts}`;
       const fields = { model: name, version, ms: Math.round(ms), bytes };
       if (wasReady) log.info(line, fields);
       else log.debug(line, fields); // a line of its own follows
@@ -123,7 +124,8 @@ async function serveFrom(
     wasReady = true;
     if (model) {
       const { contextLength } = model.engine.limits;
-      log.info(`${model.name} is ready: ${server.url}/v1, context ${contextLength} tokens.`);
+      const drafts = model.draft ? ` ${model.draft.name} drafts for it.` : '';
+      log.info(`${model.name} is ready: ${server.url}/v1, context ${contextLength} tokens.${drafts}`);
       onReady?.(server.url);
       if (settings.preload) for (const service of models.services) service.load().catch(() => {});
     }

@@ -68,6 +68,32 @@ it('serve answers on localhost, and run writes the same', async () => {
   expect(err).toMatch(/prompt: \d+ tokens in \d+ ms.*\ncompletion: \d+ tokens/);
 });
 
+it('serve and run let another model draft, and write the same', async () => {
+  const { storeUrl, modelUrl } = await storedPico('llama');
+  const { url, log } = await serving(storeUrl, '--draft', 'pico=pico', '--no-spinning');
+  const body = { prompt: 'Once', max_tokens: 100, temperature: 0, ignore_eos: true };
+  const answer = (await (await post(url, body)).json()) as { choices: [{ text: string }] };
+  expect(log()).toContain('pico drafts for it');
+  const metrics = await (await fetch(`${url}/metrics`)).text();
+  const count = (name: string) =>
+    Number(new RegExp(`_${name}_total{model_name="pico",method="draft_model"} (\\d+)`).exec(metrics)![1]);
+  expect(count('draft_tokens')).toBeGreaterThan(0);
+  expect(count('accepted_tokens')).toBe(count('draft_tokens')); // it is the model itself
+
+  const options = ['--max-tokens', '100', '--temperature', '0', '--raw'];
+  const [plain, drafted] = [
+    await finish('run', modelUrl, 'Once', ...options),
+    await finish('run', modelUrl, 'Once', ...options, '--draft', 'pico'),
+  ];
+  expect(drafted).toEqual(plain);
+  expect(answer.choices[0].text.startsWith(plain.out.slice(0, -1))).toBe(true);
+  const { err, code } = await finish('run', modelUrl, 'Once', '--draft', 'pico', '--no-speculation');
+  expect({ err, code }).toEqual({
+    err: 'foldgate: --draft and --no-speculation exclude each other.\n',
+    code: 2,
+  });
+});
+
 it('run reads the prompt from stdin', async () => {
   const { modelUrl } = await storedPico('llama');
   const given = await finish('run', modelUrl, 'The end', '--raw', '--seed', '1', '--max-tokens', '8');

@@ -120,6 +120,18 @@ describe('a sequence that another model drafts for', () => {
     expect(model.calls.some(({ rows }) => rows.length === 2)).toBe(true);
   });
 
+  it('has its own text among several of one prompt', async () => {
+    const { scheduler, draft, ended, tokens } = drafting();
+    const counts = [40, 60, 150];
+    for (const [id, maxTokens] of counts.entries()) scheduler.add(id, request([5, 6, 1], { maxTokens }));
+    await ended(0, 1, 2);
+    expect([0, 1, 2].map(tokens)).toEqual(counts.map((count) => textOf(1, count)));
+    expect(draft.calls.length).toBeGreaterThan(0);
+    // Only the last one was alone.
+    const first = draft.calls[0]!;
+    expect(first.lengths[0]! + first.tokens[0]!.length).toBeGreaterThanOrEqual(3 + 60);
+  });
+
   it('ends where it has to, or is cancelled, and the next one begins anew', async () => {
     const { scheduler, draft, ended, events, of, tokens } = drafting();
     const text = textOf(1, 200);
