@@ -5,7 +5,7 @@ import type { Blob } from '../../artifact/manifest.ts';
 import type { DataType } from '../onnx/graph.ts';
 
 /** Cache lines and vector loads; memory maps begin at whole pages anyway. */
-const alignment = 64;
+export const alignment = 64;
 
 /** Where one tensor lies; `file` is the blob's sha256. */
 export interface StoredTensor {

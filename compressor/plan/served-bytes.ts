@@ -3,6 +3,7 @@ import { servedMemory } from '../../artifact/served-memory.ts';
 import { type AdaptedPlan, adaptedLayers } from '../adapter/adapted-layers.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { alignment } from '../export/blob-writer.ts';
 import { attentionLayers } from '../graph/halves.ts';
 import { bitsBudget, parsePrecision, resolvePrecision } from '../quantize/precision.ts';
 import { storedPositions } from '../weights/rotary.ts';
@@ -34,14 +35,19 @@ export function sizedModel(checkpoint: Checkpoint, plan: FoldPlan, tokenizer: To
  */
 const graphBytes = { layer: 2500, adapter: 3000, pooled: 4500, rest: 10_000 };
 
-/** Everything a model takes in a store. */
+/** What a layer's int8 cache adds to the second graph. */
+const int8GraphBytes = 600;
+
+/** Everything a model takes in a store, with the graph and the scales of an int8 cache. */
 export function storedBytes({ architecture: a, plan, precision, budget, tokenizer }: SizedModel): number {
   const positions = storedPositions(a.contextLength);
   const rotary = a.rotaries.length * 2 * positions * (a.headSize / 2) * 4;
   const ofAdapter = plan.adapter?.pool ? graphBytes.pooled : graphBytes.adapter;
   const adapters = adaptedLayers(plan).length * ofAdapter;
   const graph = graphBytes.rest + plan.layers.length * graphBytes.layer + adapters;
-  return foldedSizes(a, plan, precision, budget).bytes + rotary + graph + tokenizer;
+  const scales = 2 * 4 * a.kvHeads * a.headSize + 2 * alignment; // of keys and values, padded
+  const int8Cache = graph + attentionLayers(plan.layers) * (int8GraphBytes + scales);
+  return foldedSizes(a, plan, precision, budget).bytes + rotary + graph + int8Cache + tokenizer;
 }
 
 /** Tokens of context that are taken to be in use. */

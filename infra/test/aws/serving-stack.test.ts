@@ -32,6 +32,7 @@ describe('the function', () => {
         Variables: Match.objectLike({
           FOLDGATE_MODEL: 'tales-5m',
           FOLDGATE_ACCESS: 'keys',
+          FOLDGATE_KV_CACHE: 'float32',
           AWS_LAMBDA_NODEJS_WORKER_COUNT: '1',
         }),
       },

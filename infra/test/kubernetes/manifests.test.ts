@@ -96,6 +96,7 @@ describe('a server', () => {
       FOLDGATE_STORE: 's3://bucket/models',
       FOLDGATE_MODEL: 'Pico_1',
       FOLDGATE_SLOTS: '2',
+      FOLDGATE_KV_CACHE: 'float32',
       FOLDGATE_THREADS: '3',
       FOLDGATE_DRAIN: '60s',
     });
@@ -222,6 +223,8 @@ describe('a job that folds', () => {
 it.each([
   [['--kind', 'carrier-pigeon'], /--kind carrier-pigeon is not known/],
   [['--slots', '0'], /--slots is 0; a whole number from 1 on/],
+  [['--kv-cache', 'int4'], /--kv-cache is int4; float32 or int8 is expected/],
+  [['--kv-cache', 'int8'], /has no scales for an int8 cache/],
   [['--manifest', 'file:/nowhere/at-all'], /There is no model at-all/],
 ])('%j is refused with what would do', async (args, message) => {
   await expect(print(...args)).rejects.toThrow(message);

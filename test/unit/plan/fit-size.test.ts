@@ -43,6 +43,7 @@ describe('the bytes of a model', () => {
       name: 'x',
       work: await WorkFolder.open(await temporaryFolder(), quantize),
       folding: { method: 'x', version: 'x', checkpoint: 'x', createdAt: 'x', options: {} },
+      cacheText: [Int32Array.of(1, 2, 3, 4)],
     });
     const files = Object.values(await checkpoint.tokenizerFiles());
     const told = storedBytes({ ...model, tokenizer: files.reduce((sum, { length }) => sum + length, 0) });

@@ -96,6 +96,7 @@ describe.each(folds)('the numbers of a fold %s', (_name, how, changed) => {
         ...{ checkpoint, student, plan, work, name: 'x' },
         precision: resolvePrecision(checkpoint, plan, parsePrecision(plan.quantize)),
         folding: { method: 'x', version: 'x', checkpoint: 'x', createdAt: 'x', options: {} },
+        cacheText: [Int32Array.of(1, 2, 3, 4)],
       });
       const tokenizer = Object.values(manifest.tokenizer).reduce((sum, file) => sum + (file?.bytes ?? 0), 0);
       const point = sweepPoint(checkpoint, cell, plan, tokenizer);
@@ -104,7 +105,7 @@ describe.each(folds)('the numbers of a fold %s', (_name, how, changed) => {
       expect(point.blocks).toBe(manifest.weights.filter(({ kind }) => kind === 'block').length);
       expect(point.parameters).toBe(manifest.parameters.folded);
       expect(point.stored).toBeGreaterThanOrEqual(bytesOf(manifest));
-      expect(point.stored - bytesOf(manifest)).toBeLessThan(20_000); // what names in graphs may take
+      expect(point.stored - bytesOf(manifest)).toBeLessThan(30_000); // what names in both graphs may take
       expect(Math.abs(point.served / servedMemoryOf(manifest, 2048) - 1)).toBeLessThan(0.01);
       const graph = files.get(manifest.graph.sha256)!;
       expect(point.multiplyAdds).toBe(await countedIn(graph, contextOf(checkpoint)));
