@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Decoder } from '../../artifact/decoder/decoder.ts';
-import { decoderOptions } from '../../artifact/decoder/decoder-options.ts';
+import { type CacheType, decoderOptions } from '../../artifact/decoder/decoder-options.ts';
 import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
 import { createEngine } from '../../functions/engine/create-engine.ts';
 import type { EngineStats, GenerationRequest, Sampling } from '../../functions/engine/engine.ts';
@@ -35,13 +35,14 @@ let prompt: number[];
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'foldgate-draft-'));
   const checkpoint = await openCheckpoint(picoPath('llama'));
-  whole = await foldInto(folder, checkpoint, { name: 'whole' });
+  const { tokens } = await golden('llama');
+  whole = await foldInto(folder, checkpoint, { name: 'whole', cacheText: [Int32Array.from(tokens)] });
   fewer = await foldInto(folder, checkpoint, { name: 'fewer', remove: 0.34, scores: [3, 1, 2] });
   await checkpoint.close();
   const unlike = await openCheckpoint(picoPath('qwen2'));
   other = await foldInto(folder, unlike, { name: 'other' });
   await unlike.close();
-  prompt = (await golden('llama')).tokens.slice(0, 20);
+  prompt = tokens.slice(0, 20);
 });
 afterAll(() => rm(folder, { recursive: true }));
 afterEach(() => vi.restoreAllMocks());
@@ -101,7 +102,11 @@ describe('texts of a model that another drafts for', () => {
 });
 
 describe('an engine with a model that drafts', () => {
-  async function run(drafting: FoldedPico | undefined, requests: Partial<GenerationRequest>[]) {
+  async function run(
+    drafting: FoldedPico | undefined,
+    requests: Partial<GenerationRequest>[],
+    kvCache: CacheType = 'float32',
+  ) {
     const { manifest, graphPath } = whole!;
     await using engine = await createEngine({
       manifest,
@@ -110,6 +115,7 @@ describe('an engine with a model that drafts', () => {
       threads: 1,
       spinning: false,
       prefixCacheBytes: 0,
+      kvCache,
       draft: drafting,
     });
     const made: number[][] = [];
@@ -133,6 +139,14 @@ describe('an engine with a model that drafts', () => {
     expect(plain.stats.speculation.draft_model.drafts).toBe(0);
     expect(drafted.stats.kvLimitBytes).toBe(plain.stats.kvLimitBytes * 1.5); // a row beside two
     expect(drafted.stats.kvBytes).toBeGreaterThan(0);
+  });
+
+  it('may keep its own keys and values in int8', async () => {
+    const [plain, drafted] = [await run(undefined, [{}], 'int8'), await run(whole, [{}], 'int8')];
+    expect(drafted.made).toEqual(plain.made);
+    expect(drafted.stats.speculation.draft_model.accepted).toBeGreaterThan(0);
+    // A row in float32 beside two of a quarter.
+    expect(drafted.stats.kvLimitBytes).toBe(plain.stats.kvLimitBytes * 3);
   });
 
   it('says so where the other cannot be opened', async () => {
