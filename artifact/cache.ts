@@ -251,9 +251,9 @@ export async function checkSpace(folder: string, missing: Blob[]): Promise<void>
   if (needed === 0) return;
   const { bavail, bsize, blocks } = await statfs(folder);
   if (blocks === 0 || bavail * bsize >= needed) return; // Some network file systems tell nothing.
-  const megabytes = (bytes: number) => `${Math.ceil(bytes / 1e6)} MB`;
+  const free = Math.floor((bavail * bsize) / 1e6);
   throw new FoldgateError(
-    `${megabytes(needed)} are needed in ${folder}, where ${megabytes(bavail * bsize)} are free. ` +
+    `${Math.ceil(needed / 1e6)} MB are needed in ${folder}, where ${free} MB are free. ` +
       'Make room, or set FOLDGATE_CACHE to a folder with more.',
   );
 }

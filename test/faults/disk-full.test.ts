@@ -30,7 +30,7 @@ it('a full disk is told of before anything is fetched, and the server lives', as
   const disk = await smallDisk(ctx, 64 * 1024);
   const { ask, failures, url } = await served(store, disk);
   await expect(ask()).rejects.toThrow('503 model_unavailable');
-  expect(failures[0]).toMatch(/^pico: The model needs \d+ MB in .* are free\. Make room/);
+  expect(failures[0]).toMatch(/^pico: \d+ MB are needed in .*, where 0 MB are free\. Make room/);
   expect((await fetch(`${url}/healthz`)).status).toBe(200);
 });
 
