@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdir, readdir, readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { beginFetch, defaultCacheFolder, fetchModel } from '../../../artifact/cache.ts';
 import { InvalidDataError } from '../../../artifact/errors.ts';
@@ -145,9 +145,11 @@ describe('fetchModel', () => {
     const gate = Promise.withResolvers<void>();
     store.gate = gate.promise;
     const controller = new AbortController();
+    // All downloads are the patient one's before the other comes: it could leave with one that it alone had begun.
     const patient = fetchModel(store, manifest, { cacheFolder });
-    const impatient = fetchModel(store, manifest, { cacheFolder, signal: controller.signal });
     while (store.downloads.length < blobsOf(manifest).length) await setImmediate();
+    const impatient = fetchModel(store, manifest, { cacheFolder, signal: controller.signal });
+    await sleep(20); // in which it joins them
     controller.abort(new Error('enough'));
     await expect(impatient).rejects.toThrow('enough');
     expect(store.signals.some((signal) => signal?.aborted)).toBe(false);
