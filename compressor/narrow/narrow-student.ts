@@ -1,7 +1,7 @@
 import { withResource } from '../../artifact/dispose.ts';
 import type { EvaluateOptions } from '../evaluate/student.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
-import { halfOfBlock } from '../graph/halves.ts';
+import { halfOfBlock, matricesOf } from '../graph/halves.ts';
 import { BlockInputs } from '../quantize/block-inputs.ts';
 import { Hessian } from '../quantize/hessian.ts';
 import { blocksInOrder, type Student } from '../student/student.ts';
@@ -60,17 +60,16 @@ export async function narrowStudent(
 /** The student with those MLPs in its blocks, as far as there are any. */
 function withNarrowedBlocks(student: Student, widths: readonly number[], blocks: NarrowedBlocks): Student {
   const { width, intermediateSize: whole } = student.architecture;
+  const ofMlp = matricesOf('mlp');
   const find = (block: number) => (widths[block]! < whole ? blocks.find(block) : undefined);
   return {
     ...student,
     widths,
     async matrix(block, matrix) {
-      const narrowed = await find(block);
-      if (narrowed && matrix === 'down') return narrowed.down;
-      const weights = await student.matrix(block, matrix);
-      return narrowed && (matrix === 'gate' || matrix === 'up')
-        ? pickRows(weights, width, narrowed.kept)
-        : weights;
+      const narrowed = ofMlp.includes(matrix) ? await find(block) : undefined;
+      if (!narrowed) return student.matrix(block, matrix);
+      if (matrix === 'down') return narrowed.down;
+      return pickRows(await student.matrix(block, matrix), width, narrowed.kept);
     },
     async block(block) {
       const weights = await student.block(block);

@@ -62,6 +62,8 @@ export class LayerTrainer implements Disposable {
   readonly #options: SessionOptions;
   /** By attention (window, rotary base), form of adapter, half, width of the MLP, and direction. */
   readonly #sessions = new Map<string, Session>();
+  /** By half and width of the MLP: a formula is worked out for them, and every layer of every step asks. */
+  readonly #activations = new Map<string, ReturnType<typeof activationShapes>>();
   readonly #rotaries: { cos: Tensor; sin: Tensor }[];
 
   /** @param shape of every batch: the graphs are built for it */
@@ -224,7 +226,10 @@ export class LayerTrainer implements Disposable {
   /** Consecutive parts of one array. */
   #activationTensors(a: Architecture, all: Float32Array, own: OwnWeights): Record<string, Tensor> {
     let offset = 0;
-    const shapes = activationShapes(a, this.#shape, halfOfNorms(own));
+    const half = halfOfNorms(own);
+    const key = `${half}/${a.intermediateSize}`;
+    const shapes = this.#activations.get(key) ?? activationShapes(a, this.#shape, half);
+    this.#activations.set(key, shapes);
     const tensors = shapes.map(([name, shape]) => {
       const part = all.subarray(offset, offset + sizeOf(shape));
       offset += part.length;

@@ -1,6 +1,7 @@
 import { promptChunk } from '../../../artifact/decoder/decoder-options.ts';
 import { maxVerified } from '../../../artifact/decoder/decoding-steps.ts';
 import type { SequenceRows } from '../model-rows.ts';
+import { argmax } from '../sampling/selection.ts';
 import { acceptanceWeight, type DraftChoice, type DraftingModel, StepCosts } from './draft-length.ts';
 
 /** Part of its tokens that come true, and what one costs, before either was seen: hopeful, so that it will be. */
@@ -160,17 +161,11 @@ export class DraftModel implements DraftingModel {
     while (guesses.length < count) {
       const logits = this.#rows.verify(0, unread)[unread.length - 1]!;
       this.#tokens.push(...unread);
-      const next = likeliest(logits);
+      const next = argmax(logits);
       guesses.push(next);
       unread = [next];
     }
     if (isUsual) this.#costs.measured(1, (performance.now() - started) / count);
     return guesses;
   }
-}
-
-function likeliest(logits: Float32Array): number {
-  let best = 0;
-  for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[best]!) best = i;
-  return best;
 }
