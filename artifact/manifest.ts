@@ -8,6 +8,10 @@ import { InvalidDataError } from './errors.ts';
 const schemaVersions = [1, 2] as const;
 type SchemaVersion = (typeof schemaVersions)[number];
 
+/** The halves of a layer: each adds to the hidden state what it makes of it. A layer may run one of them alone. */
+export const halves = ['attention', 'mlp'] as const;
+export type Half = (typeof halves)[number];
+
 /** The least version that says all there is of a model: older readers read it where they can. */
 export function schemaVersionOf(layers: readonly { half?: unknown }[]): SchemaVersion {
   return layers.some(({ half }) => half !== undefined) ? 2 : 1;
@@ -16,8 +20,8 @@ export function schemaVersionOf(layers: readonly { half?: unknown }[]): SchemaVe
 /** Safe in a key, a URL and a file name. */
 export const modelNamePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
-const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
-const positive = z
+export const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
+export const positive = z
   .int()
   .min(1)
   .max(2 ** 31 - 1);
@@ -26,7 +30,7 @@ const tokenId = z
   .min(0)
   .max(2 ** 31 - 1);
 
-const blobSchema = z.object({
+export const blobSchema = z.object({
   /** Lower-case hex; also the blob's name in the store. */
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   bytes: count,
@@ -82,7 +86,7 @@ const manifestSchema = z.object({
         index: count,
         source: count,
         block: count,
-        half: z.enum(['attention', 'mlp']).optional(),
+        half: z.enum(halves).optional(),
         refill: z.literal(true).optional(),
         adapter: z.literal(true).optional(),
         patch: z.literal(true).optional(),
@@ -188,9 +192,14 @@ export function bytesOf(manifest: Manifest): number {
   return blobsOf(manifest).reduce((sum, blob) => sum + blob.bytes, 0);
 }
 
-/** Number of layers that attend to earlier tokens: for each there are keys and values in the cache. */
-export function cachedLayers({ layers }: Pick<Manifest, 'layers'>): number {
-  return layers.filter(({ half }) => half !== 'mlp').length;
+/** Whether a layer attends to earlier tokens. @param layer without a half it runs both */
+export function runsAttention({ half }: { half?: Half | undefined }): boolean {
+  return half !== 'mlp';
+}
+
+/** Number of layers that do: for each there are keys and values in the cache. */
+export function cachedLayers(layers: readonly { half?: Half | undefined }[]): number {
+  return layers.filter(runsAttention).length;
 }
 
 /** Number of blocks stored, however many layers run them. */

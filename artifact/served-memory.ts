@@ -77,7 +77,7 @@ export function servedShapeOf(manifest: Manifest, kvCache: CacheType = 'float32'
     kind === 'block' ? [intermediateSize] : [],
   );
   const intermediateSize = Math.max(...widths);
-  return { ...dimensions, intermediateSize, layers: cachedLayers(manifest), weightBytes, kvCache };
+  return { ...dimensions, intermediateSize, layers: cachedLayers(manifest.layers), weightBytes, kvCache };
 }
 
 /** Bytes of a matrix as it is stored: codes, and a float32 scale for each block of them. */

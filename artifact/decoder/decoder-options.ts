@@ -33,11 +33,6 @@ export interface CacheShape {
 export const cacheParts = ['key', 'value'] as const;
 export type CachePart = (typeof cacheParts)[number];
 
-/** Bytes that one token's keys and values take over all layers. */
-export function bytesPerToken({ type, layers, kvHeads, headSize }: Omit<CacheShape, 'capacity'>): number {
-  return layers * cacheParts.length * kvHeads * headSize * cacheArrays[type].BYTES_PER_ELEMENT;
-}
-
 /** How keys and values lie in memory: what one process computed, another reads only where this is the same. */
 export interface CacheForm {
   elementType: CacheType;
@@ -47,8 +42,18 @@ export interface CacheForm {
   headSize: number;
 }
 
-export function cacheForm({ type, layers, kvHeads, headSize }: CacheShape): CacheForm {
+export function cacheForm({ type, layers, kvHeads, headSize }: Omit<CacheShape, 'capacity'>): CacheForm {
   return { elementType: type, arrays: layers * cacheParts.length, kvHeads, headSize };
+}
+
+/** Bytes of the keys and values of so many tokens. */
+export function cacheBytes({ elementType, arrays, kvHeads, headSize }: CacheForm, tokens: number): number {
+  return arrays * kvHeads * tokens * headSize * cacheArrays[elementType].BYTES_PER_ELEMENT;
+}
+
+/** Bytes that one token's keys and values take over all layers. */
+export function bytesPerToken(shape: Omit<CacheShape, 'capacity'>): number {
+  return cacheBytes(cacheForm(shape), 1);
 }
 
 export interface DecoderOptions extends SessionOptions {
@@ -73,7 +78,7 @@ export function decoderOptions(
   return {
     graphPath: join(dirname(graphPath), graphOf(manifest, type).sha256),
     vocabularySize,
-    cache: { type, layers: cachedLayers(manifest), kvHeads, headSize, capacity },
+    cache: { type, layers: cachedLayers(manifest.layers), kvHeads, headSize, capacity },
   };
 }
 

@@ -1,10 +1,5 @@
-import { type CacheForm, cacheArrays } from './decoder-options.ts';
+import { type CacheForm, cacheArrays, cacheBytes } from './decoder-options.ts';
 import type { KvSnapshot } from './kv-cache.ts';
-
-/** Bytes of the keys and values of so many tokens. */
-export function snapshotBytes({ elementType, arrays, kvHeads, headSize }: CacheForm, tokens: number): number {
-  return arrays * kvHeads * tokens * headSize * cacheArrays[elementType].BYTES_PER_ELEMENT;
-}
 
 /**
  * Keys and values that were written one array after the other, as a snapshot that a cache can begin with.
@@ -14,7 +9,7 @@ export function snapshotBytes({ elementType, arrays, kvHeads, headSize }: CacheF
 export function snapshotOf(form: CacheForm, tokens: number, memory: ArrayBuffer): KvSnapshot {
   const { elementType, arrays, kvHeads, headSize } = form;
   const size = kvHeads * tokens * headSize;
-  const bytes = snapshotBytes(form, tokens);
+  const bytes = cacheBytes(form, tokens);
   if (memory.byteLength !== bytes) {
     throw new RangeError(
       `${memory.byteLength} bytes are no keys and values of ${tokens} tokens in ${elementType}; ${bytes} are expected.`,

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import type { CacheForm } from '../decoder/decoder-options.ts';
 import { InvalidDataError, UsageError } from '../errors.ts';
-import { modelNamePattern } from '../manifest.ts';
+import { blobSchema, count, modelNamePattern, positive } from '../manifest.ts';
 
 /** Entries of another version are refused: a reader must never guess at a layout. */
 export const prefixSchemaVersion = 1;
@@ -10,21 +10,15 @@ export const prefixSchemaVersion = 1;
 /** A million tokens in decimal digits. Guards against a foreign file. */
 export const maxEntryBytes = 8 * 1024 * 1024;
 
-const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
-const positive = z
-  .int()
-  .min(1)
-  .max(2 ** 31 - 1);
-
 const entrySchema = z.object({
   schemaVersion: z.literal(prefixSchemaVersion),
   /** Those that prompts have to begin with. */
   tokens: z.array(count.max(2 ** 31 - 1)).min(1),
   /** The sha256 of the graph that computed it, which names the weights by theirs. */
-  graph: z.string().regex(/^[0-9a-f]{64}$/),
+  graph: blobSchema.shape.sha256,
   /** How the keys and values lie in the blob: `arrays` arrays of [kvHeads, tokens, headSize], little-endian. */
   cache: z.object({ elementType: z.string(), arrays: positive, kvHeads: positive, headSize: positive }),
-  blob: z.object({ sha256: z.string().regex(/^[0-9a-f]{64}$/), bytes: count }),
+  blob: blobSchema,
   /** Milliseconds that computing it took: what fetching it has to beat. */
   computeMs: z.number().min(0),
   createdAt: z.iso.datetime(),

@@ -1,8 +1,8 @@
 import { withResource } from '../../artifact/dispose.ts';
+import { halves } from '../../artifact/manifest.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { EvaluateOptions } from '../evaluate/student.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
-import { halves } from '../graph/halves.ts';
 import { type BlockMatrix, blockMatrices, matrixShape } from '../graph/layer.ts';
 import type { Student } from '../student/student.ts';
 import { readMatrix } from '../weights/block.ts';

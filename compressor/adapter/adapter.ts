@@ -1,7 +1,7 @@
 import { UsageError } from '../../artifact/errors.ts';
+import { type Half, halves } from '../../artifact/manifest.ts';
 import { sizeOf } from '../autodiff/expression.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
-import { type Half, halves } from '../graph/halves.ts';
 import { type BlockMatrix, blockMatrices, matrixShape } from '../graph/layer.ts';
 import { componentCounts } from './hypercomplex.ts';
 

@@ -1,7 +1,8 @@
 import { UsageError } from '../../artifact/errors.ts';
+import type { Half } from '../../artifact/manifest.ts';
 import { type AdaptedPlan, adaptersParameters } from '../adapter/adapted-layers.ts';
 import { type Architecture, architectureOfBlock } from '../checkpoint/architecture.ts';
-import { type Half, halfOfBlock } from '../graph/halves.ts';
+import { halfOfBlock } from '../graph/halves.ts';
 import { patchedLayers } from '../patch/cuts.ts';
 import type { FoldPlan } from '../plan/plan.ts';
 import { blocksInOrder } from '../student/student.ts';

@@ -1,8 +1,8 @@
 import type { CachePart } from '../../artifact/decoder/decoder-options.ts';
+import { cachedLayers, runsAttention } from '../../artifact/manifest.ts';
 import type { AdapterTensor } from '../adapter/adapter.ts';
 import type { PoolName } from '../adapter/adapter-pools.ts';
 import { type Architecture, architectureOfBlock } from '../checkpoint/architecture.ts';
-import { attentionLayers, runsAttention } from '../graph/halves.ts';
 import {
   emitFinalNorm,
   emitLayer,
@@ -66,7 +66,7 @@ export function decoderGraph(parts: GraphParts): Uint8Array {
     return g.node('Gather', [g.node('Reshape', [value, flat]), rows]);
   };
   let residual: Residual = { sum: weights.embed(inputIds) };
-  const caches = attentionLayers(parts.layers);
+  const caches = cachedLayers(parts.layers);
   let cached = 0;
   for (const [index, { source, block, half }] of parts.layers.entries()) {
     const attention = a.layers[source]!;

@@ -1,8 +1,9 @@
+import type { Half } from '../../artifact/manifest.ts';
 import { Session, type SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
 import { type AdapterForm, adapterFormOf, adapterKey, adapterShapes } from '../adapter/adapter.ts';
 import { type Architecture, architectureOfMatrices } from '../checkpoint/architecture.ts';
-import { type Half, halfOfNorms, hasQkvBias, matricesOf } from '../graph/halves.ts';
+import { halfOfNorms, hasQkvBias, matricesOf } from '../graph/halves.ts';
 import { type BlockMatrix, emitLayer, emitSum, matrixShape, normsOf } from '../graph/layer.ts';
 import { emitLowRank } from '../graph/low-rank.ts';
 import { GraphBuilder } from '../onnx/graph.ts';

@@ -1,10 +1,10 @@
 import { withResource } from '../../artifact/dispose.ts';
+import { halves } from '../../artifact/manifest.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { EvaluateOptions } from '../evaluate/student.ts';
 import { longestOf, type TextWindows } from '../evaluate/windows.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
-import { halves } from '../graph/halves.ts';
 import { readHead } from '../train/head.ts';
 import { LayerTrainer } from '../train/layer-gradient.ts';
 import { TiledLoss } from '../train/tiled-loss.ts';

@@ -1,9 +1,6 @@
+import { type Half, halves } from '../../artifact/manifest.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import { type BlockMatrix, blockMatrices } from './layer.ts';
-
-/** The halves of a layer: each adds to the hidden state what it makes of it. A layer may run one of them alone. */
-export const halves = ['attention', 'mlp'] as const;
-export type Half = (typeof halves)[number];
 
 /** As people call them. */
 export const halfNames: Record<Half, string> = { attention: 'attention', mlp: 'MLP' };
@@ -23,15 +20,6 @@ export function matricesOf(half: Half | undefined): BlockMatrix[] {
 /** What decides which halves a layer runs. @default both */
 interface RunLayer {
   half?: Half | undefined;
-}
-
-export function runsAttention({ half }: RunLayer): boolean {
-  return half !== 'mlp';
-}
-
-/** Layers that need keys and values of earlier tokens. */
-export function attentionLayers(layers: readonly RunLayer[]): number {
-  return layers.filter(runsAttention).length;
 }
 
 /** Undefined where both are run. */

@@ -1,6 +1,6 @@
+import type { Half } from '../../artifact/manifest.ts';
 import type { Architecture, LayerAttention } from '../checkpoint/architecture.ts';
 import type { GraphBuilder } from '../onnx/graph.ts';
-import type { Half } from './halves.ts';
 
 /** A block's matrices as the graph runs them: q, k and v in one. */
 export const blockMatrices = ['qkv', 'output', 'gate', 'up', 'down'] as const;

@@ -1,5 +1,5 @@
+import type { Half } from '../../artifact/manifest.ts';
 import { adaptedLayers } from '../adapter/adapted-layers.ts';
-import type { Half } from '../graph/halves.ts';
 import { fittedLayers, patchedLayers } from '../patch/cuts.ts';
 import { mixturesOf } from '../weights/mixture.ts';
 import type { FoldPlan } from './plan.ts';

@@ -1,6 +1,6 @@
 import { InvalidDataError, UsageError } from '../../artifact/errors.ts';
+import { halves } from '../../artifact/manifest.ts';
 import { type AdapterForm, noAdapter } from '../adapter/adapter.ts';
-import { halves } from '../graph/halves.ts';
 import { sharedFittedLayer } from '../patch/cuts.ts';
 import type { LayerHalf, Ranking } from '../rank/ranker.ts';
 import type { FoldPlan, PatchKind, PlannedLayer, SharedWeights } from './plan.ts';

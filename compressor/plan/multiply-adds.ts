@@ -1,6 +1,7 @@
+import { runsAttention } from '../../artifact/manifest.ts';
 import { type AdaptedPlan, runAdaptersParameters } from '../adapter/adapted-layers.ts';
 import { type Architecture, architectureOfBlock } from '../checkpoint/architecture.ts';
-import { matricesOf, runsAttention } from '../graph/halves.ts';
+import { matricesOf } from '../graph/halves.ts';
 import { matrixShape } from '../graph/layer.ts';
 import { patchedLayers } from '../patch/cuts.ts';
 import type { FoldPlan } from './plan.ts';

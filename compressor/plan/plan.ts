@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { InvalidDataError, UsageError } from '../../artifact/errors.ts';
+import { cachedLayers, halves } from '../../artifact/manifest.ts';
 import { adaptedLayers } from '../adapter/adapted-layers.ts';
 import { maxRank } from '../adapter/adapter.ts';
 import { componentCounts } from '../adapter/hypercomplex.ts';
-import { attentionLayers, halves } from '../graph/halves.ts';
 import { fittedLayers, sharedFittedLayer } from '../patch/cuts.ts';
 
 /** Which layer of a group gives the shared weights, or how they are averaged. */
@@ -201,7 +201,7 @@ function checkHalves(plan: FoldPlan, wrong: (message: string) => InvalidDataErro
   const { layers } = plan;
   const first = (which: (index: number) => boolean) =>
     [...layers.keys()].find((index) => layers[index]!.half && which(index));
-  if (attentionLayers(layers) === 0)
+  if (cachedLayers(layers) === 0)
     throw wrong('no layer runs attention: a token would know nothing of those before it.');
   const refilled = first((index) => layers[index]!.refill === true);
   if (refilled !== undefined)

@@ -1,10 +1,9 @@
-import type { MatrixKind, Precision } from '../../artifact/manifest.ts';
+import { cachedLayers, type MatrixKind, type Precision } from '../../artifact/manifest.ts';
 import { servedMemory } from '../../artifact/served-memory.ts';
 import { type AdaptedPlan, adaptedLayers } from '../adapter/adapted-layers.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { alignment } from '../export/blob-writer.ts';
-import { attentionLayers } from '../graph/halves.ts';
 import { bitsBudget, parsePrecision, resolvePrecision } from '../quantize/precision.ts';
 import { storedPositions } from '../weights/rotary.ts';
 import type { FoldPlan } from './plan.ts';
@@ -46,7 +45,7 @@ export function storedBytes({ architecture: a, plan, precision, budget, tokenize
   const adapters = adaptedLayers(plan).length * ofAdapter;
   const graph = graphBytes.rest + plan.layers.length * graphBytes.layer + adapters;
   const scales = 2 * 4 * a.kvHeads * a.headSize + 2 * alignment; // of keys and values, padded
-  const int8Cache = graph + attentionLayers(plan.layers) * (int8GraphBytes + scales);
+  const int8Cache = graph + cachedLayers(plan.layers) * (int8GraphBytes + scales);
   return foldedSizes(a, plan, precision, budget).bytes + rotary + graph + int8Cache + tokenizer;
 }
 
@@ -58,7 +57,7 @@ export function servedBytes({ architecture, plan, precision, budget }: SizedMode
   const { bytes, assembledBytes } = foldedSizes(architecture, plan, precision, budget);
   const weightBytes = bytes + assembledBytes;
   const intermediateSize = plan.widths ? Math.max(...plan.widths) : architecture.intermediateSize;
-  const layers = attentionLayers(plan.layers);
+  const layers = cachedLayers(plan.layers);
   const shape = { ...architecture, intermediateSize, layers, weightBytes, kvCache: 'float32' as const };
   return servedMemory(shape, contextTokens);
 }

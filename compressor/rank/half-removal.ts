@@ -1,5 +1,5 @@
+import { type Half, halves } from '../../artifact/manifest.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
-import { type Half, halves } from '../graph/halves.ts';
 import { blockParameters } from '../weights/block.ts';
 import { keptAbove } from './kept-above.ts';
 import type { LayerHalf, Ranking, RankRequest } from './ranker.ts';

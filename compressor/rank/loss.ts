@@ -1,4 +1,5 @@
 import { withResource } from '../../artifact/dispose.ts';
+import type { Half } from '../../artifact/manifest.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { EvaluateOptions } from '../evaluate/student.ts';
 import { longestOf, type TextWindows } from '../evaluate/windows.ts';
@@ -6,7 +7,6 @@ import { inSteps } from '../forward/between-steps.ts';
 import { embed } from '../forward/embed.ts';
 import { HeadRunner } from '../forward/head-runner.ts';
 import { LayerRunner } from '../forward/layer-runner.ts';
-import type { Half } from '../graph/halves.ts';
 import { type BlockWeights, type NormWeights, normsOfHalf, readLayer } from '../weights/block.ts';
 import { meanLosses } from './mean-losses.ts';
 import type { Ranker } from './ranker.ts';

@@ -1,8 +1,8 @@
+import type { Half } from '../../artifact/manifest.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { EvaluateOptions } from '../evaluate/student.ts';
 import type { TextWindows } from '../evaluate/windows.ts';
 import type { GateStep } from '../gates/train-gates.ts';
-import type { Half } from '../graph/halves.ts';
 
 /** One half of a layer of the checkpoint. */
 export interface LayerHalf {

@@ -1,7 +1,8 @@
+import { halves } from '../../artifact/manifest.ts';
 import { svg } from '../../charts/chart.ts';
 import { type Content, html, type Markup } from '../../charts/html.ts';
 import type { CompareResult, Comparison } from '../compare/row.ts';
-import { halfNames, halves } from '../graph/halves.ts';
+import { halfNames } from '../graph/halves.ts';
 import type { PatchKind } from '../plan/plan.ts';
 import { nameOf } from './series.ts';
 

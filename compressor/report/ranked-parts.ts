@@ -1,5 +1,6 @@
+import { halves } from '../../artifact/manifest.ts';
 import type { CompareResult } from '../compare/row.ts';
-import { halfNames, halves } from '../graph/halves.ts';
+import { halfNames } from '../graph/halves.ts';
 
 /** What a ranking looked at: a layer, or one half of it. */
 export interface RankedPart {

@@ -1,3 +1,4 @@
+import type { Half } from '../../artifact/manifest.ts';
 import { type AdapterForm, adapterShapes, noAdapter } from '../adapter/adapter.ts';
 import { type Expression, input } from '../autodiff/expression.ts';
 import { geluTanh, silu } from '../autodiff/ops/activation.ts';
@@ -9,7 +10,7 @@ import { rmsNorm } from '../autodiff/ops/rms-norm.ts';
 import { rotary } from '../autodiff/ops/rotary.ts';
 import { reshape, transpose } from '../autodiff/ops/shape.ts';
 import type { Architecture, LayerAttention } from '../checkpoint/architecture.ts';
-import { type Half, hasQkvBias, matricesOf } from '../graph/halves.ts';
+import { hasQkvBias, matricesOf } from '../graph/halves.ts';
 import { type BlockMatrix, type LayerNorm, matrixShape, normsOf } from '../graph/layer.ts';
 
 /** Tokens of a session: `batch` sequences of the same length, each from its first token on. */

@@ -1,3 +1,4 @@
+import type { Half } from '../../artifact/manifest.ts';
 import { Session, type SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
 import { type AdapterTensor, adapterFormOf, adapterKey, noAdapter } from '../adapter/adapter.ts';
@@ -5,7 +6,7 @@ import { emitModel } from '../autodiff/emit.ts';
 import { type Expression, input, type Shape, sizeOf } from '../autodiff/expression.ts';
 import { gradients } from '../autodiff/gradients.ts';
 import { type Architecture, architectureOfMatrices } from '../checkpoint/architecture.ts';
-import { type Half, halfOfNorms, matricesOf } from '../graph/halves.ts';
+import { halfOfNorms, matricesOf } from '../graph/halves.ts';
 import { type BlockMatrix, normsOf } from '../graph/layer.ts';
 import type { BlockWeights } from '../weights/block.ts';
 import type { OwnWeights } from '../weights/own.ts';

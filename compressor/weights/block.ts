@@ -1,5 +1,6 @@
+import type { Half } from '../../artifact/manifest.ts';
 import type { Checkpoint, LayerRole } from '../checkpoint/checkpoint.ts';
-import { type Half, hasQkvBias, matricesOf } from '../graph/halves.ts';
+import { hasQkvBias, matricesOf } from '../graph/halves.ts';
 import { type BlockMatrix, type LayerNorm, matrixShape, normsOf } from '../graph/layer.ts';
 import { joined } from './joined.ts';
 import { type Mixture, mix } from './mixture.ts';

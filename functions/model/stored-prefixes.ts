@@ -1,7 +1,7 @@
 import { open, rm } from 'node:fs/promises';
 import { defaultCacheFolder, type FetchOptions, fetchOne, isAtHand } from '../../artifact/cache.ts';
 import { shrinkCache } from '../../artifact/cache-limit.ts';
-import { snapshotBytes } from '../../artifact/decoder/kv-snapshot.ts';
+import { cacheBytes } from '../../artifact/decoder/decoder-options.ts';
 import { InvalidDataError } from '../../artifact/errors.ts';
 import { lineOf } from '../../artifact/line-rate.ts';
 import { blobKey } from '../../artifact/models/layout.ts';
@@ -223,7 +223,7 @@ export class StoredPrefixes {
       const isNew = !this.#known.has(key);
       const one = this.#known.get(key) ?? newlyKnown(entry);
       known.set(key, one);
-      const bytes = snapshotBytes(form, entry.tokens.length);
+      const bytes = cacheBytes(form, entry.tokens.length);
       if (entry.blob.bytes === bytes) continue;
       if (isNew) this.#failed(one, new Error(`${bytes} bytes are expected, not ${entry.blob.bytes}.`));
       one.restUntil = Infinity;

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { type Half, halves } from '../../artifact/manifest.ts';
 import type { Checkpoint, LayerRole } from '../../compressor/checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
 import { savedShare } from '../../compressor/compare/budget.ts';
 import { methodPlan, wholePlan } from '../../compressor/compare/method-plan.ts';
 import { evaluateStudent } from '../../compressor/evaluate/student.ts';
 import type { TextWindows } from '../../compressor/evaluate/windows.ts';
-import { type Half, halves } from '../../compressor/graph/halves.ts';
 import { methods } from '../../compressor/methods/index.ts';
 import { makePlan } from '../../compressor/plan/make-plan.ts';
 import type { FoldPlan, PlannedLayer } from '../../compressor/plan/plan.ts';

@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { matrixKinds } from '../../artifact/manifest.ts';
+import { type Half, matrixKinds } from '../../artifact/manifest.ts';
 import type { Checkpoint } from '../../compressor/checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
 import { runStudent } from '../../compressor/evaluate/student.ts';
 import { HeadRunner } from '../../compressor/forward/head-runner.ts';
-import { type Half, matricesOf } from '../../compressor/graph/halves.ts';
+import { matricesOf } from '../../compressor/graph/halves.ts';
 import { multiplyAdds } from '../../compressor/plan/multiply-adds.ts';
 import type { PlannedLayer } from '../../compressor/plan/plan.ts';
 import { contextTokens, servedBytes } from '../../compressor/plan/served-bytes.ts';

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { halves } from '../../../artifact/manifest.ts';
 
 /**
  * What answers look like, for the documentation: the fields a client may count on. Others may come with them.
@@ -115,7 +116,7 @@ export const describedModelAnswer = modelAnswer.extend({
         .array(
           z.looseObject({
             ...{ index: count, source: count, block: count },
-            half: z.enum(['attention', 'mlp']).optional(),
+            half: z.enum(halves).optional(),
           }),
         )
         .optional(),

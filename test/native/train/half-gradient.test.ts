@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { halves } from '../../../artifact/manifest.ts';
 import type { Checkpoint } from '../../../compressor/checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../../../compressor/checkpoint/open.ts';
 import { LayerRunner } from '../../../compressor/forward/layer-runner.ts';
-import { halves } from '../../../compressor/graph/halves.ts';
 import {
   activationLength,
   type LayerGradients,

@@ -195,7 +195,7 @@ describe('readManifest', () => {
     await publish(store, 'halved', halved, files);
     const read = (await readManifest(store, 'halved')).manifest;
     expect(read).toEqual(halved);
-    expect(cachedLayers(read)).toBe(layers.length - 1);
+    expect(cachedLayers(read.layers)).toBe(layers.length - 1);
     const bytes = (version: number) =>
       new TextEncoder().encode(JSON.stringify({ ...halved, schemaVersion: version }));
     expect(() => parseManifest(bytes(3), 'x')).toThrow(
