@@ -20,3 +20,13 @@ export class InvalidDataError extends FoldgateError {
 export class NotFoundError extends FoldgateError {
   override name = 'NotFoundError';
 }
+
+/** What is asked for, or undefined where it does not exist: as what was removed since it was listed. */
+export async function ifThere<T>(asked: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (error instanceof NotFoundError) return undefined;
+    throw error;
+  }
+}

@@ -32,7 +32,7 @@ export async function calibrationTexts(
   checkpoint: Checkpoint,
   flags: Pick<FoldFlags, 'calibration' | 'calibrationTokens' | 'calibrate'> & { data?: string[] },
 ): Promise<CalibrationTexts> {
-  const { cutWindows } = await import('../compressor/evaluate/windows.ts');
+  const { cutWindows, windowsFrom } = await import('../compressor/evaluate/windows.ts');
   const tokenizer = parseTokenizer(await checkpoint.tokenizerFiles(), checkpoint.name);
   const { contextLength } = checkpoint.architecture;
   const cut = (content: string, tokens: number, length = windowTokens) =>
@@ -45,7 +45,7 @@ export async function calibrationTexts(
     const all = cut(content, tokens, length);
     if (unseen !== undefined) return all;
     const measured = cut(content, flags.calibrationTokens, length).windows.length;
-    const others = withoutFirst(cut(content, flags.calibrationTokens + tokens, length), measured);
+    const others = windowsFrom(cut(content, flags.calibrationTokens + tokens, length), measured);
     return others.windows.length >= Math.min(measured, all.windows.length) ? others : all;
   };
   return {
@@ -58,12 +58,6 @@ export async function calibrationTexts(
       description,
     },
   };
-}
-
-function withoutFirst({ windows, targets }: TextWindows, count: number): TextWindows {
-  const rest = windows.slice(count);
-  const tokens = rest.reduce((sum, { length }) => sum + length - 1, 0);
-  return { windows: rest, targets: targets.slice(count), tokens };
 }
 
 async function calibrationContent({

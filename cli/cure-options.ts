@@ -4,7 +4,13 @@ import { UsageError } from '../artifact/errors.ts';
 import { type Coding, codings } from '../compressor/coding/coder.ts';
 import { methods } from '../compressor/methods/index.ts';
 import type { MakeStudentOptions } from '../compressor/student/make-student.ts';
-import { type CuredPart, checkPart, curedParts, heldOutShare } from '../compressor/train/cure-options.ts';
+import {
+  type CuredPart,
+  checkPart,
+  curedParts,
+  decisive,
+  heldOutShare,
+} from '../compressor/train/cure-options.ts';
 import { parseCount, parseInteger, parseNumber, parseShare } from './parse.ts';
 import { formatBytes, type Progress } from './progress.ts';
 
@@ -218,6 +224,6 @@ export function recordedCure(
   as: 'cure' | 'quantizeAware' = 'cure',
 ): Record<string, unknown> {
   if (!cure) return {};
-  const { data, coding, onMemory, onPrepare, onStep, onHeldOut, session, ...settings } = cure;
+  const { data, ...settings } = decisive(cure);
   return { [as]: { ...settings, data: data.map((path) => basename(path)) } };
 }

@@ -89,14 +89,12 @@ async function untilItFits(checkpoint: Checkpoint, flags: FoldFlags): Promise<Ra
   const limit = flags.fit ?? flags.targetSize;
   if (limit === undefined || !halfwise.has(flags.rank)) return undefined;
   const { makePlan } = await import('../compressor/plan/make-plan.ts');
-  const { servedBytes, sizedModel, storedBytes } = await import('../compressor/plan/served-bytes.ts');
-  const tokenizer = await tokenizerBytes(checkpoint);
-  const bytes = flags.fit === undefined ? storedBytes : servedBytes;
+  const bytesOf = await sizing(checkpoint, flags);
   const { name, architecture } = checkpoint;
   const layers = architecture.layers.length;
   return (removed) => {
     const ranking = { method: flags.rank, ...unranked(flags.rank, layers, removed) };
-    return bytes(sizedModel(checkpoint, makePlan({ name, layers }, ranking, flags), tokenizer)) <= limit;
+    return bytesOf(makePlan({ name, layers }, ranking, flags)) <= limit;
   };
 }
 
@@ -151,7 +149,15 @@ async function fitFlags(checkpoint: Checkpoint, flags: FoldFlags): Promise<void>
   );
 }
 
-async function tokenizerBytes(checkpoint: Checkpoint): Promise<number> {
+/** How the bytes of plans are counted: those in memory where `--fit` bounds them, else those in a store. */
+async function sizing(checkpoint: Checkpoint, { fit }: FoldFlags): Promise<(plan: FoldPlan) => number> {
+  const { servedBytes, sizedModel, storedBytes } = await import('../compressor/plan/served-bytes.ts');
+  const tokenizer = await tokenizerBytes(checkpoint);
+  const bytes = fit === undefined ? storedBytes : servedBytes;
+  return (plan) => bytes(sizedModel(checkpoint, plan, tokenizer));
+}
+
+export async function tokenizerBytes(checkpoint: Checkpoint): Promise<number> {
   const files = Object.values(await checkpoint.tokenizerFiles());
   return files.reduce((sum, { length }) => sum + length, 0);
 }
@@ -170,7 +176,6 @@ async function searchedPlan(
 ): Promise<FoldPlan> {
   const { searchPlan } = await import('../compressor/search/search-plan.ts');
   const { makePlan } = await import('../compressor/plan/make-plan.ts');
-  const { servedBytes, sizedModel, storedBytes } = await import('../compressor/plan/served-bytes.ts');
   const { name, architecture } = checkpoint;
   const scores = architecture.layers.map((_, layer) => layer);
   if (flags.width !== 1 || flags.shrink === 'width')
@@ -184,9 +189,7 @@ async function searchedPlan(
     if (!options.rank) return inOneRun;
     throw new UsageError('--rank search looks for a fold of a size: give --remove, --target-size or --fit.');
   }
-  const tokenizer = await tokenizerBytes(checkpoint);
-  const bytes = flags.fit === undefined ? storedBytes : servedBytes;
-  const of = (plan: FoldPlan) => bytes(sizedModel(checkpoint, plan, tokenizer));
+  const of = await sizing(checkpoint, flags);
   const limit = flags.fit ?? flags.targetSize ?? of(inOneRun);
   const plan = await searchPlan(checkpoint, calibration, {
     size: { of, limit, inWords: formatBytes },

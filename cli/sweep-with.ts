@@ -7,7 +7,7 @@ import type { Sweep, SweepCell } from '../compressor/plan/sweep.ts';
 import { searchRank } from '../compressor/rank/summaries.ts';
 import { type CalibrationTexts, calibrationTexts } from './calibration-texts.ts';
 import type { FoldFlags } from './fold-options.ts';
-import { rankedPlan, rankingFor } from './plan-of.ts';
+import { rankedPlan, rankingFor, tokenizerBytes } from './plan-of.ts';
 import type { Progress } from './progress.ts';
 
 /** Options of `plan --sweep`. */
@@ -55,8 +55,7 @@ export async function sweepWith(
   const grid = { ...standard, ...(kept && { kept }), ...(shares && { shares }), ...(widths && { widths }) };
   const cells = sweepCells(checkpoint, grid, flags);
   const unranked = cells.map((cell) => anyPlan(checkpoint, cell)); // what cannot be is told before the work
-  const files = Object.values(await checkpoint.tokenizerFiles());
-  const tokenizer = files.reduce((sum, { length }) => sum + length, 0);
+  const tokenizer = await tokenizerBytes(checkpoint);
   const sweep: Sweep = {
     checkpoint: checkpoint.name,
     checkpointLayers: checkpoint.architecture.layers.length,

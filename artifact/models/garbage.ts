@@ -1,7 +1,7 @@
 import { mapConcurrently } from '../concurrency.ts';
-import { NotFoundError } from '../errors.ts';
+import { ifThere } from '../errors.ts';
 import { blobsOf, graphsOf } from '../manifest.ts';
-import { type EntryKey, entryKeyOf, readEntry } from '../prefixes/read.ts';
+import { type EntryKey, listEntries, readEntry } from '../prefixes/read.ts';
 import type { CallOptions, ObjectInfo, Store } from '../store/store.ts';
 import { blobKey, blobPrefix, modelPrefix } from './layout.ts';
 import { readPointer, readVersion } from './read.ts';
@@ -66,7 +66,7 @@ export async function collectGarbage(store: Store, options: GarbageOptions = {})
   }
   const gone = new Set(manifests.map(({ key }) => key));
   const { named, usable } = await namedByManifests(store, gone, signal);
-  const entries = await listPrefixes(store, signal);
+  const entries = await listEntries(store, modelPrefix, { signal });
   const isUsable = ({ model, graph }: EntryKey) => usable.has(graphOf(model, graph));
   const useless = entries.filter((entry) => !isUsable(entry) && isOld(entry.info));
   const prefixes = await removeAll(useless.map(({ info }) => info));
@@ -92,14 +92,10 @@ async function namedByManifests(
 ): Promise<{ named: Set<string>; usable: Set<string> }> {
   const manifests = (await listManifests(store, signal)).filter(({ info }) => !except.has(info.key));
   const read = async ({ name, version }: ManifestKey, signal: AbortSignal) => {
-    try {
-      const manifest = await readVersion(store, name, version, { signal });
-      const graphs = graphsOf(manifest).map((graph) => graphOf(name, graph));
-      return [{ graphs, blobs: blobsOf(manifest) }];
-    } catch (error) {
-      if (error instanceof NotFoundError) return []; // Removed since it was listed.
-      throw error;
-    }
+    const manifest = await ifThere(readVersion(store, name, version, { signal }));
+    if (!manifest) return [];
+    const graphs = graphsOf(manifest).map((graph) => graphOf(name, graph));
+    return [{ graphs, blobs: blobsOf(manifest) }];
   };
   const found = (await mapConcurrently(manifests, parallelCalls, read, signal)).flat();
   return {
@@ -108,30 +104,15 @@ async function namedByManifests(
   };
 }
 
-async function listPrefixes(store: Store, signal: AbortSignal | undefined): Promise<EntryKey[]> {
-  const found: EntryKey[] = [];
-  for await (const info of store.list(modelPrefix, { signal })) {
-    const key = entryKeyOf(info);
-    if (key) found.push(key);
-  }
-  return found;
-}
-
 /** The keys of the blobs that these entries name. */
 async function namedByPrefixes(
   store: Store,
   entries: readonly EntryKey[],
   signal: AbortSignal | undefined,
 ): Promise<string[]> {
-  const read = async (entry: EntryKey, signal: AbortSignal) => {
-    try {
-      return [blobKey((await readEntry(store, entry, { signal })).blob.sha256)];
-    } catch (error) {
-      if (error instanceof NotFoundError) return []; // Removed since it was listed.
-      throw error;
-    }
-  };
-  return (await mapConcurrently(entries, parallelCalls, read, signal)).flat();
+  const read = (entry: EntryKey, signal: AbortSignal) => ifThere(readEntry(store, entry, { signal }));
+  const found = await mapConcurrently(entries, parallelCalls, read, signal);
+  return found.flatMap((entry) => (entry ? [blobKey(entry.blob.sha256)] : []));
 }
 
 /** Versions that no pointer names, those of removed models too. */

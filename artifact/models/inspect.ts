@@ -46,6 +46,11 @@ export async function inspect(store: Store, name: string, options: CallOptions =
   return summarize(name, published, prefixes);
 }
 
+/** Bytes that are read of a model and its prefixes together. */
+export function bytesWithPrefixes({ bytes, prefixes }: ModelSummary): number {
+  return prefixes.reduce((sum, prefix) => sum + prefix.bytes, bytes);
+}
+
 function summarize(
   name: string,
   { manifest, digest, publishedAt }: PublishedModel,

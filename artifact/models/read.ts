@@ -1,4 +1,4 @@
-import { InvalidDataError, NotFoundError } from '../errors.ts';
+import { InvalidDataError, ifThere, NotFoundError } from '../errors.ts';
 import { type Manifest, parseManifest } from '../manifest.ts';
 import { sha256 } from '../store/digest.ts';
 import type { CallOptions, Store } from '../store/store.ts';
@@ -77,13 +77,8 @@ export async function readPointer(
   options: CallOptions = {},
 ): Promise<Pointer | undefined> {
   const key = pointerKey(name);
-  try {
-    const bytes = await store.read(key, { ...options, ...pointerLimit });
-    return parsePointer(bytes, `${key} in ${store.url}`);
-  } catch (error) {
-    if (error instanceof NotFoundError) return undefined;
-    throw error;
-  }
+  const bytes = await ifThere(store.read(key, { ...options, ...pointerLimit }));
+  return bytes && parsePointer(bytes, `${key} in ${store.url}`);
 }
 
 /** The names of all published models, in order. */

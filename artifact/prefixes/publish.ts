@@ -1,4 +1,4 @@
-import { NotFoundError, UsageError } from '../errors.ts';
+import { ifThere, NotFoundError, UsageError } from '../errors.ts';
 import { checkModelName, prefixKey } from '../models/layout.ts';
 import { type BlobSource, ensureBlob } from '../models/publish.ts';
 import type { CallOptions, Store, TransferOptions } from '../store/store.ts';
@@ -40,13 +40,8 @@ export async function publishPrefix(
 }
 
 async function entryAt(store: Store, key: string, { signal }: CallOptions): Promise<PrefixEntry | undefined> {
-  try {
-    const bytes = await store.read(key, { signal, maxBytes: maxEntryBytes });
-    return parseEntry(bytes, `${key} in ${store.url}`);
-  } catch (error) {
-    if (error instanceof NotFoundError) return undefined;
-    throw error;
-  }
+  const bytes = await ifThere(store.read(key, { signal, maxBytes: maxEntryBytes }));
+  return bytes && parseEntry(bytes, `${key} in ${store.url}`);
 }
 
 /**

@@ -1,5 +1,5 @@
 import { mapConcurrently } from '../concurrency.ts';
-import { InvalidDataError, NotFoundError } from '../errors.ts';
+import { InvalidDataError, ifThere } from '../errors.ts';
 import { prefixesPrefix } from '../models/layout.ts';
 import type { CallOptions, ObjectInfo, Store } from '../store/store.ts';
 import { maxEntryBytes, type NamedPrefix, parseEntry } from './entry.ts';
@@ -22,20 +22,19 @@ export interface EntryKey {
 }
 
 /** @returns undefined for what is no entry's key */
-export function entryKeyOf(info: ObjectInfo): EntryKey | undefined {
+function entryKeyOf(info: ObjectInfo): EntryKey | undefined {
   const [, model, graph, name] = entryPattern.exec(info.key) ?? [];
   return model && graph && name ? { model, graph, name, info } : undefined;
 }
 
-/** The entries of one graph of a model. */
+/** The entries under a prefix of keys: those of a graph of a model (`prefixesPrefix`), or of all models. */
 export async function listEntries(
   store: Store,
-  model: string,
-  graph: string,
+  under: string,
   options: CallOptions = {},
 ): Promise<EntryKey[]> {
   const found: EntryKey[] = [];
-  for await (const info of store.list(prefixesPrefix(model, graph), options)) {
+  for await (const info of store.list(under, options)) {
     const key = entryKeyOf(info);
     if (key) found.push(key);
   }
@@ -72,14 +71,9 @@ export async function readPrefixes(
   graphs: readonly string[],
   options: CallOptions = {},
 ): Promise<NamedPrefix[]> {
-  const read = async (key: EntryKey, signal: AbortSignal) => {
-    try {
-      return [await readEntry(store, key, { signal })];
-    } catch (error) {
-      if (error instanceof NotFoundError) return []; // removed since it was listed
-      throw error;
-    }
-  };
-  const keys = await Promise.all(graphs.map((graph) => listEntries(store, model, graph, options)));
-  return (await mapConcurrently(keys.flat(), parallelEntries, read, options.signal)).flat();
+  const read = (key: EntryKey, signal: AbortSignal) => ifThere(readEntry(store, key, { signal }));
+  const ofGraph = (graph: string) => listEntries(store, prefixesPrefix(model, graph), options);
+  const keys = await Promise.all(graphs.map(ofGraph));
+  const entries = await mapConcurrently(keys.flat(), parallelEntries, read, options.signal);
+  return entries.filter((entry) => entry !== undefined);
 }

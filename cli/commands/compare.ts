@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { calibrations } from '../../compressor/quantize/calibration.ts';
 import { type CompareFlags, compareWith } from '../compare-with.ts';
-import { parseCount, parseInteger, parseNumber, parseShare } from '../parse.ts';
+import { parseCount, parseInteger, parseNumber, parseNumbers, parseShare } from '../parse.ts';
 import { interruptSignal } from '../signal.ts';
 
 export function compareCommand(): Command {
@@ -21,7 +21,7 @@ export function compareCommand(): Command {
     .option(
       '--budget <shares>',
       'shares of the distinct block parameters to save, separated by commas',
-      parseNumbers,
+      parseBudgets,
       [0.2, 0.4],
     )
     .requiredOption('--data <files...>', 'text or JSON lines: trained on, a hundredth held out to measure on')
@@ -64,8 +64,9 @@ model. Patches count as stored parameters. Tasks are scored with the stored mode
 turn: speeds are medians, against the original's. Memory is that of serving with 2,048 tokens in the cache, computed.
 
 JSON: {checkpoint, data, heldOutTokens, cureTokens, seed, rows, folder}; a row is {method, budget, saved, layers,
-parameters, distinctBlockParameters, bytes, quantization, perplexity: {before, cured, stored}, tasks,
-serving: {time: ms a token, speed: times the original's, memory}, seconds, model}, note where there is one. The folded models stay in the folder, for \`foldgate run\` and \`serve\`.
+parameters, distinctBlockParameters, bytes, quantization, perplexity: {before, cured, stored}, tasks, serving: {time:
+ms a token, speed: times the original's, memory}, seconds, model}, note where there is one. The folded models stay in
+the folder, for \`foldgate run\` and \`serve\`.
 
 A comparison that was interrupted goes on where it was when the same command runs again; more methods or
 budgets add to it.
@@ -79,8 +80,8 @@ function parseNames(text: string): string[] {
   return [...new Set(text.split(',').map((name) => name.trim()))];
 }
 
-function parseNumbers(text: string): number[] {
-  const shares = text.split(',').map(parseNumber);
+function parseBudgets(text: string): number[] {
+  const shares = parseNumbers(text);
   if (shares.some((share) => !(share > 0 && share < 1)))
     throw new InvalidArgumentError('Shares between 0 and 1 are expected, separated by commas.');
   return [...new Set(shares)].sort((a, b) => a - b);

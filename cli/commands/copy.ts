@@ -21,12 +21,11 @@ export function copyCommand(): Command {
 async function copy(from: string, to: string, { rewrite }: { rewrite?: boolean }): Promise<void> {
   const { openModelUrl } = await import('../../artifact/store/open.ts');
   const { copyModel } = await import('../../artifact/models/copy.ts');
-  const { inspect } = await import('../../artifact/models/inspect.ts');
+  const { bytesWithPrefixes, inspect } = await import('../../artifact/models/inspect.ts');
   const source = await openModelUrl(from);
   const target = await openModelUrl(to);
   const signal = interruptSignal();
-  const { bytes: ofModel, prefixes } = await inspect(source.store, source.name, { signal });
-  const bytes = prefixes.reduce((sum, prefix) => sum + prefix.bytes, ofModel);
+  const bytes = bytesWithPrefixes(await inspect(source.store, source.name, { signal }));
   const version = await withTransfer(`Copying ${source.name}`, bytes, (onProgress) =>
     copyModel(source, target, { rewrite, signal, onProgress }),
   );

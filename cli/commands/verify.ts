@@ -18,12 +18,11 @@ export function verifyCommand(): Command {
 async function verify(url: string, { json }: { json?: boolean }): Promise<void> {
   const { openModelUrl } = await import('../../artifact/store/open.ts');
   const { verify } = await import('../../artifact/models/verify.ts');
-  const { inspect } = await import('../../artifact/models/inspect.ts');
+  const { bytesWithPrefixes, inspect } = await import('../../artifact/models/inspect.ts');
   const { InvalidDataError } = await import('../../artifact/errors.ts');
   const { store, name } = await openModelUrl(url);
   const signal = interruptSignal();
-  const { bytes: ofModel, prefixes } = await inspect(store, name, { signal });
-  const total = prefixes.reduce((sum, prefix) => sum + prefix.bytes, ofModel);
+  const total = bytesWithPrefixes(await inspect(store, name, { signal }));
   const result = await withTransfer(`Verifying ${name}`, total, (onProgress) =>
     verify(store, name, { signal, onProgress }),
   );

@@ -1,6 +1,6 @@
 import { type BlockMatrix, blockMatrices } from '../graph/layer.ts';
 import type { AdapterWeights } from './adapter.ts';
-import { mapPools, type PoolValues } from './adapter-pools.ts';
+import { mapPools, type PoolName, type PoolValues, poolNames } from './adapter-pools.ts';
 import {
   addHypercomplexGradient,
   type Hypercomplex,
@@ -11,7 +11,7 @@ import {
 /** What the layers' adapters of one kind of matrix have in common. */
 export const commonParts = ['coefficients', 'relation', 'bases', 'factors'] as const;
 type CommonPart = (typeof commonParts)[number];
-type OfLayer = `layers.${number}.${BlockMatrix}.${'down' | 'up'}`;
+type OfLayer = `layers.${number}.${PoolName}`;
 
 /** By name: `layers.INDEX.MATRIX.down` and `.up`, `MATRIX.coefficients`, `.relation`, `.bases` and `.factors`. */
 export type OrchestraValues = Record<OfLayer | `${BlockMatrix}.${CommonPart}`, Float32Array>;
@@ -48,10 +48,7 @@ export class AdapterOrchestra {
     const layers = [...starts.keys()];
     const values: Partial<OrchestraValues> = {};
     for (const [index, matrices] of starts) {
-      for (const matrix of blockMatrices) {
-        values[`layers.${index}.${matrix}.down`] = matrices[`${matrix}.down`];
-        values[`layers.${index}.${matrix}.up`] = matrices[`${matrix}.up`];
-      }
+      for (const name of poolNames) values[`layers.${index}.${name}`] = matrices[name];
     }
     for (const matrix of blockMatrices) {
       const relation = new Float32Array(layers.length ** 2);

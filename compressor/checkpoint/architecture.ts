@@ -46,6 +46,11 @@ export function architectureOfBlock(
   return widths === undefined ? a : { ...a, intermediateSize: widths[block]! };
 }
 
+/** The architecture as parameters are counted: without what heads are padded with. */
+export function storedArchitecture(a: Architecture): Architecture {
+  return { ...a, headSize: a.storedHeadSize ?? a.headSize };
+}
+
 /** The architecture as a block with such matrices has it. */
 export function architectureOfMatrices(a: Architecture, { up }: { up?: Float32Array }): Architecture {
   return up ? { ...a, intermediateSize: up.length / a.width } : a;

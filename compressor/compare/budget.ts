@@ -1,7 +1,7 @@
 import { UsageError } from '../../artifact/errors.ts';
 import type { Half } from '../../artifact/manifest.ts';
 import { type AdaptedPlan, adaptersParameters } from '../adapter/adapted-layers.ts';
-import { type Architecture, architectureOfBlock } from '../checkpoint/architecture.ts';
+import { type Architecture, architectureOfBlock, storedArchitecture } from '../checkpoint/architecture.ts';
 import { halfOfBlock } from '../graph/halves.ts';
 import { patchedLayers } from '../patch/cuts.ts';
 import type { FoldPlan } from '../plan/plan.ts';
@@ -28,7 +28,7 @@ export function savedShare(a: Architecture, plan: SavingPlan): number {
 
 /** Parameters of one block, or of a half of it, without what heads are padded with. */
 function storedBlock(a: Architecture, half?: Half): number {
-  return blockParameters({ ...a, headSize: a.storedHeadSize ?? a.headSize }, half);
+  return blockParameters(storedArchitecture(a), half);
 }
 
 /** Parameters of distinct blocks that a budget leaves, rounded up by as much as `nearestPlan` may miss it: half a block. */

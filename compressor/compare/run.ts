@@ -3,7 +3,7 @@ import { writeAtomically } from '../../artifact/store/atomic-file.ts';
 import { fingerprint } from '../checkpoint/fingerprint.ts';
 import { methods } from '../methods/index.ts';
 import type { FoldPlan } from '../plan/plan.ts';
-import { heldOutShare } from '../train/cure-options.ts';
+import { decisive, heldOutShare } from '../train/cure-options.ts';
 import { type CureRequest, examine, foldFor, type MeasureSetting } from './measure.ts';
 import { methodPlan, wholePlan } from './method-plan.ts';
 import type { CompareOptions, CompareStep } from './options.ts';
@@ -37,11 +37,9 @@ export class Run {
   static async open(options: CompareOptions): Promise<Run> {
     const { checkpoint, data, heldOutTokens, tasks, version, calibrate, rankTokens } = options;
     const texts = await readTexts(checkpoint, data, { heldOutShare, heldOutTokens, prompts: promptCount });
-    const { session, saveEverySeconds, coding, onMemory, onPrepare, onStep, onHeldOut, ...cure } =
-      options.cure;
     const identity = [
       ...[version, await fingerprint(checkpoint), texts.digest, heldOutTokens, rankTokens, calibrate],
-      ...[cure, options.quantize, digestOf(tasks)],
+      ...[decisive(options.cure), options.quantize, digestOf(tasks)],
     ];
     const folder = options.folder(digestOf(identity));
     const textOf = options.detokenizer(texts.tokenizer);

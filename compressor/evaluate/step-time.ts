@@ -1,6 +1,7 @@
 import { Decoder } from '../../artifact/decoder/decoder.ts';
 import { decoderOptions } from '../../artifact/decoder/decoder-options.ts';
 import { withResource } from '../../artifact/dispose.ts';
+import type { Manifest } from '../../artifact/manifest.ts';
 import { betweenSteps } from '../forward/between-steps.ts';
 
 /** Tokens in the cache before the first step, steps that warm caches and threads up, and those that count. */
@@ -13,7 +14,7 @@ const [promptTokens, warmingSteps, timedSteps] = [32, 8, 32];
  */
 export async function stepTime(
   graph: string,
-  manifest: Parameters<typeof decoderOptions>[0],
+  manifest: Manifest,
   text: Int32Array,
   signal: AbortSignal | undefined,
 ): Promise<number> {

@@ -43,6 +43,13 @@ export function cutWindows(
   return { windows, targets, tokens };
 }
 
+/** All windows but the first so many. */
+export function windowsFrom({ windows, targets }: TextWindows, first: number): TextWindows {
+  const rest = targets.slice(first);
+  const tokens = rest.reduce((sum, target) => sum + target.filter((id) => id >= 0).length, 0);
+  return { windows: windows.slice(first), targets: rest, tokens };
+}
+
 /** Tokens of the longest window. A loop: a call takes no more arguments than the stack holds. */
 export function longestOf(windows: readonly Int32Array[]): number {
   return windows.reduce((longest, window) => Math.max(longest, window.length), 0);

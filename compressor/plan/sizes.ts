@@ -5,7 +5,7 @@ import {
   poolsOf,
   runAdaptersParameters,
 } from '../adapter/adapted-layers.ts';
-import { type Architecture, architectureOfBlock } from '../checkpoint/architecture.ts';
+import { type Architecture, architectureOfBlock, storedArchitecture } from '../checkpoint/architecture.ts';
 import { halfOfBlock, hasQkvBias, matricesOf } from '../graph/halves.ts';
 import { matrixShape } from '../graph/layer.ts';
 import { patchedLayers } from '../patch/cuts.ts';
@@ -38,7 +38,7 @@ export function foldedSizes(
   budget = 0,
 ): FoldedSizes {
   const blocks = blocksInOrder(plan);
-  const stored = { ...a, headSize: a.storedHeadSize ?? a.headSize };
+  const stored = storedArchitecture(a);
   const shared = sharedParameters(stored);
   const norms = sumOf(plan.layers, ({ half }) => normParameters(stored, half));
   const patches = patchedLayers(plan, a.layers.length).length;

@@ -1,8 +1,7 @@
 import { UsageError } from '../../artifact/errors.ts';
-import type { Architecture } from '../checkpoint/architecture.ts';
+import { type Architecture, storedArchitecture } from '../checkpoint/architecture.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { halfOfBlock } from '../graph/halves.ts';
-import { matrixShape } from '../graph/layer.ts';
 import type { Ranking } from '../rank/ranker.ts';
 import { blockParameters } from '../weights/block.ts';
 import { makePlan, type PlanOptions } from './make-plan.ts';
@@ -43,12 +42,7 @@ export function leastWidth(intermediateSize: number): number {
 
 /** Share of a block's parameters that are its MLP's. */
 function mlpShare(a: Architecture): number {
-  const stored = { ...a, headSize: a.storedHeadSize ?? a.headSize };
-  const mlp = (['gate', 'up', 'down'] as const).reduce((sum, matrix) => {
-    const [outputs, inputs] = matrixShape(a, matrix);
-    return sum + outputs * inputs;
-  }, 0);
-  return mlp / blockParameters(stored);
+  return blockParameters(a, 'mlp') / blockParameters(storedArchitecture(a));
 }
 
 /** The largest share of the blocks' parameters that narrowing their MLPs can save. */

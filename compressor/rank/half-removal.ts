@@ -1,5 +1,5 @@
 import { type Half, halves } from '../../artifact/manifest.ts';
-import type { Architecture } from '../checkpoint/architecture.ts';
+import { type Architecture, storedArchitecture } from '../checkpoint/architecture.ts';
 import { blockParameters } from '../weights/block.ts';
 import { keptAbove } from './kept-above.ts';
 import type { LayerHalf, Ranking, RankRequest } from './ranker.ts';
@@ -22,7 +22,7 @@ export class HalfRemoval {
   constructor(a: Architecture, { remove = 0, share, until, keep = [] }: RankRequest) {
     this.all = a.layers.flatMap((_, layer) => halves.map((half) => ({ layer, half })));
     this.removable = this.all.filter(({ layer }) => !keep.includes(layer));
-    const stored = { ...a, headSize: a.storedHeadSize ?? a.headSize };
+    const stored = storedArchitecture(a);
     this.#sizes = { attention: blockParameters(stored, 'attention'), mlp: blockParameters(stored, 'mlp') };
     this.#target = (share ?? remove / a.layers.length) * a.layers.length * blockParameters(stored);
     this.#until = until;

@@ -6,36 +6,36 @@ import { gatePaths } from './gate-paths.ts';
 import { heatMap } from './heat-map.ts';
 import { importance } from './importance.ts';
 import { layerMap } from './layer-map.ts';
+import { asPerplexity, inMegabytes } from './measure.ts';
 import { page, type Section } from './page.ts';
 import { bestOf, resultsTable } from './results-table.ts';
 import { samples } from './samples.ts';
-import { formatPerplexity, megabytes, percent } from './series.ts';
-import { type Measure, tradeOff } from './trade-off.ts';
+import { percent } from './series.ts';
+import { type Criterion, tradeOff } from './trade-off.ts';
 
-const perplexity: Measure = {
-  label: 'perplexity, stored',
+const perplexity: Criterion = {
+  ...asPerplexity('perplexity, stored', (row) => row.perplexity.stored),
   better: 'lower',
-  of: (row) => row.perplexity.stored,
-  format: (value) => `perplexity ${formatPerplexity(value)}`,
 };
 
-const accuracy = (task: string): Measure => ({
+const accuracy = (task: string): Criterion => ({
   label: `accuracy in ${task}, %`,
   better: 'higher',
   of: (row) => 100 * row.tasks[task]!.accuracy,
   format: (value) => `${value.toFixed(1)}% of ${task}`,
 });
 
-const inMegabytes = (label: string, of: Measure['of']): Measure => ({
-  label,
+const storedSize: Criterion = {
+  ...inMegabytes('stored size in MB', ({ bytes }) => bytes),
   better: 'lower',
-  of: (row) => of(row) / 1e6,
-  format: (value) => megabytes(value * 1e6),
-});
-const storedSize = inMegabytes('stored size in MB', ({ bytes }) => bytes);
-const memory = inMegabytes('memory while serving in MB', ({ serving }) => serving!.memory);
+};
 
-const speed: Measure = {
+const memory: Criterion = {
+  ...inMegabytes('memory while serving in MB', ({ serving }) => serving!.memory),
+  better: 'lower',
+};
+
+const speed: Criterion = {
   label: "speed, times the original's",
   better: 'higher',
   of: (row) => row.serving!.speed,
@@ -57,7 +57,7 @@ function sectionsOf(comparison: Comparison): Section[] {
   const { results, tasks } = comparison;
   const qualities = [perplexity, ...tasks.map(accuracy)];
   const isServed = results.every(({ row }) => row.serving !== undefined);
-  const figures = (cost: Measure) =>
+  const figures = (cost: Criterion) =>
     qualities.map((quality) => html`<figure>${tradeOff(comparison, cost, quality)}</figure>`);
   const gates = results.map(gatePaths).filter((figure) => figure !== undefined);
   return [

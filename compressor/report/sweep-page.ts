@@ -1,46 +1,36 @@
 import { axes, continuous, legend, marker, path, resetIds, svg, wide } from '../../charts/chart.ts';
 import { type Content, html, type Markup } from '../../charts/html.ts';
 import type { Sweep } from '../plan/sweep.ts';
+import { asPerplexity, inMegabytes, type Measure } from './measure.ts';
 import { page } from './page.ts';
 import { formatPerplexity, megabytes } from './series.ts';
 
 type Point = Sweep['points'][number];
 
-/** A number of a fold, for an axis or a column. */
-interface Measure {
-  label: string;
-  of: (point: Point) => number;
-  format: (value: number) => string;
-}
+type PointMeasure = Measure<Point>;
 
-const megabytesOf = (label: string, of: (point: Point) => number): Measure => ({
-  label,
-  of: (point) => of(point) / 1e6,
-  format: (value) => megabytes(value * 1e6),
-});
-const stored = megabytesOf('stored size in MB', (point) => point.stored);
-const served = megabytesOf('memory while serving in MB', (point) => point.served);
-const multiplyAdds: Measure = {
+const stored: PointMeasure = inMegabytes('stored size in MB', (point) => point.stored);
+const served: PointMeasure = inMegabytes('memory while serving in MB', (point) => point.served);
+const multiplyAdds: PointMeasure = {
   label: 'multiply-adds a token in millions',
   of: (point) => point.multiplyAdds / 1e6,
   format: (value) => `${value.toFixed(value < 100 ? 1 : 0)} million multiply-adds`,
 };
-const time: Measure = {
+const time: PointMeasure = {
   label: 'time a token in ms',
   of: (point) => point.measured!.time,
   format: (value) => `${value.toFixed(2)} ms`,
 };
-const perplexity: Measure = {
-  label: 'perplexity (lower is better)',
-  of: (point) => point.measured!.perplexity,
-  format: (value) => `perplexity ${formatPerplexity(value)}`,
-};
+const perplexity: PointMeasure = asPerplexity(
+  'perplexity (lower is better)',
+  (point) => point.measured!.perplexity,
+);
 
 /** A sweep as one HTML page. */
 export function sweepPage(sweep: Sweep): string {
   resetIds();
   const { points, measured, checkpoint } = sweep;
-  const figure = (x: Measure, y: Measure) => html`<figure>${chart(points, x, y)}</figure>`;
+  const figure = (x: PointMeasure, y: PointMeasure) => html`<figure>${chart(points, x, y)}</figure>`;
   const quality = measured && html`${figure(stored, perplexity)}${figure(time, perplexity)}`;
   return page({
     title: `${checkpoint}: sizes to fold it to`,
@@ -64,7 +54,7 @@ ${figure(stored, measured ? time : multiplyAdds)}${figure(served, multiplyAdds)}
 }
 
 /** One number of all folds against another: of each sharing and width a line, from the most layers on. */
-function chart(points: readonly Point[], x: Measure, y: Measure): Markup {
+function chart(points: readonly Point[], x: PointMeasure, y: PointMeasure): Markup {
   const forms = [...new Set(points.map(formOf))];
   const across = continuous(points.map(x.of), [wide.left, wide.width - wide.right]);
   const up = continuous(points.map(y.of), [wide.height - wide.bottom, wide.top]);
@@ -118,7 +108,7 @@ function circumstances({ checkpointLayers, quantize, context, measured }: Sweep)
 
 function table({ points, measured }: Sweep): Content {
   const head = (text: string, title: string) => html`<th scope="col" title="${title}">${text}</th>`;
-  const cell = ({ of, format }: Measure, point: Point) => html`<td>${format(of(point))}</td>`;
+  const cell = ({ of, format }: PointMeasure, point: Point) => html`<td>${format(of(point))}</td>`;
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Folds"><table>
 <thead><tr><th scope="col">kept</th>${head('share', 'neighbours that run one block')}${head('width', "mean share of the MLPs' width")}${head('blocks', 'distinct ones')}${head('layers', 'that run')}
 ${head('parameters', 'each block counted once')}${head('stored', 'graph and tokenizer included')}${head('in memory', 'while serving')}${head('a token', 'multiply-adds')}

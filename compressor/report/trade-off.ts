@@ -1,21 +1,19 @@
 import { axes, continuous, legend, marker, path, svg, wide } from '../../charts/chart.ts';
 import { html, type Markup } from '../../charts/html.ts';
 import { type CompareRow, type Comparison, control, original } from '../compare/row.ts';
+import type { Measure } from './measure.ts';
 import { nameOf, seriesOf } from './series.ts';
 
-/** A number of a model, for an axis. */
-export interface Measure {
-  label: string;
+/** A number of a model that is better the lower, or the higher. */
+export interface Criterion extends Measure<CompareRow> {
   better: 'lower' | 'higher';
-  of: (row: CompareRow) => number;
-  format: (value: number) => string;
 }
 
 /**
  * What a model costs against what it can do: of each method a line from the original on, and through the models that no
  * other one beats in both, the front (Pareto's).
  */
-export function tradeOff(comparison: Comparison, cost: Measure, quality: Measure): Markup {
+export function tradeOff(comparison: Comparison, cost: Criterion, quality: Criterion): Markup {
   const series = seriesOf(comparison);
   const rows = comparison.results.map(({ row }) => row);
   const x = continuous(rows.map(cost.of), [wide.left, wide.width - wide.right]);
@@ -43,16 +41,16 @@ export function tradeOff(comparison: Comparison, cost: Measure, quality: Measure
       rows.map((row) => `${nameOf(row)}: ${inWords(row, cost)}, ${inWords(row, quality)}.`).join(' ') +
       ` Best of their cost: ${best.map(nameOf).join(', ')}.`,
   };
-  const label = ({ label, better }: Measure) => `${label} (${better} is better)`;
+  const label = ({ label, better }: Criterion) => `${label} (${better} is better)`;
   return html`${legend([...series].map(([name, index]) => ({ series: index, name })))}
 ${svg(wide, caption, html`${axes(wide, x, y, { x: label(cost), y: label(quality) })}${bestLine}${lines}${marks}`)}`;
 }
 
-const inWords = (row: CompareRow, { of, format }: Measure) => format(of(row));
+const inWords = (row: CompareRow, { of, format }: Criterion) => format(of(row));
 
 /** The models that no other one beats or equals in both numbers, from the cheapest on. */
-export function front(rows: readonly CompareRow[], cost: Measure, quality: Measure): CompareRow[] {
-  const goodness = (row: CompareRow, { of, better }: Measure) => (better === 'lower' ? -of(row) : of(row));
+export function front(rows: readonly CompareRow[], cost: Criterion, quality: Criterion): CompareRow[] {
+  const goodness = (row: CompareRow, { of, better }: Criterion) => (better === 'lower' ? -of(row) : of(row));
   const cheapestFirst = rows.toSorted(
     (a, b) => goodness(b, cost) - goodness(a, cost) || goodness(b, quality) - goodness(a, quality),
   );

@@ -1,7 +1,7 @@
 import { UsageError } from '../../artifact/errors.ts';
 import { type AdapterForm, noAdapter } from '../adapter/adapter.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import type { TextWindows } from '../evaluate/windows.ts';
+import { type TextWindows, windowsFrom } from '../evaluate/windows.ts';
 import { fromStart, type PlanOptions } from '../plan/make-plan.ts';
 import type { FoldPlan } from '../plan/plan.ts';
 import { keptAbove } from '../rank/kept-above.ts';
@@ -108,7 +108,7 @@ export async function searchPlan(
     )
     .sort((a, b) => a.cost - b.cost);
   const best = distinct(found).slice(0, finalists);
-  const heldOut = heldOutOf(text, held);
+  const heldOut = windowsFrom(text, held);
   const losses: number[] = [];
   for (const { plan } of best) {
     onProgress?.('Measuring the best together', losses.length, best.length);
@@ -168,12 +168,6 @@ function candidatesOf({ form, sizes }: Field, measured: MeasuredReplacement[], d
 function distinct<T extends { plan: FoldPlan }>(found: T[]): T[] {
   const byPlan = new Map(found.map((one) => [JSON.stringify(one.plan), one]));
   return [...byPlan.values()];
-}
-
-function heldOutOf(text: TextWindows, held: number): TextWindows {
-  const targets = text.targets.slice(held);
-  const tokens = targets.reduce((sum, target) => sum + target.filter((id) => id >= 0).length, 0);
-  return { windows: text.windows.slice(held), targets, tokens };
 }
 
 /** The least cost at which a layer alone could be replaced; of those that are, of what replaces them, a layer. */

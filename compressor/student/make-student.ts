@@ -16,7 +16,7 @@ import { fitLayers, withFittedLayers } from '../patch/fitted-student.ts';
 import { fitPatches, withPatches } from '../patch/patch-student.ts';
 import type { FoldPlan } from '../plan/plan.ts';
 import { cure } from '../train/cure.ts';
-import type { CureOptions } from '../train/cure-options.ts';
+import { type CureOptions, decisive } from '../train/cure-options.ts';
 import { plannedStudent, unfolded } from './planned-student.ts';
 import { blocksOf, type Student } from './student.ts';
 
@@ -105,17 +105,7 @@ export async function studentIdentity({
   }
   if (!cure) return hash.digest('hex');
   for (const path of cure.data) hash.update(await readFile(path));
-  const {
-    data: _,
-    session,
-    saveEverySeconds,
-    coding,
-    onMemory,
-    onPrepare,
-    onStep,
-    onHeldOut,
-    ...settings
-  } = cure;
+  const { data: _, ...settings } = decisive(cure);
   return { text: hash.digest('hex'), settings };
 }
 

@@ -99,6 +99,12 @@ export interface CureOptions extends Partial<CureSettings> {
   onHeldOut?: (measured: HeldOut) => void;
 }
 
+/** The options that decide what a cure comes to: without how it runs, what it keeps and who is told. */
+export function decisive<T extends Partial<CureOptions>>(options: T) {
+  const { session, saveEverySeconds, coding, onMemory, onPrepare, onStep, onHeldOut, ...settings } = options;
+  return settings;
+}
+
 /**
  * Fills in the defaults.
  * @param contextLength of the model

@@ -4,9 +4,9 @@ import { shrinkCache } from '../../artifact/cache-limit.ts';
 import { cacheBytes } from '../../artifact/decoder/decoder-options.ts';
 import { InvalidDataError } from '../../artifact/errors.ts';
 import { lineOf } from '../../artifact/line-rate.ts';
-import { blobKey } from '../../artifact/models/layout.ts';
+import { blobKey, prefixesPrefix } from '../../artifact/models/layout.ts';
 import { isOfForm, type NamedPrefix } from '../../artifact/prefixes/entry.ts';
-import { listEntries, readEntry } from '../../artifact/prefixes/read.ts';
+import { type EntryKey, listEntries, readEntry } from '../../artifact/prefixes/read.ts';
 import { checkDigest } from '../../artifact/store/digest.ts';
 import type { Store } from '../../artifact/store/store.ts';
 import type { Engine, EnginePrefixes, PrefixRoom } from '../engine/engine.ts';
@@ -245,13 +245,13 @@ async function readAll(
   const failed = (error: unknown) => {
     if (!signal.aborted) onFailure?.(error as Error);
   };
-  const readOne = async (key: Awaited<ReturnType<typeof listEntries>>[number]) => {
+  const readOne = async (key: EntryKey) => {
     const id = `${key.info.key} ${key.info.modified.getTime()}`;
     const entry = known.get(id)?.entry ?? (await readEntry(store, key, { signal }).catch(failed));
     if (entry) found.set(id, entry);
   };
   try {
-    await Promise.all((await listEntries(store, model, graph, { signal })).map(readOne));
+    await Promise.all((await listEntries(store, prefixesPrefix(model, graph), { signal })).map(readOne));
     return found;
   } catch (error) {
     failed(error);

@@ -66,6 +66,13 @@ export class StepCosts {
   }
 }
 
+/** The part that comes true, by what was known of it and a guess more. @param weight of one token */
+export function learned(known: number, guessed: number, accepted: number, weight: number): number {
+  // The first that did not come true was tried, those after it were not.
+  const tried = Math.min(guessed, accepted + 1);
+  return known + (1 - (1 - weight) ** tried) * (accepted / tried - known);
+}
+
 /** What a model that drafts tells of itself. */
 export interface DraftingModel {
   /** Part of its tokens that came true in the texts before this one. */
@@ -127,11 +134,8 @@ export class DraftLength {
 
   /** @param accepted of the guessed tokens, from the first on */
   seen(source: DraftSource, guessed: number, accepted: number): void {
-    // The first that did not come true was tried, those after it were not.
-    const tried = Math.min(guessed, accepted + 1);
     const known = this.#acceptance.get(source)!;
-    const weight = 1 - (1 - acceptanceWeight) ** tried;
-    this.#acceptance.set(source, known + weight * (accepted / tried - known));
+    this.#acceptance.set(source, learned(known, guessed, accepted, acceptanceWeight));
     if (source !== 'model') return;
     if (accepted > 0) this.#modelRetryAfter = retryEvery;
     else if (this.#modelOnTrial) this.#modelRetryAfter *= 2;

@@ -2,7 +2,13 @@ import { promptChunk } from '../../../artifact/decoder/decoder-options.ts';
 import { maxVerified } from '../../../artifact/decoder/decoding-steps.ts';
 import type { SequenceRows } from '../model-rows.ts';
 import { argmax } from '../sampling/selection.ts';
-import { acceptanceWeight, type DraftChoice, type DraftingModel, StepCosts } from './draft-length.ts';
+import {
+  acceptanceWeight,
+  type DraftChoice,
+  type DraftingModel,
+  learned,
+  StepCosts,
+} from './draft-length.ts';
 
 /** Part of its tokens that come true, and what one costs, before either was seen: hopeful, so that it will be. */
 const assumed = { acceptance: 0.8, cost: 0.3 };
@@ -77,9 +83,7 @@ export class DraftModel implements DraftingModel {
 
   /** Tells it how many of its tokens came true. */
   seen(guessed: number, accepted: number): void {
-    const tried = Math.min(guessed, accepted + 1);
-    const weight = 1 - (1 - laterTexts * acceptanceWeight) ** tried;
-    this.#acceptance += weight * (accepted / tried - this.#acceptance);
+    this.#acceptance = learned(this.#acceptance, guessed, accepted, laterTexts * acceptanceWeight);
   }
 
   /**

@@ -1,10 +1,10 @@
 import { expect, it } from 'vitest';
 import type { CompareRow } from '../../../compressor/compare/row.ts';
-import { front, type Measure } from '../../../compressor/report/trade-off.ts';
+import { type Criterion, front } from '../../../compressor/report/trade-off.ts';
 import { comparison } from '../../fixtures/comparison.ts';
 import { randomIntegers } from '../../fixtures/random.ts';
 
-const measure = (better: Measure['better'], of: Measure['of']): Measure => ({
+const measure = (better: Criterion['better'], of: Criterion['of']): Criterion => ({
   label: '',
   better,
   of,
