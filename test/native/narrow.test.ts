@@ -6,7 +6,6 @@ import { decoderOptions } from '../../artifact/decoder/decoder-options.ts';
 import { bytesOf, parseManifest } from '../../artifact/manifest.ts';
 import { servedShapeOf } from '../../artifact/served-memory.ts';
 import { runStudent } from '../../compressor/evaluate/student.ts';
-import { exportModel } from '../../compressor/export/export.ts';
 import { keepNarrowed } from '../../compressor/export/keep-narrowed.ts';
 import { WorkFolder } from '../../compressor/export/work-folder.ts';
 import { HeadRunner } from '../../compressor/forward/head-runner.ts';
@@ -23,6 +22,7 @@ import { CalibratedQuantizer } from '../../compressor/quantize/calibrate.ts';
 import { parsePrecision, resolvePrecision } from '../../compressor/quantize/precision.ts';
 import { plannedStudent } from '../../compressor/student/planned-student.ts';
 import type { Student } from '../../compressor/student/student.ts';
+import { exportStudent } from '../fixtures/export-student.ts';
 import { maxDifference } from '../fixtures/pico.ts';
 import { picoArchitecture, randomCheckpoint, seeded } from '../fixtures/random-checkpoint.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';
@@ -165,16 +165,7 @@ describe('a narrower MLP', () => {
     expect(await sizes(1)).toEqual({ qkv: 128, output: 64, gate: 64, up: 64, down: 64 });
     expect(await sizes(2)).toEqual({ gate: 32, up: 32, down: 32 });
     const precision = resolvePrecision(checkpoint, plan, parsePrecision('none'));
-    const folding = { method: 'x', version: 'x', checkpoint: 'x', createdAt: 'x', options: {} };
-    const { manifest } = await exportModel({
-      checkpoint,
-      student,
-      plan,
-      precision,
-      name: 'x',
-      work,
-      folding,
-    });
+    const { manifest } = await exportStudent({ checkpoint, student, plan, precision, work });
     expect(manifest.parameters.folded).toBe(foldedSizes(picoArchitecture, plan, precision).folded);
     const head = new HeadRunner(checkpoint, { threads: 1 });
     const wanted = await head.logits((await runStudent(student, [Int32Array.from(tokens)]))[0]!);
@@ -201,27 +192,11 @@ describe('a narrower MLP', () => {
     const plan = planOf(quantize);
     const { student, work, whole: wide } = await narrowed(plan);
     const precision = resolvePrecision(checkpoint, plan, parsePrecision(quantize));
-    const folding = {
-      method: 'given',
-      version: 'x',
-      checkpoint: 'x',
-      createdAt: new Date(0).toISOString(),
-      options: {},
-    };
     const precisionOf = (_: number, matrix: (typeof blockMatrices)[number]) => precision[matrix];
     const nearest = new NearestQuantizer(checkpoint, student, precisionOf);
     const how = { student, windows, precision: precisionOf, nearest, written: async () => undefined };
     const quantizer = calibrated ? new CalibratedQuantizer(how) : nearest;
-    const exported = await exportModel({
-      checkpoint,
-      student,
-      plan,
-      precision,
-      name: 'x',
-      work,
-      folding,
-      quantizer,
-    });
+    const exported = await exportStudent({ checkpoint, student, plan, precision, work, quantizer });
     const { files } = exported;
     const manifest = parseManifest(new TextEncoder().encode(JSON.stringify(exported.manifest)), 'x');
 

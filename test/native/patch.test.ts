@@ -3,13 +3,13 @@ import { describe, expect, it } from 'vitest';
 import { Decoder } from '../../artifact/decoder/decoder.ts';
 import { decoderOptions } from '../../artifact/decoder/decoder-options.ts';
 import { runStudent } from '../../compressor/evaluate/student.ts';
-import { exportModel } from '../../compressor/export/export.ts';
 import { WorkFolder } from '../../compressor/export/work-folder.ts';
 import { HeadRunner } from '../../compressor/forward/head-runner.ts';
 import { makePlan } from '../../compressor/plan/make-plan.ts';
 import { parsePrecision, resolvePrecision } from '../../compressor/quantize/precision.ts';
 import { plannedStudent } from '../../compressor/student/planned-student.ts';
 import type { LinearPatch, Student } from '../../compressor/student/student.ts';
+import { exportStudent } from '../fixtures/export-student.ts';
 import { maxDifference } from '../fixtures/pico.ts';
 import { picoArchitecture, randomCheckpoint } from '../fixtures/random-checkpoint.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';
@@ -70,16 +70,7 @@ describe('a linear patch', () => {
     const patched = patchedAfter(student, 0, randomPatch());
     const precision = resolvePrecision(checkpoint, plan, parsePrecision(quantize));
     const work = await WorkFolder.open(await temporaryFolder(), 'patched');
-    const folding = { method: 'given', version: 'x', checkpoint: 'x', createdAt: 'x', options: {} };
-    const { manifest, files } = await exportModel({
-      checkpoint,
-      student: patched,
-      plan,
-      precision,
-      name: 'x',
-      work,
-      folding,
-    });
+    const { manifest, files } = await exportStudent({ checkpoint, student: patched, plan, precision, work });
     expect(manifest.layers.map(({ patch }) => patch ?? false)).toEqual([true, false, false]);
     expect(manifest.weights.filter(({ kind }) => kind === 'patches')).toHaveLength(1);
 

@@ -8,7 +8,6 @@ import { hypercomplexMatrix } from '../../../compressor/adapter/hypercomplex.ts'
 import type { Checkpoint } from '../../../compressor/checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../../../compressor/checkpoint/open.ts';
 import { runStudent } from '../../../compressor/evaluate/student.ts';
-import { exportModel } from '../../../compressor/export/export.ts';
 import { WorkFolder } from '../../../compressor/export/work-folder.ts';
 import { HeadRunner } from '../../../compressor/forward/head-runner.ts';
 import { blockMatrices } from '../../../compressor/graph/layer.ts';
@@ -16,6 +15,7 @@ import { makePlan, type PlanOptions } from '../../../compressor/plan/make-plan.t
 import { parsePrecision, resolvePrecision } from '../../../compressor/quantize/precision.ts';
 import { scaledStudent } from '../../../compressor/quantize/scaled-student.ts';
 import { plannedStudent } from '../../../compressor/student/planned-student.ts';
+import { exportStudent } from '../../fixtures/export-student.ts';
 import { foldInto, withDecoder } from '../../fixtures/fold-into.ts';
 import { golden, maxDifference, picoPath } from '../../fixtures/pico.ts';
 import {
@@ -199,13 +199,9 @@ describe('a stored model whose adapters were trained together', () => {
     const wanted = await head.logits(states!);
     const folder = await temporaryFolder();
     await WorkFolder.use(folder, { test: 'orchestra' }, async (work) => {
-      const { manifest, files } = await exportModel({
-        ...{ checkpoint, student, plan, work, name: 'together' },
+      const { manifest, files } = await exportStudent({
+        ...{ checkpoint, student, plan, work },
         precision: resolvePrecision(checkpoint, plan, parsePrecision('none')),
-        folding: {
-          ...{ method: 'given', version: 'test', checkpoint: checkpoint.name, options: {} },
-          createdAt: new Date(0).toISOString(),
-        },
       });
       const graphPath = files.get(manifest.graph.sha256)!;
       await withDecoder({ manifest, graphPath }, 64, async (decoder) => {

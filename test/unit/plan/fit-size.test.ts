@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../../artifact/errors.ts';
 import { bytesOf } from '../../../artifact/manifest.ts';
-import { exportModel } from '../../../compressor/export/export.ts';
 import { WorkFolder } from '../../../compressor/export/work-folder.ts';
 import { fitSize } from '../../../compressor/plan/fit-size.ts';
 import { makePlan } from '../../../compressor/plan/make-plan.ts';
 import { servedBytes, storedBytes } from '../../../compressor/plan/served-bytes.ts';
 import { bitsBudget, parsePrecision, resolvePrecision } from '../../../compressor/quantize/precision.ts';
 import { plannedStudent } from '../../../compressor/student/planned-student.ts';
+import { exportStudent } from '../../fixtures/export-student.ts';
 import { picoArchitecture, randomCheckpoint } from '../../fixtures/random-checkpoint.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
@@ -35,14 +35,12 @@ function sized(quantize: string, remove = 0) {
 describe('the bytes of a model', () => {
   it.each(['int8', 'int4', 'none'])('in the store are foretold (%s)', async (quantize) => {
     const { plan, precision, model } = sized(quantize);
-    const { manifest } = await exportModel({
+    const { manifest } = await exportStudent({
       checkpoint,
       student: plannedStudent(checkpoint, plan),
       plan,
       precision,
-      name: 'x',
       work: await WorkFolder.open(await temporaryFolder(), quantize),
-      folding: { method: 'x', version: 'x', checkpoint: 'x', createdAt: 'x', options: {} },
       cacheText: [Int32Array.of(1, 2, 3, 4)],
     });
     const files = Object.values(await checkpoint.tokenizerFiles());

@@ -7,12 +7,12 @@ import { usualPool } from '../../../compressor/adapter/adapter.ts';
 import type { Architecture } from '../../../compressor/checkpoint/architecture.ts';
 import { type LayerRole, layerRoles, type TensorRole } from '../../../compressor/checkpoint/checkpoint.ts';
 import type { WrittenBlob } from '../../../compressor/export/blob-writer.ts';
-import { exportModel } from '../../../compressor/export/export.ts';
 import { WorkFolder } from '../../../compressor/export/work-folder.ts';
 import { makePlan, type PlanOptions } from '../../../compressor/plan/make-plan.ts';
 import { foldedSizes } from '../../../compressor/plan/sizes.ts';
 import { parsePrecision, resolvePrecision } from '../../../compressor/quantize/precision.ts';
 import { plannedStudent } from '../../../compressor/student/planned-student.ts';
+import { exportStudent } from '../../fixtures/export-student.ts';
 import { picoArchitecture, randomCheckpoint } from '../../fixtures/random-checkpoint.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
@@ -40,17 +40,8 @@ describe.each(Object.entries(architectures))('the sizes of a model %s', (_name, 
     );
     const precision = resolvePrecision(checkpoint, plan, parsePrecision(plan.quantize));
     const work = await WorkFolder.open(await temporaryFolder(), 'sizes');
-    const folding = { method: 'given', version: 'x', checkpoint: 'x', createdAt: 'x', options: {} };
     const student = await adaptStudent(checkpoint, plannedStudent(checkpoint, plan), plan);
-    const { manifest } = await exportModel({
-      checkpoint,
-      student,
-      plan,
-      precision,
-      name: 'x',
-      work,
-      folding,
-    });
+    const { manifest } = await exportStudent({ checkpoint, student, plan, precision, work });
 
     const sizes = foldedSizes(architecture, plan, precision);
     const steps: Record<string, WrittenBlob> = JSON.parse(

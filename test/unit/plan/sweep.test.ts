@@ -4,12 +4,12 @@ import { bytesOf } from '../../../artifact/manifest.ts';
 import { servedMemoryOf } from '../../../artifact/served-memory.ts';
 import { usualPool } from '../../../compressor/adapter/adapter.ts';
 import type { Architecture } from '../../../compressor/checkpoint/architecture.ts';
-import { exportModel } from '../../../compressor/export/export.ts';
 import { WorkFolder } from '../../../compressor/export/work-folder.ts';
 import type { PlanOptions } from '../../../compressor/plan/make-plan.ts';
 import { anyPlan, contextOf, defaultGrid, sweepCells, sweepPoint } from '../../../compressor/plan/sweep.ts';
 import { parsePrecision, resolvePrecision } from '../../../compressor/quantize/precision.ts';
 import { makeStudent } from '../../../compressor/student/make-student.ts';
+import { exportStudent } from '../../fixtures/export-student.ts';
 import { readGraph } from '../../fixtures/exported-graph.ts';
 import { picoArchitecture, randomCheckpoint } from '../../fixtures/random-checkpoint.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
@@ -92,10 +92,9 @@ describe.each(folds)('the numbers of a fold %s', (_name, how, changed) => {
       const work = await WorkFolder.open(await temporaryFolder(), 'sweep');
       const fit = textOf([Array.from({ length: 40 }, (_, i) => i)]);
       const { student } = (await makeStudent({ checkpoint, plan, fit, work })).at(-1)!;
-      const { manifest, files } = await exportModel({
-        ...{ checkpoint, student, plan, work, name: 'x' },
+      const { manifest, files } = await exportStudent({
+        ...{ checkpoint, student, plan, work },
         precision: resolvePrecision(checkpoint, plan, parsePrecision(plan.quantize)),
-        folding: { method: 'x', version: 'x', checkpoint: 'x', createdAt: 'x', options: {} },
         cacheText: [Int32Array.of(1, 2, 3, 4)],
       });
       const tokenizer = Object.values(manifest.tokenizer).reduce((sum, file) => sum + (file?.bytes ?? 0), 0);
