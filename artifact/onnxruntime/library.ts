@@ -6,6 +6,7 @@
  */
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import koffi from 'koffi';
 import { FoldgateError } from '../errors.ts';
@@ -19,7 +20,6 @@ const logErrors = 3;
 
 /** Place in the interface's table of functions, and the parameters; every one returns a status. */
 const functions = {
-  CreateEnv: [3, ['int', 'str', '_Out_ void **']],
   CreateSession: [7, ['void *', 'void *', 'void *', '_Out_ void **']],
   CreateSessionFromArray: [8, ['void *', 'void *', 'size_t', 'void *', '_Out_ void **']],
   CreateSessionOptions: [10, ['_Out_ void **']],
@@ -32,14 +32,27 @@ const functions = {
     ['void *', 'void *', 'size_t', 'void *', 'size_t', 'int', '_Out_ void **'],
   ],
   CreateCpuMemoryInfo: [69, ['int', 'int', '_Out_ void **']],
+  CreateEnvWithGlobalThreadPools: [119, ['int', 'str', 'void *', '_Out_ void **']],
+  DisablePerSessionThreads: [120, ['void *']],
+  CreateThreadingOptions: [121, ['_Out_ void **']],
   AddSessionConfigEntry: [130, ['void *', 'str', 'str']],
   RunWithBinding: [133, ['void *', 'void *', 'void *']],
   CreateIoBinding: [134, ['void *', '_Out_ void **']],
   BindInput: [136, ['void *', 'str', 'void *']],
   BindOutput: [137, ['void *', 'str', 'void *']],
+  SetGlobalIntraOpNumThreads: [147, ['void *', 'int']],
+  SetGlobalInterOpNumThreads: [148, ['void *', 'int']],
+  SetGlobalSpinControl: [149, ['void *', 'int']],
 } as const;
 
-const releases = { Status: 93, Session: 95, Value: 96, SessionOptions: 100, IoBinding: 135 } as const;
+const releases = {
+  Status: 93,
+  Session: 95,
+  Value: 96,
+  SessionOptions: 100,
+  ThreadingOptions: 122,
+  IoBinding: 135,
+} as const;
 
 const errorMessageOrdinal = 2;
 
@@ -57,13 +70,21 @@ interface Library {
 
 let loaded: Library | undefined;
 
-/** Loads the library once per thread. */
-export function library(): Library {
-  loaded ??= load();
+/** The threads that sessions share who have none of their own. */
+export interface SharedThreads {
+  /** @default the cores this process may use */
+  threads?: number | undefined;
+  /** Idle ones spin for the next operator. @default true */
+  spinning?: boolean | undefined;
+}
+
+/** Loads the library once per thread. @param shared the runtime takes those of the process's first call */
+export function library(shared: SharedThreads = {}): Library {
+  loaded ??= load(shared);
   return loaded;
 }
 
-function load(): Library {
+function load(shared: SharedThreads): Library {
   const file = koffi.load(libraryPath());
   const base = file.func('void *OrtGetApiBase()')();
   // struct OrtApiBase { const OrtApi *(*GetApi)(uint32_t version); ... }
@@ -89,9 +110,25 @@ function load(): Library {
       return [name, checked];
     }),
   ) as Library['call'];
-  const environment = created((out) => call.CreateEnv(logErrors, 'foldgate', out));
+  const environment = createEnvironment(call, release, shared);
   const cpuMemory = created((out) => call.CreateCpuMemoryInfo(0, 0, out)); // device allocator, default memory
   return { call, release, environment, cpuMemory, file };
+}
+
+function createEnvironment(
+  call: Library['call'],
+  release: Library['release'],
+  { threads = availableParallelism(), spinning = true }: SharedThreads,
+): Handle {
+  const options = created((out) => call.CreateThreadingOptions(out));
+  try {
+    call.SetGlobalIntraOpNumThreads(options, threads);
+    call.SetGlobalInterOpNumThreads(options, 1);
+    call.SetGlobalSpinControl(options, spinning ? 1 : 0);
+    return created((out) => call.CreateEnvWithGlobalThreadPools(logErrors, 'foldgate', options, out));
+  } finally {
+    release.ThreadingOptions(options);
+  }
 }
 
 /** Runs a call whose last parameter receives a pointer, and gives the pointer. */

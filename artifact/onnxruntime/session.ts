@@ -3,6 +3,11 @@ import { created, type Handle, library } from './library.ts';
 import type { Tensor } from './tensor.ts';
 
 export interface SessionOptions {
+  /**
+   * Runs on the threads that the process's sessions share (see `library`), whatever the next two say: so sessions that
+   * take turns do not spin against each other. @default false
+   */
+  sharedThreads?: boolean;
   /** @default the cores this process may use */
   threads?: number;
   /**
@@ -30,7 +35,8 @@ export class Session implements Disposable {
     const { call, release, environment } = library();
     const sessionOptions = created((out) => call.CreateSessionOptions(out));
     try {
-      call.SetIntraOpNumThreads(sessionOptions, options.threads ?? availableParallelism());
+      if (options.sharedThreads) call.DisablePerSessionThreads(sessionOptions);
+      else call.SetIntraOpNumThreads(sessionOptions, options.threads ?? availableParallelism());
       call.SetInterOpNumThreads(sessionOptions, 1);
       call.SetSessionGraphOptimizationLevel(sessionOptions, allOptimizations);
       call.SetSessionLogSeverityLevel(sessionOptions, 3);

@@ -71,8 +71,7 @@ function workerOptionsOf(options: EngineOptions): WorkerOptions {
     ),
     threads: options.threads ?? availableParallelism(),
     spinning: options.spinning ?? true,
-    // Two models that take turns: the threads of the one must not spin while the other wants the cores.
-    ...(draft && { config: { 'session.force_spinning_stop': '1' } }),
+    sharedThreads: true,
   });
   return {
     slots: options.slots ?? defaultSlots,

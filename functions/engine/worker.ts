@@ -31,7 +31,7 @@ function sendSoon(result: SequenceResult): void {
 }
 
 try {
-  library(); // while the model's files are still arriving
+  library(options.decoder); // while the model's files are still arriving
   const [first] = (await once(port, 'message')) as [ToWorker];
   if (first.type !== 'open') process.exit();
   const decoder = new Decoder(options.decoder);

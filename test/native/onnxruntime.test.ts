@@ -1,19 +1,20 @@
+import { readdirSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { FoldgateError } from '../../artifact/errors.ts';
-import { Session } from '../../artifact/onnxruntime/session.ts';
+import { Session, type SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
 import { GraphBuilder } from '../../compressor/onnx/graph.ts';
 
 /** sum = x + y, over vectors of any length. */
-function additions(): Session {
+function additions(options: SessionOptions = { threads: 1 }): Session {
   const g = new GraphBuilder();
   g.input('x', 'float32', ['n']);
   g.input('y', 'float32', ['n']);
   g.node('Add', ['x', 'y'], { outputs: ['sum'] });
   g.output('sum', 'float32', ['n']);
-  return new Session(g.build('add'), { threads: 1 });
+  return new Session(g.build('add'), options);
 }
 
 const floats = (...values: number[]) => new Tensor(Float32Array.from(values), [values.length]);
@@ -26,6 +27,23 @@ describe('a session', () => {
     session.run({ x: floats(1, 2, 3), y: floats(10, 20, 30) }, { sum });
     expect([...sum.data]).toEqual([11, 22, 33]);
     session[Symbol.dispose]();
+  });
+
+  it.runIf(process.platform === 'linux')('has threads of its own, or those that all share', () => {
+    const threads = () => readdirSync('/proc/self/task').length;
+    additions()[Symbol.dispose](); // whatever comes with the first
+    const before = threads();
+    const own = additions({ threads: 4 });
+    expect(threads() - before).toBe(3); // the caller's own is the fourth
+    const shared = [1, 2].map(() => additions({ sharedThreads: true, threads: 4 }));
+    expect(threads() - before).toBe(3);
+    for (const session of shared) {
+      const sum = zeros(100_000);
+      const x = new Tensor(new Float32Array(100_000).fill(1.5), [100_000]);
+      session.run({ x, y: x }, { sum });
+      expect(sum.data.every((value) => value === 3)).toBe(true);
+    }
+    for (const session of [own, ...shared]) session[Symbol.dispose]();
   });
 
   it('takes a part of a larger array by its own place', () => {
