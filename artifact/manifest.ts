@@ -110,6 +110,14 @@ const manifestSchema = z.object({
    * weights. Absent where the model was folded without.
    */
   int8Cache: z.object({ graph: blobSchema, scales: blobSchema }).optional(),
+  /**
+   * For reading prompts with weights of their own, in int8 with a scale for each output: one blob per distinct block, in
+   * order, and the graph that reads by them into the cache, which gives no logits; another one for an int8 cache. Absent
+   * where the model was folded without.
+   */
+  promptWeights: z
+    .object({ graph: blobSchema, int8CacheGraph: blobSchema.optional(), blocks: z.array(blobSchema).min(1) })
+    .optional(),
   /** `tokenizer.json` and `tokenizer_config.json`, each a blob. */
   tokenizer: z.object({ 'tokenizer.json': blobSchema, 'tokenizer_config.json': blobSchema.optional() }),
   /** The weights: one blob per distinct block, in order, and the others. */
@@ -174,15 +182,18 @@ export function parseManifest(bytes: Uint8Array, where: string): Manifest {
   return result.data;
 }
 
-/** The sha256 of each graph that runs the model: one for each type that it can keep keys and values in. */
-export function graphsOf({ graph, int8Cache }: Manifest): string[] {
-  return int8Cache ? [graph.sha256, int8Cache.graph.sha256] : [graph.sha256];
+/** The sha256 of each graph that fills a cache: for each type of keys and values, and for each way to read prompts. */
+export function graphsOf({ graph, int8Cache, promptWeights }: Manifest): string[] {
+  const graphs = [graph, int8Cache?.graph, promptWeights?.graph, promptWeights?.int8CacheGraph];
+  return graphs.flatMap((blob) => blob?.sha256 ?? []);
 }
 
 /** Every blob the model needs, each once. */
 export function blobsOf(manifest: Manifest): Blob[] {
-  const { graph, int8Cache, tokenizer, weights } = manifest;
-  const all = [graph, int8Cache?.graph, int8Cache?.scales, ...Object.values(tokenizer), ...weights];
+  const { graph, int8Cache, promptWeights: prompts, tokenizer, weights } = manifest;
+  const graphs = [graph, int8Cache?.graph, prompts?.graph, prompts?.int8CacheGraph];
+  const others = [int8Cache?.scales, ...(prompts?.blocks ?? []), ...Object.values(tokenizer)];
+  const all = [...graphs, ...others, ...weights];
   const blobs = all.filter((blob) => blob !== undefined);
   return [...new Map(blobs.map((blob) => [blob.sha256, blob])).values()];
 }

@@ -71,8 +71,9 @@ export function servedShapeOf(manifest: Manifest, kvCache: CacheType = 'float32'
   const bytesOf = (...kinds: (typeof weights)[number]['kind'][]) =>
     weights.reduce((sum, { kind, bytes }) => (kinds.includes(kind) ? sum + bytes : sum), 0);
   const both = bytesOf('embedding');
+  const prompts = manifest.promptWeights?.blocks.reduce((sum, { bytes }) => sum + bytes, 0) ?? 0;
   const weightBytes =
-    bytesOf('block', 'norms', 'adapters', 'patches') + (both > 1.5 * matrix ? both / 2 : both);
+    bytesOf('block', 'norms', 'adapters', 'patches') + prompts + (both > 1.5 * matrix ? both / 2 : both);
   const widths = weights.flatMap(({ kind, intermediateSize = dimensions.intermediateSize }) =>
     kind === 'block' ? [intermediateSize] : [],
   );

@@ -3,7 +3,8 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { fetchModel } from '../artifact/cache.ts';
-import { type CacheType, graphOf } from '../artifact/decoder/decoder-options.ts';
+import { type CacheType, readerOf } from '../artifact/decoder/decoder-options.ts';
+import { type PromptWeights, withPromptWeights } from '../artifact/decoder/prompt-weights.ts';
 import { UsageError } from '../artifact/errors.ts';
 import { readManifest } from '../artifact/models/read.ts';
 import { readTokenizerFiles } from '../artifact/models/tokenizer-files.ts';
@@ -31,6 +32,8 @@ export interface AddOptions {
   threads?: number | undefined;
   /** What servers keep keys and values in. @default 'float32' */
   kvCache?: CacheType | undefined;
+  /** What servers read prompts with. @default 'same' */
+  promptWeights?: PromptWeights | undefined;
   signal: AbortSignal;
   /** Tokens that are read, of how many. */
   onProgress?: (done: number, total: number) => void;
@@ -49,8 +52,9 @@ export async function addPrefix(url: string, options: AddOptions): Promise<Added
   if ((text === undefined) === (chat === undefined)) throw new UsageError('Give one of --text and --chat.');
   if (options.name !== undefined) checkPrefixName(options.name); // before the work, not after it
   const { store, name: model } = await openModelUrl(url);
-  const { manifest, digest } = await readManifest(store, model, { signal });
-  graphOf(manifest, options.kvCache); // tells of missing scales before anything travels
+  const { manifest: published, digest } = await readManifest(store, model, { signal });
+  const manifest = withPromptWeights(published, options.promptWeights);
+  readerOf(manifest, options.kvCache); // tells of missing scales before anything travels
   const local = await fetchModel(store, manifest, { signal });
   const folder = await mkdtemp(join(tmpdir(), 'foldgate-prefix-'));
   try {

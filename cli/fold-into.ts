@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { PromptWeights } from '../artifact/decoder/prompt-weights.ts';
 import { InvalidDataError } from '../artifact/errors.ts';
 import type { Store } from '../artifact/store/store.ts';
 import type { FoldResult } from '../compressor/fold.ts';
@@ -15,6 +16,8 @@ export interface FoldIntoOptions {
   options: Record<string, unknown>;
   /** Measure what each step costs in perplexity. */
   quality: boolean;
+  /** What the model can read prompts with. @default 'same' */
+  promptWeights?: PromptWeights;
   signal: AbortSignal;
 }
 
@@ -23,7 +26,7 @@ export async function foldInto(
   path: string,
   { store, name }: { store: Store; name: string },
   flags: FoldFlags & Partial<CureFlags>,
-  { options, quality, signal }: FoldIntoOptions,
+  { options, quality, promptWeights, signal }: FoldIntoOptions,
 ): Promise<FoldResult> {
   const { defaultCacheFolder } = await import('../artifact/cache.ts');
   const { bytesOf } = await import('../artifact/manifest.ts');
@@ -62,6 +65,7 @@ export async function foldInto(
       ...(fitsText(plan) && { fit: texts.fit(plan) }),
       ...(fitsCodes(plan.quantize) && texts.calibrate && { calibrate: texts.calibrate() }),
       cacheText: texts.cache(),
+      promptWeights,
       ...(cure && { cure }),
       ...(aware && { aware }),
       ...(quality && { quality: texts.quality }),

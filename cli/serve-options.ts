@@ -1,11 +1,13 @@
 import { type Command, Option } from 'commander';
 import { type CacheType, cacheTypes } from '../artifact/decoder/decoder-options.ts';
+import { type PromptWeights, promptWeightTypes } from '../artifact/decoder/prompt-weights.ts';
 import { parseBytes } from './bytes.ts';
 import { parseCount } from './parse.ts';
 
 /** Options of a command that runs a folded model. */
 export interface EngineFlags {
   kvCache?: CacheType | undefined;
+  promptWeights?: PromptWeights | undefined;
   threads?: number | undefined;
   spinning: boolean;
   speculation: boolean;
@@ -21,6 +23,13 @@ export function addEngineOptions(command: Command): Command {
         'what keys and values are kept in (default: float32); int8 takes a quarter of the memory',
       ).choices([...cacheTypes]),
     )
+    .addOption(
+      new Option(
+        '--prompt-weights <what>',
+        'what prompts are read with: the weights of the answers (default: same), or int8 ones of their own, quicker and ' +
+          'more memory, where the model was folded with them',
+      ).choices([...promptWeightTypes]),
+    )
     .option('--threads <count>', 'threads of the model (default: the cores there are)', parseCount)
     .option('--no-spinning', 'let idle threads sleep: slower, but leaves the cores to others')
     .option('--no-speculation', "do not guess a lone request's next tokens from its own text")
@@ -33,9 +42,11 @@ export function addEngineOptions(command: Command): Command {
 }
 
 /** What the engine takes of the flags, and where blobs are kept. */
-export function engineOptions({ kvCache, threads, spinning, speculation, cache, cacheSize }: EngineFlags) {
+export function engineOptions(flags: EngineFlags) {
+  const { kvCache, promptWeights, threads, spinning, speculation, cache, cacheSize } = flags;
   return {
     ...(kvCache && { kvCache }),
+    ...(promptWeights && { promptWeights }),
     ...(threads && { threads }),
     spinning,
     speculation,

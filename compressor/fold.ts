@@ -1,3 +1,4 @@
+import { type PromptWeights, withPromptWeights } from '../artifact/decoder/prompt-weights.ts';
 import { withResource } from '../artifact/dispose.ts';
 import { InvalidDataError } from '../artifact/errors.ts';
 import { bytesOf, type Manifest, type MatrixKind, type Precision } from '../artifact/manifest.ts';
@@ -52,6 +53,8 @@ export interface FoldOptions {
   calibrate?: Calibration;
   /** Windows of a text that the scales of an int8 cache are taken from. @default the model can have none */
   cacheText?: readonly Int32Array[];
+  /** What the model is to be able to read prompts with, beside the weights that make its answers. @default 'same' */
+  promptWeights?: PromptWeights | undefined;
   /** Distillation after removing and sharing. @default none */
   cure?: NonNullable<MakeStudentOptions['cure']>;
   /**
@@ -204,6 +207,7 @@ async function storedForm(options: StoredFormOptions): Promise<Candidate> {
       work,
       quantizer,
       ...(options.cacheText && { cacheText: options.cacheText }),
+      promptWeights: options.promptWeights === 'int8',
       folding: {
         method: plan.method,
         version: options.version,
@@ -225,7 +229,9 @@ async function storedQuality(
 ): Promise<StageQuality | undefined> {
   if (!options.quality) return undefined;
   const graph = files.get(manifest.graph.sha256)!;
-  return measured(stage, options, (text, how) => evaluateFolded(graph, manifest, text, how));
+  return measured(stage, options, (text, how) =>
+    evaluateFolded(graph, withPromptWeights(manifest), text, how),
+  );
 }
 
 async function measured(

@@ -58,12 +58,15 @@ export function bytesPerToken(shape: Omit<CacheShape, 'capacity'>): number {
 
 export interface DecoderOptions extends SessionOptions {
   graphPath: string;
+  /** Of the graph that reads prompts by weights of their own. @default `graphPath`, with the same weights */
+  readerPath?: string | undefined;
   cache: CacheShape;
   vocabularySize: number;
 }
 
 /**
  * What the decoder needs to know of a model.
+ * @param manifest where it has weights for prompts, prompts are read by them
  * @param graphPath the model's graph, its blobs beside it
  * @param type what keys and values are kept in
  * @throws UsageError for an int8 cache of a model that has no scales for it
@@ -75,8 +78,10 @@ export function decoderOptions(
   type: CacheType = 'float32',
 ): DecoderOptions {
   const { vocabularySize, kvHeads, headSize } = manifest.dimensions;
+  const pathOf = ({ sha256 }: Blob) => join(dirname(graphPath), sha256);
   return {
-    graphPath: join(dirname(graphPath), graphOf(manifest, type).sha256),
+    graphPath: pathOf(graphOf(manifest, type)),
+    ...(manifest.promptWeights && { readerPath: pathOf(readerOf(manifest, type)) }),
     vocabularySize,
     cache: { type, layers: cachedLayers(manifest.layers), kvHeads, headSize, capacity },
   };
@@ -87,8 +92,20 @@ export function decoderOptions(
  * @throws UsageError where the model has none
  */
 export function graphOf({ name, graph, int8Cache }: Manifest, type: CacheType = 'float32'): Blob {
-  if (type === 'float32') return graph;
-  if (int8Cache) return int8Cache.graph;
+  return type === 'float32' ? graph : (int8Cache?.graph ?? withoutScales(name));
+}
+
+/**
+ * The graph whose keys and values of prompts are in this type: as `graphOf`, where the model has no weights for prompts.
+ * @throws UsageError where the model has none
+ */
+export function readerOf(manifest: Manifest, type: CacheType = 'float32'): Blob {
+  const { name, promptWeights } = manifest;
+  if (!promptWeights) return graphOf(manifest, type);
+  return type === 'float32' ? promptWeights.graph : (promptWeights.int8CacheGraph ?? withoutScales(name));
+}
+
+function withoutScales(name: string): never {
   throw new UsageError(
     `${name} has no scales for an int8 cache of keys and values: it was folded without. Fold it again ` +
       '(foldgate fold), or leave --kv-cache at float32.',

@@ -2,19 +2,33 @@ import { Session } from '../onnxruntime/session.ts';
 import { Tensor } from '../onnxruntime/tensor.ts';
 import type { DecoderOptions } from './decoder-options.ts';
 import { DecodingSteps } from './decoding-steps.ts';
-import { graphTensors } from './graph-tensors.ts';
+import { graphTensors, type ReadTensors, readerTensors } from './graph-tensors.ts';
 import { KvCache } from './kv-cache.ts';
 
 /** The model: runs tokens of sequences on top of their caches and gives their logits. */
 export class Decoder implements Disposable {
   readonly #session: Session;
+  /** Of the graph that reads prompts by weights of their own. */
+  readonly #reader: Session | undefined;
   readonly #options: DecoderOptions;
   readonly #steps = new Map<KvCache, DecodingSteps>();
 
-  /** @throws FoldgateError where the graph cannot be opened */
+  /** @throws FoldgateError where a graph cannot be opened */
   constructor(options: DecoderOptions) {
     this.#session = new Session(options.graphPath, options);
     this.#options = options;
+    if (options.readerPath === undefined) return;
+    try {
+      this.#reader = new Session(options.readerPath, options);
+    } catch (error) {
+      this.#session[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Whether prompts are read by weights of their own, which give no logits. */
+  get readsApart(): boolean {
+    return this.#reader !== undefined;
   }
 
   /** @param rows sequences that it holds */
@@ -37,6 +51,24 @@ export class Decoder implements Disposable {
     const count = tokens.length;
     if (count === 1) return this.step(cache, [row], tokens)[0]!;
     return this.#once(cache, tokens, row, [count - 1]);
+  }
+
+  /** Appends tokens to one sequence whose logits nobody wants: by the weights for prompts, where there are any. */
+  read(cache: KvCache, tokens: ArrayLike<number>, row = 0): void {
+    if (!this.#reader) {
+      this.run(cache, tokens, row);
+      return;
+    }
+    const { inputs, outputs } = readerTensors(cache.binding(row, 1), readTensors(cache, tokens, row));
+    this.#reader.run(inputs, outputs);
+    cache.lengths[row]! += tokens.length;
+  }
+
+  /** Appends a prompt to one sequence, read as prompts are. @returns the logits after its last token */
+  prompt(cache: KvCache, tokens: ArrayLike<number>, row = 0): Float32Array {
+    if (!this.#reader || tokens.length < 2) return this.run(cache, tokens, row);
+    this.read(cache, Array.prototype.slice.call(tokens, 0, -1), row);
+    return this.run(cache, [tokens[tokens.length - 1]!], row);
   }
 
   /** Appends tokens to one sequence. @returns the logits after each, [tokens, vocabulary], new memory */
@@ -75,19 +107,15 @@ export class Decoder implements Disposable {
   }
 
   #once(cache: KvCache, tokens: ArrayLike<number>, row: number, wanted: number[]): Float32Array {
-    const count = tokens.length;
     const { vocabularySize } = this.#options;
-    const before = cache.lengths[row]!;
     const logits = new Float32Array(wanted.length * vocabularySize);
     const { inputs, outputs } = graphTensors(cache.binding(row, 1), {
-      tokens: new Tensor(Int32Array.from(tokens), [1, count]),
+      ...readTensors(cache, tokens, row),
       wanted: new Tensor(BigInt64Array.from(wanted, BigInt), [wanted.length]),
-      lastToken: new Tensor(Int32Array.of(before + count - 1), [1]),
-      totalLength: new Tensor(Int32Array.of(before + count), []),
       logits: new Tensor(logits, [wanted.length, vocabularySize]),
     });
     this.#session.run(inputs, outputs);
-    cache.lengths[row] = before + count;
+    cache.lengths[row]! += tokens.length;
     return logits;
   }
 
@@ -95,5 +123,16 @@ export class Decoder implements Disposable {
     for (const steps of this.#steps.values()) steps[Symbol.dispose]();
     this.#steps.clear();
     this.#session[Symbol.dispose]();
+    this.#reader?.[Symbol.dispose]();
   }
+}
+
+/** Of tokens that come after those in the row. */
+function readTensors(cache: KvCache, tokens: ArrayLike<number>, row: number): ReadTensors {
+  const after = cache.lengths[row]! + tokens.length;
+  return {
+    tokens: new Tensor(Int32Array.from(tokens), [1, tokens.length]),
+    lastToken: new Tensor(Int32Array.of(after - 1), [1]),
+    totalLength: new Tensor(Int32Array.of(after), []),
+  };
 }

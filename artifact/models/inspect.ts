@@ -1,6 +1,6 @@
 import { mapConcurrently } from '../concurrency.ts';
 import { FoldgateError } from '../errors.ts';
-import { bytesOf, distinctBlocks, graphsOf, type Manifest } from '../manifest.ts';
+import { type Blob, bytesOf, distinctBlocks, graphsOf, type Manifest } from '../manifest.ts';
 import type { NamedPrefix } from '../prefixes/entry.ts';
 import { readPrefixes } from '../prefixes/read.ts';
 import type { CallOptions, Store } from '../store/store.ts';
@@ -108,25 +108,21 @@ export async function listModels(store: Store, options: CallOptions = {}): Promi
 }
 
 function rolesOf(manifest: Manifest): ModelSummary['blobs'] {
-  const tokenizer = Object.entries(manifest.tokenizer).flatMap(([role, blob]) =>
-    blob ? [{ role, blob }] : [],
-  );
+  const tokenizer = Object.entries(manifest.tokenizer).map(([role, blob]) => ({ role, blob }));
   const weights = manifest.weights.map((blob) => ({
     role: blob.block === undefined ? blob.kind : `${blob.kind} ${blob.block}`,
     blob,
   }));
-  const { int8Cache } = manifest;
-  const cache = int8Cache
-    ? [
-        { role: 'int8 graph', blob: int8Cache.graph },
-        { role: 'cache scales', blob: int8Cache.scales },
-      ]
-    : [];
-  return [{ role: 'graph', blob: manifest.graph }, ...cache, ...tokenizer, ...weights].map(
-    ({ role, blob }) => ({
-      role,
-      sha256: blob.sha256,
-      bytes: blob.bytes,
-    }),
-  );
+  const { int8Cache, promptWeights } = manifest;
+  const all: { role: string; blob: Blob | undefined }[] = [
+    { role: 'graph', blob: manifest.graph },
+    { role: 'int8 graph', blob: int8Cache?.graph },
+    { role: 'cache scales', blob: int8Cache?.scales },
+    { role: 'prompt graph', blob: promptWeights?.graph },
+    { role: 'int8 prompt graph', blob: promptWeights?.int8CacheGraph },
+    ...tokenizer,
+    ...weights,
+    ...(promptWeights?.blocks ?? []).map((blob, block) => ({ role: `prompt block ${block}`, blob })),
+  ];
+  return all.flatMap(({ role, blob }) => (blob ? [{ role, sha256: blob.sha256, bytes: blob.bytes }] : []));
 }

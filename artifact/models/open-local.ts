@@ -1,4 +1,5 @@
 import { type FetchOptions, fetchModel } from '../cache.ts';
+import { type PromptWeights, withPromptWeights } from '../decoder/prompt-weights.ts';
 import type { Manifest } from '../manifest.ts';
 import { openModelUrl } from '../store/open.ts';
 import type { TokenizerFiles } from '../tokenizer.ts';
@@ -12,10 +13,19 @@ export interface LocalFoldedModel {
   tokenizerFiles: TokenizerFiles;
 }
 
-/** Finds a model by its URL and brings what it needs to the local disk. */
-export async function openLocalModel(url: string, options: FetchOptions = {}): Promise<LocalFoldedModel> {
+export interface OpenOptions extends FetchOptions {
+  /** What prompts are to be read with. @default 'same' */
+  promptWeights?: PromptWeights | undefined;
+}
+
+/**
+ * Finds a model by its URL and brings what it needs to the local disk.
+ * @throws UsageError for weights for prompts that it does not have
+ */
+export async function openLocalModel(url: string, options: OpenOptions = {}): Promise<LocalFoldedModel> {
   const { store, name } = await openModelUrl(url);
-  const { manifest } = await readManifest(store, name, options.signal ? { signal: options.signal } : {});
+  const published = await readManifest(store, name, options.signal ? { signal: options.signal } : {});
+  const manifest = withPromptWeights(published.manifest, options.promptWeights);
   const local = await fetchModel(store, manifest, options);
   const tokenizerFiles = await readTokenizerFiles(manifest, local);
   return { manifest, graphPath: local.graphPath, tokenizerFiles };

@@ -5,8 +5,8 @@ import {
   type CacheType,
   cacheForm,
   decoderOptions,
-  graphOf,
   promptChunk,
+  readerOf,
 } from '../decoder/decoder-options.ts';
 import type { KvSnapshot } from '../decoder/kv-cache.ts';
 import { UsageError } from '../errors.ts';
@@ -24,7 +24,7 @@ export interface ComputeOptions {
 }
 
 /**
- * Reads tokens by the model's own graph, chunk by chunk as the server does, and writes their keys and values to a file.
+ * Reads tokens as the model reads prompts, chunk by chunk as the server does, and writes their keys and values to a file.
  * An odd last token is left out: the server takes prompts up two tokens at a time.
  * @throws UsageError for fewer than two tokens, more than the model's context, or an int8 cache that it has no scales for
  */
@@ -48,7 +48,7 @@ export async function computePrefix(
     const begun = performance.now();
     for (let at = 0; at < whole.length; at += promptChunk) {
       signal?.throwIfAborted();
-      decoder.run(cache, whole.subarray(at, at + promptChunk));
+      decoder.read(cache, whole.subarray(at, at + promptChunk));
       onProgress?.(Math.min(at + promptChunk, whole.length), whole.length);
     }
     const computeMs = performance.now() - begun;
@@ -56,7 +56,7 @@ export async function computePrefix(
     return {
       schemaVersion: prefixSchemaVersion,
       tokens: [...whole],
-      graph: graphOf(manifest, kvCache).sha256,
+      graph: readerOf(manifest, kvCache).sha256,
       cache: cacheForm(options.cache),
       blob,
       computeMs,

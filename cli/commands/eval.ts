@@ -1,9 +1,10 @@
 import { Command, Option } from 'commander';
-import { type CacheType, cacheTypes } from '../../artifact/decoder/decoder-options.ts';
+import { cacheTypes } from '../../artifact/decoder/decoder-options.ts';
+import { promptWeightTypes } from '../../artifact/decoder/prompt-weights.ts';
 import { UsageError } from '../../artifact/errors.ts';
 import { defaultTokens, type GenerateFlags, generate } from '../eval/generate.ts';
 import type { Measurement } from '../eval/measurement.ts';
-import { withModel } from '../eval/open-model.ts';
+import { type FoldedFlags, withModel } from '../eval/open-model.ts';
 import { defaultWindow, type PerplexityFlags, perplexity } from '../eval/perplexity.ts';
 import { type TaskFlags, task } from '../eval/task.ts';
 import { parseCount, parseInteger } from '../parse.ts';
@@ -50,6 +51,13 @@ export function evalCommand(): Command {
         'of a folded model: what it keeps keys and values in (default: float32); see "foldgate serve --help"',
       ).choices([...cacheTypes]),
     )
+    .addOption(
+      new Option(
+        '--prompt-weights <what>',
+        'of a folded model: what it reads with that needs no logits, of --text with --stride, of questions and prompts ' +
+          '(default: same); see "foldgate serve --help"',
+      ).choices([...promptWeightTypes]),
+    )
     .option('--json', 'print one JSON object')
     .addHelpText('after', help)
     .action(evaluate);
@@ -84,7 +92,7 @@ Examples:
   foldgate eval file:./models/smol --task piqa.jsonl --delimiter $'\\nAnswer: ' --limit 200
   foldgate eval file:./models/smol --generate --tokens 128 --teacher ./SmolLM2-135M`;
 
-type Flags = Partial<PerplexityFlags & TaskFlags & GenerateFlags> & { kvCache?: CacheType };
+type Flags = Partial<PerplexityFlags & TaskFlags & GenerateFlags> & FoldedFlags;
 
 /** What each way of measuring takes beside `--json`. */
 const takes: Record<'text' | 'task' | 'generate', (keyof Flags)[]> = {
@@ -97,7 +105,8 @@ async function evaluate(path: string, flags: Flags): Promise<void> {
   const measure = await measurementOf(flags);
   const show = progress();
   const signal = interruptSignal();
-  const output = await withModel(path, { signal, kvCache: flags.kvCache }, (model) =>
+  const { kvCache, promptWeights } = flags;
+  const output = await withModel(path, { signal, kvCache, promptWeights }, (model) =>
     measure(model, show, signal),
   ).finally(show.finish);
   process.stdout.write(output);

@@ -1,4 +1,5 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
+import { type PromptWeights, promptWeightTypes } from '../../artifact/decoder/prompt-weights.ts';
 import { addCureOptions, type CureFlags, cureHelp } from '../cure-options.ts';
 import { foldInto } from '../fold-into.ts';
 import {
@@ -13,6 +14,7 @@ import { interruptSignal } from '../signal.ts';
 interface Flags extends FoldFlags, CureFlags {
   out: string;
   quality: boolean;
+  promptWeights: PromptWeights;
   json?: boolean;
 }
 
@@ -22,6 +24,15 @@ export function foldCommand(): Command {
     .argument('<checkpoint>', 'Hugging Face folder or GGUF file')
     .requiredOption('--out <url>', 'where to: file:./models/NAME or s3://bucket/prefix/NAME')
     .option('--plan <file>', 'carry out this plan instead of making one')
+    .addOption(
+      new Option(
+        '--prompt-weights <what>',
+        'what the model can read prompts with: the weights of its answers (same), or its blocks once more in int8, ' +
+          'for servers that have memory to spare: twice as fast, a byte a block weight more stored; see `foldgate serve`',
+      )
+        .choices([...promptWeightTypes])
+        .default('same'),
+    )
     .option('--no-quality', 'skip measuring what each step costs in perplexity')
     .option('--json', 'print the result as JSON')
     .addHelpText(
@@ -43,10 +54,11 @@ An interrupted fold leaves no model in the store; running it again takes it up w
       refuseBesidePlan(command);
       const { bytesOf } = await import('../../artifact/manifest.ts');
       const { openModelUrl } = await import('../../artifact/store/open.ts');
-      const { out, json, quality } = flags;
+      const { out, json, quality, promptWeights } = flags;
       const options = recordedOptions(flags);
       const target = await openModelUrl(out);
-      const result = await foldInto(path, target, flags, { options, quality, signal: interruptSignal() });
+      const signal = interruptSignal();
+      const result = await foldInto(path, target, flags, { options, quality, promptWeights, signal });
       if (!json) {
         process.stdout.write(`${out}\n`);
         return;

@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { type CacheType, cacheTypes } from '../../artifact/decoder/decoder-options.ts';
+import { type PromptWeights, promptWeightTypes } from '../../artifact/decoder/prompt-weights.ts';
 import { graphsOf } from '../../artifact/manifest.ts';
 import { parseCount } from '../parse.ts';
 import { formatBytes, progress } from '../progress.ts';
@@ -42,6 +43,11 @@ Examples:
         .choices([...cacheTypes])
         .default('float32'),
     )
+    .addOption(
+      new Option('--prompt-weights <what>', "what servers read prompts with: serve's own option of that name")
+        .choices([...promptWeightTypes])
+        .default('same'),
+    )
     .option('--threads <count>', 'threads of the model (default: the cores there are)', parseCount)
     .action(add);
   command
@@ -68,17 +74,14 @@ interface AddFlags {
   name?: string;
   threads?: number;
   kvCache: CacheType;
+  promptWeights: PromptWeights;
 }
 
-async function add(url: string, { text, chat, name, threads, kvCache }: AddFlags): Promise<void> {
+async function add(url: string, flags: AddFlags): Promise<void> {
   const { addPrefix } = await import('../add-prefix.ts');
   const show = progress();
   const added = await addPrefix(url, {
-    text,
-    chat,
-    name,
-    threads,
-    kvCache,
+    ...flags,
     signal: interruptSignal(),
     onProgress: (done, total) => show.update('Computing the prefix', done, total),
   }).finally(show.finish);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { cacheTypes } from '../../artifact/decoder/decoder-options.ts';
+import { promptWeightTypes } from '../../artifact/decoder/prompt-weights.ts';
 import { modelNamePattern } from '../../artifact/manifest.ts';
 import { logLevels } from '../../functions/gateway/observe/log.ts';
 import {
@@ -210,6 +211,14 @@ export const serveSettings = {
       'scales for it',
     schema: oneOf(cacheTypes),
     default: 'float32',
+  }),
+  promptWeights: setting({
+    flag: '--prompt-weights <what>',
+    help:
+      'what prompts are read with: the weights of the answers (same), or int8 ones of their own, twice as fast for a byte ' +
+      'a block weight more memory, where a model was folded with them',
+    schema: oneOf(promptWeightTypes),
+    default: 'same',
   }),
   context: setting({
     flag: '--context <tokens>',

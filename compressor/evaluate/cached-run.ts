@@ -35,7 +35,7 @@ export class CachedRun {
     this.#seen = tokens.subarray(0, start); // should this run be broken off
     if (start < first) {
       await betweenSteps(signal);
-      this.#decoder.run(this.#cache, tokens.subarray(start, first));
+      this.#decoder.read(this.#cache, tokens.subarray(start, first));
     }
     const step = Math.max(1, Math.floor(maxLogits / this.#vocabularySize));
     for (let from = first; from < tokens.length; from += step) {

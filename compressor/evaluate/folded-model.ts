@@ -87,16 +87,14 @@ async function continueGreedily(
     for (const prompt of prompts) {
       cache.length = 0;
       const made: number[] = [];
-      let input: ArrayLike<number> = prompt;
       do {
         await betweenSteps(signal);
-        const logits = decoder.run(cache, input);
+        const logits = made.length === 0 ? decoder.prompt(cache, prompt) : decoder.run(cache, made.slice(-1));
         const token = argmax(logits);
         checkFinite(logits[token]!, manifest);
         made.push(token);
-        input = [token];
         onProgress?.(texts.length * count + made.length, prompts.length * count);
-      } while (made.length < count && !manifest.tokens.eos.includes(input[0]!));
+      } while (made.length < count && !manifest.tokens.eos.includes(made.at(-1)!));
       texts.push(Int32Array.from(made));
     }
     return texts;

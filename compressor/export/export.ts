@@ -1,6 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { type Manifest, type MatrixKind, type Precision, schemaVersionOf } from '../../artifact/manifest.ts';
+import {
+  cachedLayers,
+  type Manifest,
+  type MatrixKind,
+  type Precision,
+  schemaVersionOf,
+} from '../../artifact/manifest.ts';
 import { hasAdapter } from '../adapter/adapter.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { windowsDigest } from '../evaluate/windows.ts';
@@ -14,7 +20,7 @@ import { blocksInOrder, type Student } from '../student/student.ts';
 import { storedPositions } from '../weights/rotary.ts';
 import { BlobWriter, type WrittenBlob } from './blob-writer.ts';
 import { writeCacheScales } from './cache-scales.ts';
-import { decoderGraph } from './graph.ts';
+import { decoderGraph, readerGraph } from './graph.ts';
 import { WeightWriter } from './weights.ts';
 import type { WorkFolder } from './work-folder.ts';
 
@@ -31,6 +37,8 @@ export interface ExportOptions {
   quantizer?: BlockQuantizer;
   /** Windows of a text that the scales of an int8 cache are taken from. @default the model has none */
   cacheText?: readonly Int32Array[];
+  /** Whether blocks are written a second time, in int8, to read prompts with. @default false */
+  promptWeights?: boolean;
   /** Recorded in the manifest: enough to run the fold again. */
   folding: Manifest['folding'];
   onProgress?: (done: number, total: number) => void;
@@ -59,7 +67,10 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   const patched = await layersWith(async (index) => (await student.patch(index)) !== undefined);
   const adapted = await layersWith(async (index) => hasAdapter(a, await student.own(index)));
   const optional = [!a.tiedHead, patched.length > 0, adapted.length > 0, options.cacheText];
-  const total = order.length + 3 + optional.filter(Boolean).length;
+  // A model without attention reads nothing into a cache.
+  const readsApart = (options.promptWeights ?? false) && cachedLayers(plan.layers) > 0;
+  const written = readsApart ? 2 * order.length : order.length;
+  const total = written + 3 + optional.filter(Boolean).length;
   let done = 0;
   const step = async (name: string, write: () => Promise<WrittenBlob>) => {
     signal?.throwIfAborted();
@@ -75,6 +86,9 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
     const write = async () => writer.block(block, await quantizer.quantize(block));
     blocks[block] = await step(blockStep(block), write);
   }
+  const promptBlocks: WrittenBlob[] = [];
+  for (const block of readsApart ? order : [])
+    promptBlocks[block] = await step(`prompt-${blockStep(block)}`, () => writer.promptBlock(block));
   const positions = storedPositions(a.contextLength);
   const norms = await step('norms', () => writer.norms());
   const adapters = adapted.length > 0 ? await step('adapters', () => writer.adapters()) : undefined;
@@ -161,17 +175,35 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
     quantization: precision,
     folding: options.folding,
   };
-  if (!options.cacheText) return { manifest, files };
-  // The model itself tells what its cache holds.
+  const addBlob = ({ sha256, bytes }: WrittenBlob) => {
+    files.set(sha256, join(work.path, sha256));
+    return { sha256, bytes };
+  };
   const graphPath = join(work.path, manifest.graph.sha256);
-  const measure = () => cacheScales(graphPath, manifest, options.cacheText!, signal ? { signal } : {});
-  const scales = await step(`cache-scales-${windowsDigest(options.cacheText)}`, async () =>
-    writeCacheScales(work.path, await measure()),
-  );
-  files.set(scales.sha256, join(work.path, scales.sha256));
-  const graph = await addFile(decoderGraph({ ...parts, cacheScales: scales }));
-  const { sha256, bytes } = scales;
-  return { manifest: { ...manifest, int8Cache: { graph, scales: { sha256, bytes } } }, files };
+  const scalesOf = async (cacheText: readonly Int32Array[]) =>
+    step(`cache-scales-${windowsDigest(cacheText)}`, async () =>
+      // The model itself tells what its cache holds.
+      writeCacheScales(
+        work.path,
+        await cacheScales(graphPath, manifest, cacheText, signal ? { signal } : {}),
+      ),
+    );
+  const scales = options.cacheText && (await scalesOf(options.cacheText));
+  const int8Cache = scales && {
+    graph: await addFile(decoderGraph({ ...parts, cacheScales: scales })),
+    scales: addBlob(scales),
+  };
+  const reader = (cacheScales?: WrittenBlob) =>
+    addFile(readerGraph({ ...parts, promptBlocks, ...(cacheScales && { cacheScales }) }));
+  const promptWeights = readsApart && {
+    graph: await reader(),
+    ...(scales && { int8CacheGraph: await reader(scales) }),
+    blocks: promptBlocks.map(addBlob),
+  };
+  return {
+    manifest: { ...manifest, ...(int8Cache && { int8Cache }), ...(promptWeights && { promptWeights }) },
+    files,
+  };
 }
 
 /** The matrices of a block that are stored otherwise than their kind. */

@@ -1,44 +1,16 @@
-import type { CachePart } from '../../artifact/decoder/decoder-options.ts';
 import { cachedLayers, runsAttention } from '../../artifact/manifest.ts';
-import type { AdapterTensor } from '../adapter/adapter.ts';
-import type { PoolName } from '../adapter/adapter-pools.ts';
-import { type Architecture, architectureOfBlock } from '../checkpoint/architecture.ts';
+import type { Architecture } from '../checkpoint/architecture.ts';
 import {
   emitFinalNorm,
+  emitKeysAndValues,
   emitLayer,
-  emitSum,
   type LayerAttentionInputs,
   type LayerCache,
-  type LayerWeights,
-  matrixShape,
   type Residual,
 } from '../graph/layer.ts';
-import { emitLowRank } from '../graph/low-rank.ts';
 import { GraphBuilder } from '../onnx/graph.ts';
-import type { PlannedLayer } from '../plan/plan.ts';
-import type { StoredTensor, WrittenBlob } from './blob-writer.ts';
-import { cacheScalesName } from './cache-scales.ts';
-
-export interface GraphParts {
-  architecture: Architecture;
-  /** Kept layers in depth order. */
-  layers: readonly PlannedLayer[];
-  /** One per distinct block. */
-  blocks: WrittenBlob[];
-  /** As a student has them. */
-  widths?: readonly number[] | undefined;
-  norms: WrittenBlob;
-  /** Absent where no layer has an adapter. */
-  adapters: WrittenBlob | undefined;
-  /** Absent where no layer is followed by a patch. */
-  patches: WrittenBlob | undefined;
-  rotary: WrittenBlob;
-  embedding: WrittenBlob;
-  /** Absent where the head is the embedding. */
-  head: WrittenBlob | undefined;
-  /** Of an int8 cache; absent where keys and values are kept in float32. */
-  cacheScales?: WrittenBlob;
-}
+import type { WrittenBlob } from './blob-writer.ts';
+import { type GraphParts, GraphWeights } from './graph-weights.ts';
 
 /**
  * The whole model as one flat graph. Layers that share a block name the same initializers, so the runtime
@@ -54,11 +26,9 @@ export interface GraphParts {
 export function decoderGraph(parts: GraphParts): Uint8Array {
   const { architecture: a } = parts;
   const g = new GraphBuilder();
-  const inputIds = g.input('input_ids', 'int32', ['batch', 'tokens']);
-  const lastToken = g.input('seqlens_k', 'int32', ['batch']);
-  const totalLength = g.input('total_sequence_length', 'int32', []);
+  const { inputIds, lastToken, totalLength } = textInputs(g);
   const rows = g.input('logits_rows', 'int64', ['rows']);
-  const weights = new Initializers(g, parts);
+  const weights = new GraphWeights(g, parts);
 
   /** Only the rows that need logits go on from the last attention. */
   const pick = (value: string, size: number) => {
@@ -85,6 +55,46 @@ export function decoderGraph(parts: GraphParts): Uint8Array {
   return g.build('folded');
 }
 
+/**
+ * The model as far as it fills the cache, by the weights for prompts: it ends with the last layer's keys and values.
+ *
+ * Inputs and outputs: those of `decoderGraph`, without `logits_rows` and `logits`.
+ */
+export function readerGraph(parts: GraphParts & { promptBlocks: readonly WrittenBlob[] }): Uint8Array {
+  const { architecture: a } = parts;
+  const g = new GraphBuilder();
+  const { inputIds, lastToken, totalLength } = textInputs(g);
+  const weights = new GraphWeights(g, parts);
+  let residual: Residual = { sum: weights.embed(inputIds) };
+  const caches = cachedLayers(parts.layers);
+  let cached = 0;
+  for (const [index, { source, block, half }] of parts.layers.entries()) {
+    if (cached === caches) break;
+    const attention = a.layers[source]!;
+    const layerWeights = weights.layer(index, block, attention.rotary);
+    let inputs: LayerAttentionInputs = { lastToken, totalLength };
+    if (runsAttention({ half })) {
+      inputs = { ...inputs, cache: cacheOf(g, a, cached, weights.cacheScales(cached)) };
+      cached++;
+      if (cached === caches) {
+        emitKeysAndValues(g, a, attention, residual, layerWeights, inputs);
+        continue;
+      }
+    }
+    residual = emitLayer(g, a, attention, residual, layerWeights, inputs, half);
+    residual = weights.patch(index, residual);
+  }
+  return g.build('reader');
+}
+
+function textInputs(g: GraphBuilder) {
+  return {
+    inputIds: g.input('input_ids', 'int32', ['batch', 'tokens']),
+    lastToken: g.input('seqlens_k', 'int32', ['batch']),
+    totalLength: g.input('total_sequence_length', 'int32', []),
+  };
+}
+
 /** @param layer among those that run attention */
 function cacheOf(g: GraphBuilder, a: Architecture, layer: number, scales: LayerCache['scales']): LayerCache {
   const shape = ['batch', a.kvHeads, 'capacity', a.headSize];
@@ -101,189 +111,4 @@ function cacheOf(g: GraphBuilder, a: Architecture, layer: number, scales: LayerC
     presentValue: present('value'),
     ...(scales && { scales }),
   };
-}
-
-/** Weights as initializers that point into blobs. */
-class Initializers {
-  readonly #g: GraphBuilder;
-  readonly #parts: GraphParts;
-
-  constructor(g: GraphBuilder, parts: GraphParts) {
-    this.#g = g;
-    this.#parts = parts;
-  }
-
-  layer(index: number, block: number, rotary: number): LayerWeights {
-    const own = (name: AdapterTensor) => this.#adapter(`layers.${index}.${name}`);
-    const lowRank = (name: PoolName) => own(name) ?? this.#fromPool(index, name);
-    return {
-      linear: (matrix, x) => {
-        const { blocks, architecture, widths } = this.#parts;
-        const [, inputs] = matrixShape(architectureOfBlock(architecture, widths, block), matrix);
-        const product = this.#linear(x, `block.${block}.${matrix}`, blocks[block]!, matrix, { inputs });
-        const [down, up] = [lowRank(`${matrix}.down`), lowRank(`${matrix}.up`)];
-        return down && up ? emitLowRank(this.#g, x, product, { down, up }) : product;
-      },
-      norm: (norm) => this.norm(`layers.${index}.${norm}`),
-      gain: (half) => own(`${half}.gain`),
-      rotary: () => ({ cos: this.#rotary(rotary, 'cos'), sin: this.#rotary(rotary, 'sin') }),
-    };
-  }
-
-  norm(name: string): string {
-    return this.#tensor(name, this.#parts.norms, name);
-  }
-
-  /** Undefined where the cache has none. */
-  cacheScales(index: number): LayerCache['scales'] {
-    const blob = this.#parts.cacheScales;
-    if (!blob) return undefined;
-    const scales = (part: CachePart) =>
-      this.#tensor(cacheScalesName(index, part), blob, cacheScalesName(index, part));
-    return { key: scales('key'), value: scales('value') };
-  }
-
-  /** Undefined where the layer has no such thing. */
-  #adapter(name: string): string | undefined {
-    const { adapters } = this.#parts;
-    return adapters?.tensors.some((stored) => stored.name === name)
-      ? this.#tensor(name, adapters, name)
-      : undefined;
-  }
-
-  /**
-   * `down` [rank, inputs] or `up` [outputs, rank], put together from shards of a pool. All of it is constant: the runtime
-   * does so once, when it loads the model, and runs what comes out.
-   */
-  #fromPool(index: number, name: PoolName): string | undefined {
-    const shards = this.#adapter(`layers.${index}.${name}.shards`);
-    if (shards === undefined) return undefined;
-    const [rank, pieces] = find(this.#parts.adapters!, shards).shape as [number, number];
-    const [, size] = find(this.#parts.adapters!, `pools.${name}`).shape as [number, number];
-    const pieceByPiece = this.#g.node('Gather', [this.#adapter(`pools.${name}`)!, shards]);
-    const shape = BigInt64Array.of(BigInt(rank), BigInt(pieces * size));
-    const constant = this.#g.constant(`pools.${name}.matrix`, 'int64', [2], shape);
-    const vectors = this.#g.node('Reshape', [pieceByPiece, constant]);
-    return name.endsWith('.down')
-      ? vectors
-      : this.#g.node('Transpose', [vectors], { attributes: { perm: [1, 0] } });
-  }
-
-  /** h + weight h + bias after a layer that has a patch. */
-  patch(index: number, residual: Residual): Residual {
-    const { patches } = this.#parts;
-    const name = `patches.${index}`;
-    if (!patches?.tensors.some((stored) => stored.name === `${name}.bias`)) return residual;
-    const sum = emitSum(this.#g, residual);
-    return { sum, pending: this.#linear(sum, name, patches, name) };
-  }
-
-  /** [batch, tokens] -> [batch, tokens, width] */
-  embed(ids: string): string {
-    const { architecture: a, embedding } = this.#parts;
-    const codes = codesOf(embedding, 'embedding');
-    let x: string;
-    if (!codes) {
-      x = this.#g.node('Gather', [this.#tensor('embedding.weight', embedding, 'embedding.weight'), ids]);
-    } else {
-      // The same bytes as the head's, under a second name and shape: rows are read from the mapped file,
-      // while the head's copy is packed for its kernel.
-      const [rows, blocks, bytes] = find(embedding, 'embedding.values').shape as [number, number, number];
-      const values = this.#tensor('embedding.rows', embedding, 'embedding.values', [rows, blocks * bytes]);
-      const scales = this.#tensor('embedding.row_scales', embedding, 'embedding.scales');
-      x = this.#g.node('GatherBlockQuantized', [values, ids, scales], {
-        domain: 'com.microsoft',
-        attributes: { bits: codes.bits, block_size: codes.blockSize, gather_axis: 0, quantize_axis: 1 },
-      });
-      if (blocks * codes.blockSize !== a.width) x = this.#cut(x, a.width);
-    }
-    if (a.embeddingScale === 1) return x;
-    const factor = this.#g.constant('embedding.scale', 'float32', [], Float32Array.of(a.embeddingScale));
-    return this.#g.node('Mul', [x, factor]);
-  }
-
-  /** [rows, width] -> [rows, vocabulary], named `logits`. */
-  head(x: string): string {
-    const { head, embedding } = this.#parts;
-    const name = head ? 'head' : 'embedding';
-    return this.#linear(x, name, head ?? embedding, name, { output: 'logits' });
-  }
-
-  /** @param inputs of the matrix, without what its codes are padded with. @default the model's width */
-  #linear(
-    x: string,
-    name: string,
-    blob: WrittenBlob,
-    tensor: string,
-    { inputs = this.#parts.architecture.width, output }: { inputs?: number; output?: string } = {},
-  ): string {
-    const outputs = output === undefined ? {} : { outputs: [output] };
-    const hasBias = blob.tensors.some((stored) => stored.name === `${tensor}.bias`);
-    const bias = hasBias ? this.#tensor(`${name}.bias`, blob, `${tensor}.bias`) : '';
-    const codes = codesOf(blob, tensor);
-    if (!codes) {
-      const weight = this.#tensor(`${name}.weight`, blob, `${tensor}.weight`);
-      const product = this.#g.node('FusedMatMul', [x, weight], {
-        domain: 'com.microsoft',
-        attributes: { transB: 1 },
-        ...outputs,
-      });
-      return bias ? this.#g.node('Add', [product, bias]) : product;
-    }
-    const values = find(blob, `${tensor}.values`);
-    const [rows, blocks] = values.shape as [number, number];
-    if (inputs > blocks * codes.blockSize)
-      throw new Error(`${tensor}: ${blocks * codes.blockSize} stored inputs for ${inputs}`);
-    const operands = [
-      x,
-      this.#tensor(`${name}.values`, blob, `${tensor}.values`),
-      this.#tensor(`${name}.scales`, blob, `${tensor}.scales`),
-      ...(bias ? ['', '', bias] : []),
-    ];
-    return this.#g.node('MatMulNBits', operands, {
-      domain: 'com.microsoft',
-      attributes: {
-        K: inputs,
-        N: rows,
-        bits: codes.bits,
-        block_size: codes.blockSize,
-        // Activations in int8 too: the kernels that use the processor's integer dot products.
-        accuracy_level: 4,
-      },
-      ...outputs,
-    });
-  }
-
-  #cut(x: string, width: number): string {
-    const constant = (name: string, value: number) =>
-      this.#g.constant(name, 'int64', [1], BigInt64Array.of(BigInt(value)));
-    return this.#g.node('Slice', [
-      x,
-      constant('cut.from', 0),
-      constant('cut.to', width),
-      constant('cut.axis', -1),
-    ]);
-  }
-
-  #rotary(index: number, part: 'cos' | 'sin'): string {
-    const name = `rotary.${index}.${part}`;
-    return this.#tensor(name, this.#parts.rotary, name);
-  }
-
-  #tensor(name: string, blob: WrittenBlob, stored: string, shape?: number[]): string {
-    const tensor = find(blob, stored);
-    const data = { file: blob.sha256, offset: tensor.offset, length: tensor.length };
-    return this.#g.external(name, tensor.type, shape ?? tensor.shape, data);
-  }
-}
-
-function find(blob: WrittenBlob, name: string): StoredTensor {
-  const tensor = blob.tensors.find((stored) => stored.name === name);
-  if (!tensor) throw new Error(`Blob ${blob.sha256} has no tensor ${name}.`);
-  return tensor;
-}
-
-/** The form of a matrix's codes; undefined where it is stored in float32. */
-function codesOf(blob: WrittenBlob, tensor: string): StoredTensor['codes'] {
-  return blob.tensors.find((stored) => stored.name === `${tensor}.values`)?.codes;
 }

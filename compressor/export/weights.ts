@@ -6,6 +6,7 @@ import { matricesOfBlock } from '../graph/halves.ts';
 import { matrixShape, normsOf } from '../graph/layer.ts';
 import type { BlockCodes } from '../quantize/block-quantizer.ts';
 import { type QuantizedMatrix, repack, roundToNearest } from '../quantize/blocks.ts';
+import { int8Columns } from '../quantize/int8-columns.ts';
 import { ownForm } from '../quantize/own-form.ts';
 import { patchPrecision } from '../quantize/precision.ts';
 import type { Student } from '../student/student.ts';
@@ -57,6 +58,22 @@ export class WeightWriter {
       }
       const bias = await this.#student.qkvBias(block);
       if (bias) await blob.add('qkv.bias', 'float32', [bias.length], bias);
+    });
+  }
+
+  /**
+   * A block's matrices for reading prompts, as they are before the others' rounding. Names: `MATRIX.codes`, `MATRIX.steps`.
+   */
+  promptBlock(block: number): Promise<WrittenBlob> {
+    const { architecture, widths, layers } = this.#student;
+    const a = architectureOfBlock(architecture, widths, block);
+    return this.#blob(`prompt-block-${block}`, async (blob) => {
+      for (const matrix of matricesOfBlock(layers, block)) {
+        const [outputs, inputs] = matrixShape(a, matrix);
+        const { codes, steps } = int8Columns(await this.#student.matrix(block, matrix), [outputs, inputs]);
+        await blob.add(`${matrix}.codes`, 'int8', [inputs, outputs], codes);
+        await blob.add(`${matrix}.steps`, 'float32', [outputs], steps);
+      }
     });
   }
 

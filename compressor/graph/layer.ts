@@ -101,6 +101,22 @@ export function emitLayer(
   return half === 'attention' ? between : emitMlpHalf(g, a, between, weights);
 }
 
+/**
+ * As `emitLayer`, of a layer whose keys and values alone are wanted: nothing after it is read.
+ */
+export function emitKeysAndValues(
+  g: GraphBuilder,
+  a: Architecture,
+  attention: LayerAttention,
+  residual: Residual,
+  weights: LayerWeights,
+  inputs: LayerAttentionInputs,
+): void {
+  const norm = new Norms(g, a);
+  const [attentionIn] = norm.ofResidual(residual, weights.norm('attention.norm'));
+  emitAttention(g, a, attention, attentionIn, weights, inputs, norm);
+}
+
 function emitAttentionHalf(
   g: GraphBuilder,
   a: Architecture,

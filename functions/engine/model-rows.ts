@@ -9,6 +9,10 @@ export interface SequenceRows {
   readonly bytesPerToken: number;
   /** Tokens in a row. */
   length(row: number): number;
+  /** Whether prompts are read by weights of their own, which give no logits. */
+  readonly readsApart: boolean;
+  /** Appends tokens to a row whose logits nobody wants: by those weights, where there are any. */
+  read(row: number, tokens: Int32Array): void;
   /** Appends tokens to a row. @returns the logits after the last one, valid until the next call */
   run(row: number, tokens: Int32Array): Float32Array;
   /** Appends tokens to a row. @returns the logits after each, [tokens, vocabulary], new memory */
@@ -45,8 +49,16 @@ export class ModelRows implements SequenceRows {
     this.bytesPerToken = bytesPerToken(this.#cache.shape);
   }
 
+  get readsApart(): boolean {
+    return this.#decoder.readsApart;
+  }
+
   length(row: number): number {
     return this.#cache.lengths[row]!;
+  }
+
+  read(row: number, tokens: Int32Array): void {
+    this.#decoder.read(this.#cache, tokens, row);
   }
 
   run(row: number, tokens: Int32Array): Float32Array {

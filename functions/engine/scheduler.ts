@@ -6,6 +6,7 @@ import { Constraint } from './grammar/constraint.ts';
 import type { SharedRequest } from './messages.ts';
 import type { SequenceRows } from './model-rows.ts';
 import { commonLength, leastReuse, PrefixCache } from './prefix-cache.ts';
+import { pairedChunk, readerChunk, reusable } from './prompt-chunks.ts';
 import { Sampler } from './sampling/sampler.ts';
 import type { VocabularyWeights } from './sampling/vocabulary-weights.ts';
 import { Sequence, type WaitingRequest } from './sequence.ts';
@@ -14,12 +15,6 @@ import { noGuesses, Speculator } from './speculation/speculator.ts';
 
 /** Milliseconds that the thread waits for a mask, deaf, where all sequences need one that is not there yet. */
 const maskWaitMs = 5;
-
-/**
- * The runtime's kernels take two rows at a time and a single one by another way, which rounds otherwise. Prompts
- * are read, and reused, two tokens at a time: so an answer does not depend on where an earlier prompt ended.
- */
-const even = (tokens: number) => tokens - (tokens % 2);
 
 export interface SchedulerOptions {
   weights: VocabularyWeights;
@@ -148,9 +143,13 @@ export class Scheduler {
     this.#guard(sequence, () => {
       const { row, prompt, promptLogprobs: report } = sequence;
       const read = this.#model.length(row);
-      let end = Math.min(read + Math.min(promptChunk, report?.chunk ?? promptChunk), prompt.length);
-      // A last one left over is for the step of single tokens: see `even`.
-      if (end === prompt.length && !report) end = read + even(end - read);
+      if (this.#readsApart(sequence)) {
+        // The last token is for the step of single ones, which gives its logits.
+        this.#model.read(row, prompt.subarray(read, read + readerChunk(prompt.length - 1 - read)));
+        return;
+      }
+      const left = prompt.length - read;
+      const end = read + (report ? Math.min(left, report.chunk, promptChunk) : pairedChunk(left));
       const tokens = prompt.subarray(read, end);
       const logits = report ? report.read(this.#model.runAll(row, tokens)) : this.#model.run(row, tokens);
       if (end === prompt.length) this.#take(sequence, logits);
@@ -174,6 +173,16 @@ export class Scheduler {
     return undefined;
   }
 
+  /** Whether its prompt is read by weights that give no logits. */
+  #readsApart({ promptLogprobs }: Sequence): boolean {
+    return this.#model.readsApart && promptLogprobs === undefined;
+  }
+
+  /** Whether others may go on from what it read: its prompt was read as theirs are. */
+  #isShareable(sequence: Sequence): boolean {
+    return this.#readsApart(sequence) === this.#model.readsApart;
+  }
+
   /** Tokens that the model has not seen yet. */
   #unread(sequence: Sequence): number {
     return sequence.length - this.#model.length(sequence.row);
@@ -192,15 +201,18 @@ export class Scheduler {
     }
     const wanted = prompt.subarray(0, -1); // the last one's logits have to be computed
     const found = this.#prefixes.find(salt, wanted, leastReuse);
-    let most = even(found?.tokens ?? leastReuse - 1);
+    const usable = (known: number) => reusable(known, prompt.length, this.#model.readsApart);
+    let most = usable(found?.tokens ?? leastReuse - 1);
     let source: Sequence | undefined;
     for (const other of this.#running) {
-      if (other.salt !== salt || other.reused === undefined) continue;
+      if (other.salt !== salt || other.reused === undefined || !this.#isShareable(other)) continue;
       const known = Math.min(commonLength(other.prompt, wanted), this.#model.length(other.row));
-      if (even(known) > most && known >= leastReuse) [source, most] = [other, even(known)];
+      if (usable(known) > most && known >= leastReuse) [source, most] = [other, usable(known)];
     }
     const better = (other: Sequence) =>
-      other.salt === salt && commonLength(other.prompt, wanted) >= most + leastReuse;
+      other.salt === salt &&
+      this.#isShareable(other) &&
+      commonLength(other.prompt, wanted) >= most + leastReuse;
     if (reading.some(better)) return false;
     return this.#guard(sequence, () => {
       if (source) this.#model.copy(source.row, row, most);
@@ -302,7 +314,8 @@ export class Scheduler {
     // The last token was not read, or, where it was guessed, may have been another one.
     const length = Math.min(this.#model.length(row), sequence.length - 1);
     this.#model.cut(row, length);
-    if (length >= leastReuse && this.#prefixes.holds(length * this.#model.bytesPerToken)) {
+    const isWanted = length >= leastReuse && this.#isShareable(sequence);
+    if (isWanted && this.#prefixes.holds(length * this.#model.bytesPerToken)) {
       const tokens = sequence.tokens(0, length);
       if (!this.#prefixes.covers(salt, tokens)) this.#keep(row, salt, tokens);
     }

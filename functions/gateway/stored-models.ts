@@ -4,7 +4,7 @@ import { InvalidDataError, NotFoundError } from '../../artifact/errors.ts';
 import { bytesOf } from '../../artifact/manifest.ts';
 import { listNames, notFound, readManifest, readPointer } from '../../artifact/models/read.ts';
 import type { Store } from '../../artifact/store/store.ts';
-import { readVersions, type VersionPair } from '../model/draft.ts';
+import { type ReadVersionsOptions, readVersions, type VersionPair } from '../model/draft.ts';
 import type { FetchedBlob } from '../model/fetch-versions.ts';
 import { type LoadOptions, loadVersion } from '../model/load-model.ts';
 import type { LoadedModel } from '../model/loaded-model.ts';
@@ -24,7 +24,10 @@ const maxSparedLooks = 64;
 
 export interface StoredModelsOptions {
   /** How each model is loaded. */
-  load?: Omit<LoadOptions, 'signal' | 'onProgress' | 'onFetched' | 'onPrefixFailure'> | undefined;
+  load?:
+    | (Omit<LoadOptions, 'signal' | 'onProgress' | 'onFetched' | 'onPrefixFailure'> &
+        Pick<ReadVersionsOptions, 'promptWeights'>)
+    | undefined;
   /** Names for requests, each with the model's name in the store. @default all models in the store */
   models?: readonly { id: string; name: string }[] | undefined;
   /** Names the model of the store that drafts for another, if one does. @default none do */
@@ -157,13 +160,14 @@ export class StoredModels extends ModelRegistry {
   async #load(name: string, signal: AbortSignal, beside: ModelService | undefined): Promise<LoadedModel> {
     const begun = performance.now();
     const { load: loadOptions, onProgress, onFetched, onLoaded, draftOf } = this.#options;
-    const versions = await readVersions(this.#store, name, { signal, draft: draftOf?.(name) });
-    const memory = memoryOf(versions, loadOptions?.kvCache);
+    const { promptWeights, ...engine } = loadOptions ?? {};
+    const versions = await readVersions(this.#store, name, { signal, draft: draftOf?.(name), promptWeights });
+    const memory = memoryOf(versions, engine.kvCache);
     await this.#budget?.take(memory, { wait: !beside, except: beside, signal });
     const fetched = new Set<string>();
     const load = () =>
       loadVersion(this.#store, name, versions, {
-        ...loadOptions,
+        ...engine,
         signal,
         onProgress: (done, total) => onProgress?.(name, done, total),
         onPrefixFailure: (error) => this.#options.onPrefixFailure?.(name, error),

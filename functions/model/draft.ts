@@ -1,3 +1,4 @@
+import { type PromptWeights, withPromptWeights } from '../../artifact/decoder/prompt-weights.ts';
 import { UsageError } from '../../artifact/errors.ts';
 import type { Manifest } from '../../artifact/manifest.ts';
 import { type PublishedModel, readManifest } from '../../artifact/models/read.ts';
@@ -13,18 +14,30 @@ export interface VersionPair extends PublishedModel {
   draft?: NamedVersion | undefined;
 }
 
+export interface ReadVersionsOptions extends CallOptions {
+  /** Name of a model in the same store that is to draft. @default none */
+  draft?: string | undefined;
+  /** What prompts are to be read with; what drafts reads them with its own. @default 'same' */
+  promptWeights?: PromptWeights | undefined;
+}
+
 /**
- * The versions that the names of a model, and of one that is to draft for it, mean now.
- * @throws NotFoundError, InvalidDataError from the store; UsageError where the two do not speak the same tokens
+ * The versions that the names of a model, and of one that is to draft for it, mean now, as they are to run.
+ * @throws NotFoundError, InvalidDataError from the store; UsageError where the two do not speak the same tokens, and for
+ * weights for prompts that the model does not have
  */
 export async function readVersions(
   store: Store,
   name: string,
-  { draft: draftName, ...options }: CallOptions & { draft?: string | undefined } = {},
+  { draft: draftName, promptWeights, ...options }: ReadVersionsOptions = {},
 ): Promise<VersionPair> {
+  const read = async (name: string, promptWeights?: PromptWeights) => {
+    const published = await readManifest(store, name, options);
+    return { ...published, manifest: withPromptWeights(published.manifest, promptWeights) };
+  };
   const [published, drafting] = await Promise.all([
-    readManifest(store, name, options),
-    draftName === undefined ? undefined : readManifest(store, draftName, options),
+    read(name, promptWeights),
+    draftName === undefined ? undefined : read(draftName),
   ]);
   if (!drafting) return published;
   const draft = { ...drafting, name: draftName! };

@@ -1,5 +1,5 @@
 import { type ArrivingModel, beginFetch, type FetchOptions } from '../../artifact/cache.ts';
-import { type Blob, bytesOf, type Manifest } from '../../artifact/manifest.ts';
+import { type Blob, bytesOf, graphsOf, type Manifest } from '../../artifact/manifest.ts';
 import type { Store } from '../../artifact/store/store.ts';
 import type { VersionPair } from './draft.ts';
 
@@ -58,9 +58,11 @@ export async function beginFetchOf(
 }
 
 function kindOf(manifests: readonly Manifest[], sha256: string): string {
-  for (const { graph, int8Cache, weights } of manifests) {
-    if (sha256 === graph.sha256 || sha256 === int8Cache?.graph.sha256) return 'graph';
+  for (const manifest of manifests) {
+    const { int8Cache, promptWeights, weights } = manifest;
+    if (graphsOf(manifest).includes(sha256)) return 'graph';
     if (sha256 === int8Cache?.scales.sha256) return 'cache-scales';
+    if (promptWeights?.blocks.some((blob) => blob.sha256 === sha256)) return 'prompt-block';
     const weight = weights.find((blob) => blob.sha256 === sha256);
     if (weight) return weight.kind;
   }

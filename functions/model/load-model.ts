@@ -1,6 +1,6 @@
 import type { ArrivingModel } from '../../artifact/cache.ts';
 import { chatTemplate } from '../../artifact/chat-template.ts';
-import { graphOf } from '../../artifact/decoder/decoder-options.ts';
+import { readerOf } from '../../artifact/decoder/decoder-options.ts';
 import { InvalidDataError } from '../../artifact/errors.ts';
 import type { Blob, Manifest } from '../../artifact/manifest.ts';
 import { readTokenizerFiles } from '../../artifact/models/tokenizer-files.ts';
@@ -8,7 +8,7 @@ import type { Store } from '../../artifact/store/store.ts';
 import { parseTokenizer, type Tokenizer } from '../../artifact/tokenizer.ts';
 import { createEngine, type EngineOptions, prefixRoom } from '../engine/create-engine.ts';
 import { longestToken, tokenPieces } from '../text/pieces.ts';
-import { readVersions, type VersionPair } from './draft.ts';
+import { type ReadVersionsOptions, readVersions, type VersionPair } from './draft.ts';
 import { beginFetchOf, type FetchVersionsOptions } from './fetch-versions.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import { checkMemory } from './memory-check.ts';
@@ -40,9 +40,13 @@ export type LoadPhase = 'manifest' | 'blobs' | 'session';
 export async function loadModel(
   store: Store,
   name: string,
-  { draft, ...options }: LoadOptions & { draft?: string | undefined } = {},
+  {
+    draft,
+    promptWeights,
+    ...options
+  }: LoadOptions & Pick<ReadVersionsOptions, 'draft' | 'promptWeights'> = {},
 ): Promise<LoadedModel> {
-  const versions = await readVersions(store, name, { signal: options.signal, draft });
+  const versions = await readVersions(store, name, { signal: options.signal, draft, promptWeights });
   return await loadVersion(store, name, versions, options);
 }
 
@@ -57,7 +61,7 @@ export async function loadVersion(
   const { storedPrefixes = true, onPrefixFailure, ...engineOptions } = rest;
   const { manifest, digest, draft } = versions;
   onPhase?.('manifest');
-  graphOf(manifest, options.kvCache); // tells of missing scales before anything travels
+  readerOf(manifest, options.kvCache); // tells of missing scales before anything travels
   checkMemory(versions, options.kvCache);
   // Whatever fails, the rest of the work ends with it.
   const failed = new AbortController();
@@ -94,7 +98,7 @@ export async function loadVersion(
   const source = {
     store,
     model: name,
-    graph: graphOf(manifest, options.kvCache).sha256,
+    graph: readerOf(manifest, options.kvCache).sha256,
     cacheFolder,
     cacheBytes,
     signal: ended.signal,

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { cacheTypes, graphOf } from '../../artifact/decoder/decoder-options.ts';
+import { withPromptWeights } from '../../artifact/decoder/prompt-weights.ts';
 import { readManifest } from '../../artifact/models/read.ts';
 import { openModelUrl } from '../../artifact/store/open.ts';
 import { parseModelUrl, parseStoreUrl } from '../../artifact/store/url.ts';
@@ -100,7 +101,8 @@ export function servedModel(url: string | undefined): ServedModel {
 async function sizesOf({ model, kvCache }: Context): Promise<Sizes> {
   if (model === undefined) return nominalSizes;
   const { store, name } = await openModelUrl(fromCaller(model));
-  const { manifest } = await readManifest(store, name);
+  const published = await readManifest(store, name);
+  const manifest = withPromptWeights(published.manifest);
   graphOf(manifest, kvCache); // tells now of scales that are missing, not after the deployment
   return functionSizes(manifest, kvCache);
 }

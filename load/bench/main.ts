@@ -26,6 +26,7 @@ const { values: flags } = parseArgs({
     checkpoint: { type: 'string', default: '.cache/models/SmolLM2-135M-Instruct.Q4_1.gguf' },
     folded: { type: 'string' },
     'kv-cache': { type: 'string' },
+    'prompt-weights': { type: 'string' },
     head: { type: 'string', default: '8' },
     programs: { type: 'string', default: ownPrograms },
     streams: { type: 'string' },
@@ -48,6 +49,8 @@ Foldgate folded. Nothing else should run meanwhile.
   --folded URL         a folded model of it to measure instead of one that loses a fifth of the layers and
                        shares blocks among three, without a cure
   --kv-cache int8      the folded model once more, with keys and values in int8
+  --prompt-weights int8  both once more, with prompts read by int8 weights; --folded needs them, the others are made
+                       with them
   --head BITS          of embedding and head on all sides, 4 or 8 (default: 8)
   --streams LIST       (default: 1,4,16,64)
   --rounds N           (default: 3)
@@ -73,6 +76,12 @@ if (flags['kv-cache'] !== undefined && flags['kv-cache'] !== 'int8') {
   process.stderr.write(`--kv-cache takes int8, not ${flags['kv-cache']}: float32 is measured anyway.\n`);
   process.exit(2);
 }
+if (flags['prompt-weights'] !== undefined && flags['prompt-weights'] !== 'int8') {
+  process.stderr.write(
+    `--prompt-weights takes int8, not ${flags['prompt-weights']}: the same as for answers is measured anyway.\n`,
+  );
+  process.exit(2);
+}
 const log = (line: string) => process.stderr.write(`${line}\n`);
 for (const [what, path, how] of [
   ['the model', checkpoint, 'npm run models:fetch'],
@@ -94,18 +103,25 @@ if (flags.docs) await writeDocs(results);
 
 async function prepare(): Promise<Contender[]> {
   const head = Number(flags.head) as Bits;
-  const rounded = ['--calibrate', 'none'];
+  const promptWeights = flags['prompt-weights'] as 'int8' | undefined;
+  const rounded = ['--calibrate', 'none', ...(promptWeights ? ['--prompt-weights', promptWeights] : [])];
   const made = await contenders({
     checkpoint,
     heads: [head],
-    folder: '.cache/load/models',
+    folder: promptWeights ? '.cache/load/prompt-weights' : '.cache/load/models',
     programs,
     foldOptions: { unfolded: rounded, folded: [...rounded, '--rank', 'uniform'] },
   });
   if (flags.folded) made[2] = await foldgateContender('foldgate, folded', flags.folded, head);
-  if (!flags['kv-cache']) return made;
-  const { name, model } = made[2]!;
-  return [...made, await foldgateContender(`${name}, int8 KV cache`, model, head, 'int8')];
+  const ours = made.filter(({ engine }) => engine === 'foldgate');
+  const more: Contender[] = [];
+  for (const { name, model } of promptWeights ? ours : [])
+    more.push(await foldgateContender(`${name}, int8 for prompts`, model, head, { promptWeights }));
+  if (!flags['kv-cache']) return [...made, ...more];
+  const { name, model } = ours.at(-1)!;
+  const int8 = { kvCache: 'int8', promptWeights } as const;
+  const what = promptWeights ? 'int8 for prompts and KV cache' : 'int8 KV cache';
+  return [...made, ...more, await foldgateContender(`${name}, ${what}`, model, head, int8)];
 }
 
 async function measure(): Promise<BenchResults> {

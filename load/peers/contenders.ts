@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { type CacheType, graphOf } from '../../artifact/decoder/decoder-options.ts';
+import { type CacheType, readerOf } from '../../artifact/decoder/decoder-options.ts';
+import { type PromptWeights, withPromptWeights } from '../../artifact/decoder/prompt-weights.ts';
 import { bytesOf } from '../../artifact/manifest.ts';
 import { readManifest } from '../../artifact/models/read.ts';
 import { openModelUrl } from '../../artifact/store/open.ts';
@@ -20,8 +21,13 @@ export interface Contender {
   /** On the disk. */
   bytes: number;
   /** What it keeps keys and values in. @default the engine's own */
-  kvCache?: CacheType;
+  kvCache?: CacheType | undefined;
+  /** What it reads prompts with. @default the same as it answers with */
+  promptWeights?: PromptWeights | undefined;
 }
+
+/** How a folded model runs. */
+export type FoldedForm = Pick<Contender, 'kvCache' | 'promptWeights'>;
 
 export interface Making {
   checkpoint: string;
@@ -73,24 +79,25 @@ export async function contenders(making: Making): Promise<Contender[]> {
 
 /**
  * A folded model of one's own.
- * @throws UsageError for an int8 cache of one that was folded without scales for it
+ * @throws UsageError for an int8 cache, or weights for prompts, of one that was folded without
  */
 export async function foldgateContender(
   name: string,
   url: string,
   head: Bits,
-  kvCache?: CacheType,
+  form: FoldedForm = {},
 ): Promise<Contender> {
   const { store, name: model } = await openModelUrl(url);
-  const { manifest } = await readManifest(store, model);
-  graphOf(manifest, kvCache);
+  const published = await readManifest(store, model);
+  const manifest = withPromptWeights(published.manifest, form.promptWeights);
+  readerOf(manifest, form.kvCache);
   return {
     name,
     engine: 'foldgate',
     head,
     model: url,
     bytes: bytesOf(manifest),
-    ...(kvCache && { kvCache }),
+    ...form,
   };
 }
 
@@ -116,6 +123,7 @@ export function serverOf(contender: Contender, options: ServerOptions): ServerCo
     const flags = {
       ...(limits && { context: String(limits.context), slots: String(limits.slots) }),
       ...(contender.kvCache && { 'kv-cache': contender.kvCache }),
+      ...(contender.promptWeights && { 'prompt-weights': contender.promptWeights }),
     };
     return { ...foldgateServer(store, model, port, { threads, ...flags }), model };
   }

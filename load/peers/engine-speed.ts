@@ -17,12 +17,13 @@ export interface EngineTest {
 
 /** By llama-bench, or by the decoder alone as llama-bench does it. */
 export async function engineSpeed(
-  { engine, model, kvCache = 'float32' }: Contender,
+  { engine, model, kvCache = 'float32', promptWeights = 'same' }: Contender,
   test: EngineTest,
 ): Promise<EngineSpeed> {
   const { programs, threads, promptTokens, decodedTokens } = test;
   if (engine === 'foldgate') {
-    const bench = ['load/peers/engine-bench.ts', model, threads, promptTokens, decodedTokens, '3', kvCache];
+    const form = [kvCache, promptWeights];
+    const bench = ['load/peers/engine-bench.ts', model, threads, promptTokens, decodedTokens, '3', ...form];
     return JSON.parse(await run(process.execPath, bench));
   }
   const args = ['-m', model, '-t', threads, '-p', promptTokens, '-n', decodedTokens, '-r', '3', '-o', 'json'];

@@ -242,3 +242,66 @@ describe('several sequences', () => {
     }
   });
 });
+
+describe('prompts that are read by weights of their own', () => {
+  it.each([
+    [1, [1]],
+    [2, [1, 1]],
+    [3, [2, 1]],
+    [100, [99, 1]],
+    [129, [128, 1]],
+    [130, [126, 3, 1]],
+    [131, [128, 2, 1]],
+    [300, [128, 128, 43, 1]],
+  ])(
+    'leave the last of %i tokens to the step of single ones, and none alone before it',
+    async (length, sizes) => {
+      const { scheduler, model, ended, tokens } = startScheduler(1);
+      model.readsApart = true;
+      scheduler.add(1, request(range(0, length), { maxTokens: 1 }));
+      await ended(1);
+      expect(model.calls.map(({ tokens }) => tokens[0]!.length)).toEqual(sizes);
+      expect(tokens(1)).toEqual([length]);
+    },
+  );
+
+  it('begin with what is known of them, and have two more to read or none', async () => {
+    const { scheduler, model, ended } = startScheduler(1, 100_000);
+    model.readsApart = true;
+    const readsAfter = async (id: number, known: number, prompt: number) => {
+      const salt = { cacheSalt: `${id}`, maxTokens: 1 };
+      scheduler.add(id, request([...range(0, known), 900, 901, 902], salt));
+      await ended(id);
+      model.calls.length = 0;
+      scheduler.add(id + 100, request(range(0, prompt), salt));
+      await ended(id + 100);
+      return model.calls.map(({ lengths, tokens }) => [lengths[0], tokens[0]!.length]);
+    };
+    expect(await readsAfter(1, 50, 101)).toEqual([
+      [50, 50],
+      [100, 1],
+    ]);
+    expect(await readsAfter(2, 100, 101)).toEqual([[100, 1]]);
+    expect(await readsAfter(3, 100, 102)).toEqual([
+      [98, 3],
+      [101, 1],
+    ]);
+  });
+
+  it('are read by the others where their logits are wanted, of which other prompts know nothing', async () => {
+    const { scheduler, model, ended, of } = startScheduler(2, 100_000);
+    model.readsApart = true;
+    scheduler.add(1, request(range(0, 100), { promptLogprobs: true, logprobs: 1 }));
+    await ended(1);
+    expect(of(1).chunks[0]!.promptLogprobs).toHaveLength(99); // of all but the first
+    expect(model.snapshots).toBe(0);
+    scheduler.add(2, request(range(0, 300), { promptLogprobs: true, logprobs: 1 }));
+    scheduler.add(3, request(range(0, 300)));
+    await ended(2, 3);
+    expect([...model.copies, ...model.restored]).toEqual([]);
+    scheduler.add(4, request(range(0, 300)));
+    await ended(4);
+    expect(model.restored).toEqual([296]); // of 299 to read, where one alone must not be left
+    expect(model.snapshots).toBe(1);
+  });
+});
