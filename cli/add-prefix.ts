@@ -32,7 +32,7 @@ export interface AddOptions {
   threads?: number | undefined;
   /** What servers keep keys and values in. @default 'float32' */
   kvCache?: CacheType | undefined;
-  /** What servers read prompts with. @default 'same' */
+  /** What servers read prompts with. @default 'auto' */
   promptWeights?: PromptWeights | undefined;
   signal: AbortSignal;
   /** Tokens that are read, of how many. */

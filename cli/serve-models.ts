@@ -22,14 +22,14 @@ export async function serveModels(
   const store = await openStore(settings.store);
   const failed = new AbortController();
   const [first] = settings.model ?? [];
-  const { cacheFolder, cacheBytes } = engineOptions(settings);
+  const { cacheFolder, cacheBytes, promptWeights } = engineOptions(settings);
   const signal = AbortSignal.any([stopped, failed.signal]);
   try {
     // The first model's bytes travel while the rest of the program is read, which takes as long as some of them.
     if (first) {
-      await prefetch(store, first.name, { cacheFolder, cacheBytes, signal });
+      await prefetch(store, first.name, { cacheFolder, cacheBytes, promptWeights, signal });
       const draft = draftOf(settings.draft, first.name);
-      if (draft) await prefetch(store, draft, { cacheFolder, cacheBytes, signal });
+      if (draft) await prefetch(store, draft, { cacheFolder, cacheBytes, promptWeights: 'same', signal });
     }
     await serveFrom(store, settings, stopped, onReady);
   } catch (error) {

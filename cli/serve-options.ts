@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { type CacheType, cacheTypes } from '../artifact/decoder/decoder-options.ts';
-import { type PromptWeights, promptWeightTypes } from '../artifact/decoder/prompt-weights.ts';
+import { type PromptWeights, promptWeightChoices } from '../artifact/decoder/prompt-weights.ts';
 import { parseBytes } from './bytes.ts';
 import { parseCount } from './parse.ts';
 
@@ -26,9 +26,9 @@ export function addEngineOptions(command: Command): Command {
     .addOption(
       new Option(
         '--prompt-weights <what>',
-        'what prompts are read with: the weights of the answers (default: same), or int8 ones of their own, quicker and ' +
-          'more memory, where the model was folded with them',
-      ).choices([...promptWeightTypes]),
+        'what prompts are read with: int8 weights of their own, which takes less time and more memory, the weights of the ' +
+          'answers (same), or the former where the model was folded with them (default: auto)',
+      ).choices([...promptWeightChoices]),
     )
     .option('--threads <count>', 'threads of the model (default: the cores there are)', parseCount)
     .option('--no-spinning', 'let idle threads sleep: slower, but leaves the cores to others')

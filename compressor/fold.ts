@@ -230,7 +230,7 @@ async function storedQuality(
   if (!options.quality) return undefined;
   const graph = files.get(manifest.graph.sha256)!;
   return measured(stage, options, (text, how) =>
-    evaluateFolded(graph, withPromptWeights(manifest), text, how),
+    evaluateFolded(graph, withPromptWeights(manifest, 'same'), text, how),
   );
 }
 

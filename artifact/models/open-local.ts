@@ -14,7 +14,7 @@ export interface LocalFoldedModel {
 }
 
 export interface OpenOptions extends FetchOptions {
-  /** What prompts are to be read with. @default 'same' */
+  /** What prompts are to be read with. @default 'auto' */
   promptWeights?: PromptWeights | undefined;
 }
 

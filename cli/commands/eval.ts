@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import { cacheTypes } from '../../artifact/decoder/decoder-options.ts';
-import { promptWeightTypes } from '../../artifact/decoder/prompt-weights.ts';
+import { promptWeightChoices } from '../../artifact/decoder/prompt-weights.ts';
 import { UsageError } from '../../artifact/errors.ts';
 import { defaultTokens, type GenerateFlags, generate } from '../eval/generate.ts';
 import type { Measurement } from '../eval/measurement.ts';
@@ -55,8 +55,8 @@ export function evalCommand(): Command {
       new Option(
         '--prompt-weights <what>',
         'of a folded model: what it reads with that needs no logits, of --text with --stride, of questions and prompts ' +
-          '(default: same); see "foldgate serve --help"',
-      ).choices([...promptWeightTypes]),
+          '(default: auto); see "foldgate serve --help"',
+      ).choices([...promptWeightChoices]),
     )
     .option('--json', 'print one JSON object')
     .addHelpText('after', help)

@@ -27,8 +27,8 @@ export function foldCommand(): Command {
     .addOption(
       new Option(
         '--prompt-weights <what>',
-        'what the model can read prompts with: the weights of its answers (same), or its blocks once more in int8, ' +
-          'for servers that have memory to spare: twice as fast, a byte a block weight more stored; see `foldgate serve`',
+        'what prompts are read with: the weights of the answers (same), or the blocks once more in int8: 1.5 times as fast, ' +
+          'for a byte a block weight more, stored and in memory',
       )
         .choices([...promptWeightTypes])
         .default('same'),

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import { type CacheType, cacheTypes } from '../../artifact/decoder/decoder-options.ts';
-import { type PromptWeights, promptWeightTypes } from '../../artifact/decoder/prompt-weights.ts';
+import { type PromptWeights, promptWeightChoices } from '../../artifact/decoder/prompt-weights.ts';
 import { graphsOf } from '../../artifact/manifest.ts';
 import { parseCount } from '../parse.ts';
 import { formatBytes, progress } from '../progress.ts';
@@ -45,8 +45,8 @@ Examples:
     )
     .addOption(
       new Option('--prompt-weights <what>', "what servers read prompts with: serve's own option of that name")
-        .choices([...promptWeightTypes])
-        .default('same'),
+        .choices([...promptWeightChoices])
+        .default('auto'),
     )
     .option('--threads <count>', 'threads of the model (default: the cores there are)', parseCount)
     .action(add);

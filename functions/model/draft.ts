@@ -17,7 +17,7 @@ export interface VersionPair extends PublishedModel {
 export interface ReadVersionsOptions extends CallOptions {
   /** Name of a model in the same store that is to draft. @default none */
   draft?: string | undefined;
-  /** What prompts are to be read with; what drafts reads them with its own. @default 'same' */
+  /** What prompts are to be read with; what drafts reads them with its own. @default 'auto' */
   promptWeights?: PromptWeights | undefined;
 }
 
@@ -37,7 +37,7 @@ export async function readVersions(
   };
   const [published, drafting] = await Promise.all([
     read(name, promptWeights),
-    draftName === undefined ? undefined : read(draftName),
+    draftName === undefined ? undefined : read(draftName, 'same'),
   ]);
   if (!drafting) return published;
   const draft = { ...drafting, name: draftName! };

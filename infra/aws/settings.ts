@@ -102,7 +102,7 @@ async function sizesOf({ model, kvCache }: Context): Promise<Sizes> {
   if (model === undefined) return nominalSizes;
   const { store, name } = await openModelUrl(fromCaller(model));
   const published = await readManifest(store, name);
-  const manifest = withPromptWeights(published.manifest);
+  const manifest = withPromptWeights(published.manifest, 'same');
   graphOf(manifest, kvCache); // tells now of scales that are missing, not after the deployment
   return functionSizes(manifest, kvCache);
 }

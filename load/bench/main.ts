@@ -119,7 +119,7 @@ async function prepare(): Promise<Contender[]> {
     more.push(await foldgateContender(`${name}, int8 for prompts`, model, head, { promptWeights }));
   if (!flags['kv-cache']) return [...made, ...more];
   const { name, model } = ours.at(-1)!;
-  const int8 = { kvCache: 'int8', promptWeights } as const;
+  const int8 = { kvCache: 'int8' as const, promptWeights };
   const what = promptWeights ? 'int8 for prompts and KV cache' : 'int8 KV cache';
   return [...made, ...more, await foldgateContender(`${name}, ${what}`, model, head, int8)];
 }

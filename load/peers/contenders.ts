@@ -22,7 +22,7 @@ export interface Contender {
   bytes: number;
   /** What it keeps keys and values in. @default the engine's own */
   kvCache?: CacheType | undefined;
-  /** What it reads prompts with. @default the same as it answers with */
+  /** What a folded model reads prompts with. */
   promptWeights?: PromptWeights | undefined;
 }
 
@@ -85,19 +85,20 @@ export async function foldgateContender(
   name: string,
   url: string,
   head: Bits,
-  form: FoldedForm = {},
+  { kvCache, promptWeights = 'same' }: FoldedForm = {},
 ): Promise<Contender> {
   const { store, name: model } = await openModelUrl(url);
   const published = await readManifest(store, model);
-  const manifest = withPromptWeights(published.manifest, form.promptWeights);
-  readerOf(manifest, form.kvCache);
+  const manifest = withPromptWeights(published.manifest, promptWeights);
+  readerOf(manifest, kvCache);
   return {
     name,
     engine: 'foldgate',
     head,
     model: url,
     bytes: bytesOf(manifest),
-    ...form,
+    kvCache,
+    promptWeights,
   };
 }
 
