@@ -1,4 +1,5 @@
 import { mapConcurrently } from '../concurrency.ts';
+import { withPromptWeights } from '../decoder/prompt-weights.ts';
 import { FoldgateError } from '../errors.ts';
 import { type Blob, bytesOf, distinctBlocks, graphsOf, type Manifest } from '../manifest.ts';
 import type { NamedPrefix } from '../prefixes/entry.ts';
@@ -17,6 +18,8 @@ export interface ModelSummary {
   distinctBlocks: number;
   /** Of all blobs together, each once. */
   bytes: number;
+  /** Of these, of the weights that prompts are read with, where it has any of their own. */
+  promptWeightBytes: number;
   /** Of the folded model, every distinct block counted once. */
   parameters: number;
   /** Of the checkpoint. */
@@ -62,6 +65,7 @@ function summarize(
     layers: manifest.layers,
     distinctBlocks: distinctBlocks(manifest),
     bytes: bytesOf(manifest),
+    promptWeightBytes: bytesOf(manifest) - bytesOf(withPromptWeights(manifest, 'same')),
     parameters: manifest.parameters.folded,
     originalParameters: manifest.parameters.original,
     quantization: manifest.quantization,

@@ -55,7 +55,7 @@ An interrupted fold leaves no model in the store; running it again takes it up w
       const { bytesOf } = await import('../../artifact/manifest.ts');
       const { openModelUrl } = await import('../../artifact/store/open.ts');
       const { out, json, quality, promptWeights } = flags;
-      const options = recordedOptions(flags);
+      const options = { ...recordedOptions(flags), ...(promptWeights === 'int8' && { promptWeights }) };
       const target = await openModelUrl(out);
       const signal = interruptSignal();
       const result = await foldInto(path, target, flags, { options, quality, promptWeights, signal });

@@ -24,6 +24,12 @@ async function inspect(url: string, { json }: { json?: boolean }): Promise<void>
   process.stdout.write(json ? `${JSON.stringify(summary, null, 2)}\n` : describeModel(summary));
 }
 
+function sizeOf({ bytes, promptWeightBytes: prompts }: ModelSummary): string {
+  return prompts === 0
+    ? formatBytes(bytes)
+    : `${formatBytes(bytes)}, ${formatBytes(prompts)} of them to read prompts with`;
+}
+
 /** The human form: facts, the table of layers, the blobs. */
 function describeModel(summary: ModelSummary): string {
   const { dimensions: size, folding, layers } = summary;
@@ -42,7 +48,7 @@ function describeModel(summary: ModelSummary): string {
       'parameters',
       `${formatCount(summary.parameters)} of ${formatCount(summary.originalParameters)} (${(100 * saved).toFixed(1)}% saved)`,
     ],
-    ['size', formatBytes(summary.bytes)],
+    ['size', sizeOf(summary)],
     ['quantization', quantizationOf(summary)],
     [
       'folded',

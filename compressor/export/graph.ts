@@ -26,7 +26,7 @@ import { type GraphParts, GraphWeights } from './graph-weights.ts';
 export function decoderGraph(parts: GraphParts): Uint8Array {
   const { architecture: a } = parts;
   const g = new GraphBuilder();
-  const { inputIds, lastToken, totalLength } = textInputs(g);
+  const text = textInputs(g);
   const rows = g.input('logits_rows', 'int64', ['rows']);
   const weights = new GraphWeights(g, parts);
 
@@ -35,20 +35,11 @@ export function decoderGraph(parts: GraphParts): Uint8Array {
     const flat = g.constant(`flat.${size}`, 'int64', [2], BigInt64Array.of(-1n, BigInt(size)));
     return g.node('Gather', [g.node('Reshape', [value, flat]), rows]);
   };
-  let residual: Residual = { sum: weights.embed(inputIds) };
-  const caches = cachedLayers(parts.layers);
-  let cached = 0;
-  for (const [index, { source, block, half }] of parts.layers.entries()) {
-    const attention = a.layers[source]!;
-    const layerWeights = weights.layer(index, block, attention.rotary);
-    let inputs: LayerAttentionInputs = { lastToken, totalLength };
-    if (runsAttention({ half })) {
-      const cache = cacheOf(g, a, cached, weights.cacheScales(cached));
-      cached++;
-      inputs = { ...inputs, cache, ...(cached === caches && { pick }) };
-    }
-    residual = emitLayer(g, a, attention, residual, layerWeights, inputs, half);
-    residual = weights.patch(index, residual);
+  let residual: Residual = { sum: weights.embed(text.inputIds) };
+  for (const layer of layersOf(g, parts, weights, text)) {
+    const inputs = layer.isLastCached ? { ...layer.inputs, pick } : layer.inputs;
+    residual = emitLayer(g, a, layer.attention, residual, layer.weights, inputs, layer.half);
+    residual = weights.patch(layer.index, residual);
   }
   weights.head(emitFinalNorm(g, a, residual, weights.norm('norm')));
   g.output('logits', 'float32', ['rows', a.vocabularySize]);
@@ -63,36 +54,54 @@ export function decoderGraph(parts: GraphParts): Uint8Array {
 export function readerGraph(parts: GraphParts & { promptBlocks: readonly WrittenBlob[] }): Uint8Array {
   const { architecture: a } = parts;
   const g = new GraphBuilder();
-  const { inputIds, lastToken, totalLength } = textInputs(g);
+  const text = textInputs(g);
   const weights = new GraphWeights(g, parts);
-  let residual: Residual = { sum: weights.embed(inputIds) };
-  const caches = cachedLayers(parts.layers);
-  let cached = 0;
-  for (const [index, { source, block, half }] of parts.layers.entries()) {
-    if (cached === caches) break;
-    const attention = a.layers[source]!;
-    const layerWeights = weights.layer(index, block, attention.rotary);
-    let inputs: LayerAttentionInputs = { lastToken, totalLength };
-    if (runsAttention({ half })) {
-      inputs = { ...inputs, cache: cacheOf(g, a, cached, weights.cacheScales(cached)) };
-      cached++;
-      if (cached === caches) {
-        emitKeysAndValues(g, a, attention, residual, layerWeights, inputs);
-        continue;
-      }
+  let residual: Residual = { sum: weights.embed(text.inputIds) };
+  for (const layer of layersOf(g, parts, weights, text)) {
+    const { index, attention, inputs, half } = layer;
+    if (layer.isLastCached) {
+      emitKeysAndValues(g, a, attention, residual, layer.weights, inputs);
+      break;
     }
-    residual = emitLayer(g, a, attention, residual, layerWeights, inputs, half);
+    residual = emitLayer(g, a, attention, residual, layer.weights, inputs, half);
     residual = weights.patch(index, residual);
   }
   return g.build('reader');
 }
 
-function textInputs(g: GraphBuilder) {
+interface TextInputs extends Pick<LayerAttentionInputs, 'lastToken' | 'totalLength'> {
+  inputIds: string;
+}
+
+function textInputs(g: GraphBuilder): TextInputs {
   return {
     inputIds: g.input('input_ids', 'int32', ['batch', 'tokens']),
     lastToken: g.input('seqlens_k', 'int32', ['batch']),
     totalLength: g.input('total_sequence_length', 'int32', []),
   };
+}
+
+/** What each layer is emitted from, the inputs and outputs of its cache made when its turn comes. */
+function* layersOf(
+  g: GraphBuilder,
+  { architecture: a, layers }: GraphParts,
+  weights: GraphWeights,
+  { lastToken, totalLength }: TextInputs,
+) {
+  const caches = cachedLayers(layers);
+  let cached = 0;
+  for (const [index, { source, block, half }] of layers.entries()) {
+    const attention = a.layers[source]!;
+    const inputs: LayerAttentionInputs = { lastToken, totalLength };
+    const hasCache = runsAttention({ half });
+    if (hasCache) {
+      inputs.cache = cacheOf(g, a, cached, weights.cacheScales(cached));
+      cached++;
+    }
+    const isLastCached = hasCache && cached === caches;
+    const own = weights.layer(index, block, attention.rotary);
+    yield { index, half, attention, inputs, weights: own, isLastCached };
+  }
 }
 
 /** @param layer among those that run attention */

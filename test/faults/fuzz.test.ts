@@ -33,7 +33,9 @@ it('thousands of requests made from the OpenAPI document get the answers it prom
     );
   });
   expect(code, stdout.slice(-8_000)).toBe(0);
-  expect(Number(/^ *(\d+) generated/m.exec(stdout)![1])).toBeGreaterThan(2_000);
+  const generated = Number(/^ *(\d+) generated/m.exec(stdout)![1]);
+  console.info(`${generated} requests made.`); // how many depends on the document as well
+  expect(generated).toBeGreaterThan(2_000);
   const levels = log()
     .trim()
     .split('\n')

@@ -155,8 +155,11 @@ describe('a model with weights for prompts', () => {
     expect(await perplexity('--prompt-weights', 'int8')).toBe(int8);
     expect(int8).not.toBe(same);
     expect(Math.abs(int8 / same - 1)).toBeLessThan(0.1);
-    const inspected = await foldgate('inspect', url, '--json');
-    const roles = (JSON.parse(inspected.stdout).blobs as { role: string }[]).map(({ role }) => role);
+    const inspected = JSON.parse((await foldgate('inspect', url, '--json')).stdout);
+    expect(inspected.folding.options.promptWeights).toBe('int8');
+    const told = (await foldgate('inspect', url)).stdout;
+    expect(told).toMatch(/^size .* [kM]B, [\d.]+ [kM]B of them to read prompts with$/m);
+    const roles = (inspected.blobs as { role: string }[]).map(({ role }) => role);
     expect(roles).toEqual(
       expect.arrayContaining(['prompt graph', 'int8 prompt graph', 'prompt block 0', 'prompt block 2']),
     );
