@@ -33,7 +33,7 @@ const models = await StoredModels.open(store, {
     spinning: settings.spinning,
     slots: settings.slots,
     kvCache: settings.kvCache,
-    promptWeights: 'same', // fewer bytes to wait for when it starts
+    promptWeights: settings.promptWeights,
     cacheFolder: settings.cacheFolder,
     ...(settings.contextLength && { contextLength: settings.contextLength }),
     onPhase: (phase) => coldStart.mark(phase),

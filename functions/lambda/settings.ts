@@ -1,4 +1,5 @@
 import { type CacheType, cacheTypes } from '../../artifact/decoder/decoder-options.ts';
+import { type PromptWeights, promptWeightChoices } from '../../artifact/decoder/prompt-weights.ts';
 import { UsageError } from '../../artifact/errors.ts';
 
 /** Megabytes of a function's memory for each core it gets; AWS's own figure. */
@@ -27,6 +28,7 @@ export interface Settings {
   /** Tokens of prompt and completion together. @default the model's own */
   contextLength: number | undefined;
   kvCache: CacheType;
+  promptWeights: PromptWeights;
   cacheFolder: string;
   /** Bytes that versions of the model may take together. */
   modelBytes: number;
@@ -50,6 +52,8 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
     slots: count(env, 'FOLDGATE_SLOTS') ?? 4,
     contextLength: count(env, 'FOLDGATE_CONTEXT'),
     kvCache: oneOf(env, 'FOLDGATE_KV_CACHE', cacheTypes) ?? 'float32',
+    // A function fetches all it holds before its first answer.
+    promptWeights: oneOf(env, 'FOLDGATE_PROMPT_WEIGHTS', promptWeightChoices) ?? 'same',
     // The one place where a function may write.
     cacheFolder: env.FOLDGATE_CACHE || '/tmp/foldgate',
     modelBytes: Math.max(1, memory - ownMegabytes) * 1024 * 1024,

@@ -44,10 +44,13 @@ export function checkMemory(
 ): void {
   const needed = memoryFor({ manifest, draft }, kvCache, leastTokens);
   if (needed <= limitBytes) return;
+  const spare = manifest.promptWeights
+    ? 'read prompts with the weights of the answers (--prompt-weights same), '
+    : '';
   const who = draft ? `${manifest.name}, with ${draft.manifest.name} to draft for it,` : manifest.name;
   throw new FoldgateError(
     `${who} needs at least ${megabytes(needed)} of memory; this process may have ${megabytes(limitBytes)}. ` +
-      'Give it more, or fold the model for less (foldgate fold --fit).',
+      `Give it more, ${spare}or fold the model for less (foldgate fold --fit).`,
   );
 }
 

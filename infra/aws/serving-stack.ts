@@ -61,6 +61,7 @@ export class ServingStack extends Stack {
         FOLDGATE_ACCESS: settings.access,
         FOLDGATE_SLOTS: String(settings.slots),
         FOLDGATE_KV_CACHE: settings.kvCache,
+        ...(settings.promptWeights !== 'same' && { FOLDGATE_PROMPT_WEIGHTS: settings.promptWeights }),
         ...(settings.contextTokens && { FOLDGATE_CONTEXT: String(settings.contextTokens) }),
         // Of a managed instance: its requests share one model in one thread, not one each.
         AWS_LAMBDA_NODEJS_WORKER_COUNT: '1',

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { cacheTypes, graphOf } from '../../artifact/decoder/decoder-options.ts';
-import { withPromptWeights } from '../../artifact/decoder/prompt-weights.ts';
+import { promptWeightTypes, withPromptWeights } from '../../artifact/decoder/prompt-weights.ts';
 import { readManifest } from '../../artifact/models/read.ts';
 import { openModelUrl } from '../../artifact/store/open.ts';
 import { parseModelUrl, parseStoreUrl } from '../../artifact/store/url.ts';
@@ -26,6 +26,8 @@ const contextSchema = z.object({
   contextTokens: whole(16, 1_048_576).optional(),
   /** What keys and values are kept in, as `foldgate serve --kv-cache`. */
   kvCache: z.enum(cacheTypes).default('float32'),
+  /** What prompts are read with, as `foldgate serve --prompt-weights`. */
+  promptWeights: z.enum(promptWeightTypes).default('same'),
   /** Environments that are kept warm. */
   provisioned: whole(0, 1_000).default(0),
   /** Environments at once, of which each costs; further requests get 429. */
@@ -98,11 +100,11 @@ export function servedModel(url: string | undefined): ServedModel {
   return { name, bucket: store.bucket, prefix: store.prefix };
 }
 
-async function sizesOf({ model, kvCache }: Context): Promise<Sizes> {
+async function sizesOf({ model, kvCache, promptWeights }: Context): Promise<Sizes> {
   if (model === undefined) return nominalSizes;
   const { store, name } = await openModelUrl(fromCaller(model));
   const published = await readManifest(store, name);
-  const manifest = withPromptWeights(published.manifest, 'same');
-  graphOf(manifest, kvCache); // tells now of scales that are missing, not after the deployment
+  const manifest = withPromptWeights(published.manifest, promptWeights);
+  graphOf(manifest, kvCache); // tells now of what is missing, not after the deployment
   return functionSizes(manifest, kvCache);
 }

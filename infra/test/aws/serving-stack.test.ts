@@ -72,6 +72,20 @@ describe('the function', () => {
     );
   });
 
+  it('reads prompts by weights of their own where told to, of a model that has them', async () => {
+    const variables = (value: unknown) => ({
+      Environment: { Variables: Match.objectLike({ FOLDGATE_PROMPT_WEIGHTS: value }) },
+    });
+    const { modelUrl: model } = await storedPico('llama', { promptWeights: 'int8' });
+    const apart = await serving({ model, promptWeights: 'int8' }, 'pico');
+    apart.hasResourceProperties('AWS::Lambda::Function', variables('int8'));
+    const same = await serving({ model }, 'pico');
+    same.hasResourceProperties('AWS::Lambda::Function', variables(Match.absent()));
+    const { modelUrl } = await storedPico('llama');
+    const refused = serving({ model: modelUrl, promptWeights: 'int8' }, 'pico');
+    await expect(refused).rejects.toThrow(/pico has no int8 weights for prompts/);
+  });
+
   it('may read its model, the blobs and the keys, and write its log: nothing else', async () => {
     const allowed = permissions(await serving());
     expect(allowed).toHaveLength(4);

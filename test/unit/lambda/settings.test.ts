@@ -38,6 +38,7 @@ describe('settings', () => {
       slots: 4,
       contextLength: undefined,
       kvCache: 'float32',
+      promptWeights: 'same',
       cacheFolder: '/tmp/foldgate',
       modelBytes: (1_769 - 128) * 1024 * 1024,
       refreshMs: 30_000,
@@ -56,6 +57,7 @@ describe('settings', () => {
   it('know two kinds of access, and no other', () => {
     expect(settings({ FOLDGATE_ACCESS: 'iam' }).access).toBe('iam');
     expect(settings({ FOLDGATE_KV_CACHE: 'int8' }).kvCache).toBe('int8');
+    expect(settings({ FOLDGATE_PROMPT_WEIGHTS: 'int8' }).promptWeights).toBe('int8');
     expect(() => settings({ FOLDGATE_KV_CACHE: 'int4' })).toThrow(/"int4"; float32 or int8 is expected/);
     expect(() => settings({ FOLDGATE_ACCESS: 'none' })).toThrow(/FOLDGATE_ACCESS is "none"/);
   });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { withPromptWeights } from '../../../artifact/decoder/prompt-weights.ts';
 import type { Manifest } from '../../../artifact/manifest.ts';
 import { leastMemory, servedMemoryOf, servedShapeOf } from '../../../artifact/served-memory.ts';
 import { checkMemory } from '../../../functions/model/memory-check.ts';
@@ -15,6 +16,17 @@ describe('memory for a model', () => {
     expect(() => checkMemory({ manifest }, 'float32', needed - 1)).toThrow(
       /^tiny needs at least \d+ MiB of memory; this process may have \d+ MiB\. .*--fit/,
     );
+  });
+
+  it('is counted for weights that prompts are read with, and saved where they are not wanted', async () => {
+    const { manifest } = await makeStoredModel(await temporaryFolder());
+    const blob = { sha256: '', bytes: 30 * megabyte };
+    const apart = { ...manifest, promptWeights: { graph: { ...blob, bytes: 1 }, blocks: [blob, blob] } };
+    const least = leastMemory(servedShapeOf(manifest), 128);
+    expect(leastMemory(servedShapeOf(apart), 128) - least).toBe(60 * megabyte);
+    expect(leastMemory(servedShapeOf(withPromptWeights(apart, 'same')), 128)).toBe(least);
+    const checked = () => checkMemory({ manifest: apart }, 'float32', least + 59 * megabyte);
+    expect(checked).toThrow(/Give it more, read prompts with .* \(--prompt-weights same\), or fold/);
   });
 
   it('is there on this machine', async () => {
