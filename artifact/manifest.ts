@@ -183,17 +183,20 @@ export function parseManifest(bytes: Uint8Array, where: string): Manifest {
 }
 
 /** The sha256 of each graph that fills a cache: for each type of keys and values, and for each way to read prompts. */
-export function graphsOf({ graph, int8Cache, promptWeights }: Manifest): string[] {
-  const graphs = [graph, int8Cache?.graph, promptWeights?.graph, promptWeights?.int8CacheGraph];
-  return graphs.flatMap((blob) => blob?.sha256 ?? []);
+export function graphsOf(manifest: Manifest): string[] {
+  return graphBlobs(manifest).map(({ sha256 }) => sha256);
+}
+
+function graphBlobs({ graph, int8Cache, promptWeights }: Manifest): Blob[] {
+  const all = [graph, int8Cache?.graph, promptWeights?.graph, promptWeights?.int8CacheGraph];
+  return all.filter((blob) => blob !== undefined);
 }
 
 /** Every blob the model needs, each once. */
 export function blobsOf(manifest: Manifest): Blob[] {
-  const { graph, int8Cache, promptWeights: prompts, tokenizer, weights } = manifest;
-  const graphs = [graph, int8Cache?.graph, prompts?.graph, prompts?.int8CacheGraph];
-  const others = [int8Cache?.scales, ...(prompts?.blocks ?? []), ...Object.values(tokenizer)];
-  const all = [...graphs, ...others, ...weights];
+  const { int8Cache, promptWeights, tokenizer, weights } = manifest;
+  const others = [int8Cache?.scales, ...(promptWeights?.blocks ?? []), ...Object.values(tokenizer)];
+  const all = [...graphBlobs(manifest), ...others, ...weights];
   const blobs = all.filter((blob) => blob !== undefined);
   return [...new Map(blobs.map((blob) => [blob.sha256, blob])).values()];
 }

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { PromptWeights } from '../artifact/decoder/prompt-weights.ts';
+import type { PromptWeightType } from '../artifact/decoder/prompt-weights.ts';
 import { InvalidDataError } from '../artifact/errors.ts';
 import type { Store } from '../artifact/store/store.ts';
 import type { FoldResult } from '../compressor/fold.ts';
@@ -17,7 +17,7 @@ export interface FoldIntoOptions {
   /** Measure what each step costs in perplexity. */
   quality: boolean;
   /** What the model can read prompts with. @default 'same' */
-  promptWeights?: PromptWeights;
+  promptWeights?: PromptWeightType;
   signal: AbortSignal;
 }
 

@@ -1,4 +1,4 @@
-import { type PromptWeights, withPromptWeights } from '../artifact/decoder/prompt-weights.ts';
+import { type PromptWeightType, withPromptWeights } from '../artifact/decoder/prompt-weights.ts';
 import { withResource } from '../artifact/dispose.ts';
 import { InvalidDataError } from '../artifact/errors.ts';
 import { bytesOf, type Manifest, type MatrixKind, type Precision } from '../artifact/manifest.ts';
@@ -54,7 +54,7 @@ export interface FoldOptions {
   /** Windows of a text that the scales of an int8 cache are taken from. @default the model can have none */
   cacheText?: readonly Int32Array[];
   /** What the model is to be able to read prompts with, beside the weights that make its answers. @default 'same' */
-  promptWeights?: PromptWeights | undefined;
+  promptWeights?: PromptWeightType | undefined;
   /** Distillation after removing and sharing. @default none */
   cure?: NonNullable<MakeStudentOptions['cure']>;
   /**

@@ -64,11 +64,11 @@ export class Decoder implements Disposable {
     cache.lengths[row]! += tokens.length;
   }
 
-  /** Appends a prompt to one sequence, read as prompts are. @returns the logits after its last token */
-  prompt(cache: KvCache, tokens: ArrayLike<number>, row = 0): Float32Array {
-    if (!this.#reader || tokens.length < 2) return this.run(cache, tokens, row);
-    this.read(cache, Array.prototype.slice.call(tokens, 0, -1), row);
-    return this.run(cache, [tokens[tokens.length - 1]!], row);
+  /** Appends a prompt to a cache of one sequence, read as prompts are. @returns the logits after its last token */
+  prompt(cache: KvCache, tokens: Int32Array | number[]): Float32Array {
+    if (!this.#reader || tokens.length < 2) return this.run(cache, tokens);
+    this.read(cache, tokens.slice(0, -1));
+    return this.run(cache, tokens.slice(-1));
   }
 
   /** Appends tokens to one sequence. @returns the logits after each, [tokens, vocabulary], new memory */

@@ -3,6 +3,7 @@ import type { Manifest } from '../manifest.ts';
 
 /** What prompts may be read with: the weights that make the answers, or others in int8, quicker over many tokens. */
 export const promptWeightTypes = ['same', 'int8'] as const;
+export type PromptWeightType = (typeof promptWeightTypes)[number];
 
 /** What they are to be read with; `auto`: the others where the model has them. */
 export const promptWeightChoices = ['auto', ...promptWeightTypes] as const;

@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { type PromptWeights, promptWeightTypes } from '../../artifact/decoder/prompt-weights.ts';
+import { type PromptWeightType, promptWeightTypes } from '../../artifact/decoder/prompt-weights.ts';
 import { addCureOptions, type CureFlags, cureHelp } from '../cure-options.ts';
 import { foldInto } from '../fold-into.ts';
 import {
@@ -14,7 +14,7 @@ import { interruptSignal } from '../signal.ts';
 interface Flags extends FoldFlags, CureFlags {
   out: string;
   quality: boolean;
-  promptWeights: PromptWeights;
+  promptWeights: PromptWeightType;
   json?: boolean;
 }
 

@@ -110,14 +110,13 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   };
 
   const files = new Map<string, string>();
-  const weights: Manifest['weights'] = [];
-  const addWeights = (
-    kind: Manifest['weights'][number]['kind'],
-    { sha256, bytes }: WrittenBlob,
-    block?: number,
-  ) => {
+  const addBlob = ({ sha256, bytes }: WrittenBlob) => {
     files.set(sha256, join(work.path, sha256));
-    weights.push({ sha256, bytes, kind, ...(block !== undefined && { block }) });
+    return { sha256, bytes };
+  };
+  const weights: Manifest['weights'] = [];
+  const addWeights = (kind: Manifest['weights'][number]['kind'], blob: WrittenBlob, block?: number) => {
+    weights.push({ ...addBlob(blob), kind, ...(block !== undefined && { block }) });
   };
   for (const [block, blob] of blocks.entries()) {
     addWeights('block', blob, block);
@@ -134,7 +133,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   if (head) addWeights('embedding', head);
   const addFile = async (bytes: Uint8Array) => {
     const blob = await writeBlob(work.path, bytes);
-    files.set(blob.sha256, join(work.path, blob.sha256));
+    addBlob(blob);
     return blob;
   };
   const tokenizer = await checkpoint.tokenizerFiles();
@@ -174,10 +173,6 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
     parameters: { original: sizes.original, folded: sizes.folded },
     quantization: precision,
     folding: options.folding,
-  };
-  const addBlob = ({ sha256, bytes }: WrittenBlob) => {
-    files.set(sha256, join(work.path, sha256));
-    return { sha256, bytes };
   };
   const graphPath = join(work.path, manifest.graph.sha256);
   const scalesOf = async (cacheText: readonly Int32Array[]) =>

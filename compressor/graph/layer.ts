@@ -112,9 +112,7 @@ export function emitKeysAndValues(
   weights: LayerWeights,
   inputs: LayerAttentionInputs,
 ): void {
-  const norm = new Norms(g, a);
-  const [attentionIn] = norm.ofResidual(residual, weights.norm('attention.norm'));
-  emitAttention(g, a, attention, attentionIn, weights, inputs, norm);
+  emitNormedAttention(g, a, attention, residual, weights, inputs);
 }
 
 function emitAttentionHalf(
@@ -125,15 +123,27 @@ function emitAttentionHalf(
   weights: LayerWeights,
   inputs: LayerAttentionInputs,
 ): Residual {
-  const norm = new Norms(g, a);
-  const [attentionIn, whole] = norm.ofResidual(residual, weights.norm('attention.norm'));
-  const attended = emitAttention(g, a, attention, attentionIn, weights, inputs, norm);
+  const [attended, whole] = emitNormedAttention(g, a, attention, residual, weights, inputs);
   // Attention alone looks at other positions; all that follows goes row by row.
   const pick = inputs.pick ?? ((value: string) => value);
   const sum = pick(whole, a.width);
   let mixed = weights.linear('output', pick(attended, a.heads * a.headSize));
-  if (a.postNorms) mixed = norm.of(mixed, weights.norm('attention.postNorm'));
+  if (a.postNorms) mixed = new Norms(g, a).of(mixed, weights.norm('attention.postNorm'));
   return { sum, pending: scaled(g, mixed, weights.gain('attention')) };
+}
+
+/** @returns what attention gives, before its output matrix, and the hidden state whose norm it looked at. */
+function emitNormedAttention(
+  g: GraphBuilder,
+  a: Architecture,
+  attention: LayerAttention,
+  residual: Residual,
+  weights: LayerWeights,
+  inputs: LayerAttentionInputs,
+): [attended: string, state: string] {
+  const norm = new Norms(g, a);
+  const [attentionIn, whole] = norm.ofResidual(residual, weights.norm('attention.norm'));
+  return [emitAttention(g, a, attention, attentionIn, weights, inputs, norm), whole];
 }
 
 /** [batch, tokens, width] or [rows, width] -> the same. */

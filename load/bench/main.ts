@@ -72,14 +72,13 @@ const openLoopSlots = 16;
 const openLoopSeconds = quick ? 8 : 40;
 const openLoopLoad = 0.7;
 
-if (flags['kv-cache'] !== undefined && flags['kv-cache'] !== 'int8') {
-  process.stderr.write(`--kv-cache takes int8, not ${flags['kv-cache']}: float32 is measured anyway.\n`);
-  process.exit(2);
-}
-if (flags['prompt-weights'] !== undefined && flags['prompt-weights'] !== 'int8') {
-  process.stderr.write(
-    `--prompt-weights takes int8, not ${flags['prompt-weights']}: the same as for answers is measured anyway.\n`,
-  );
+for (const [flag, usual] of [
+  ['kv-cache', 'float32'],
+  ['prompt-weights', 'the same as for answers'],
+] as const) {
+  const given = flags[flag];
+  if (given === undefined || given === 'int8') continue;
+  process.stderr.write(`--${flag} takes int8, not ${given}: ${usual} is measured anyway.\n`);
   process.exit(2);
 }
 const log = (line: string) => process.stderr.write(`${line}\n`);

@@ -13,6 +13,7 @@ import { foldedSizes } from '../../compressor/plan/sizes.ts';
 import { plannedStudent } from '../../compressor/student/planned-student.ts';
 import { blockParameters, normParameters } from '../../compressor/weights/block.ts';
 import { readGraph } from '../fixtures/exported-graph.ts';
+import { floats } from '../fixtures/floats.ts';
 import { foldInto, withDecoder } from '../fixtures/fold-into.ts';
 import { golden as goldenOf, maxDifference, type picoFamilies, picoPath } from '../fixtures/pico.ts';
 import { randomCheckpoint } from '../fixtures/random-checkpoint.ts';
@@ -43,7 +44,7 @@ function rowsAt(logits: Float32Array, vocabulary: number): number[] {
 }
 
 describe.each(cases)('$family without $gone', ({ family, gone, logits }) => {
-  const wanted = new Float32Array(new Uint8Array(Buffer.from(logits, 'base64')).buffer);
+  const wanted = floats(logits);
 
   it('is what transformers makes of it, before and after it is stored', async () => {
     const checkpoint = await openCheckpoint(picoPath(family));

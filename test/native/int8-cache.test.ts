@@ -8,6 +8,7 @@ import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
 import { cacheScalesName } from '../../compressor/export/cache-scales.ts';
 import { createEngine } from '../../functions/engine/create-engine.ts';
 import { foldgate } from '../fixtures/command-line.ts';
+import { floats } from '../fixtures/floats.ts';
 import { type FoldedPico, foldInto, withDecoder } from '../fixtures/fold-into.ts';
 import { golden, maxDifference, picoFamilies, picoPath } from '../fixtures/pico.ts';
 
@@ -26,7 +27,6 @@ interface Int8Golden {
 const goldens: Record<string, Int8Golden> = JSON.parse(
   await readFile(new URL('../fixtures/int8-cache/golden.json', import.meta.url), 'utf8'),
 );
-const floats = (base64: string) => new Float32Array(new Uint8Array(Buffer.from(base64, 'base64')).buffer);
 
 let folder: string;
 beforeAll(async () => {

@@ -10,6 +10,7 @@ import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
 import { createEngine } from '../../functions/engine/create-engine.ts';
 import type { GenerationRequest } from '../../functions/engine/engine.ts';
 import { foldgate } from '../fixtures/command-line.ts';
+import { floats } from '../fixtures/floats.ts';
 import { type FoldedPico, type FoldPicoOptions, foldInto, withDecoder } from '../fixtures/fold-into.ts';
 import { golden, maxDifference, picoFamilies, picoPath } from '../fixtures/pico.ts';
 
@@ -22,7 +23,6 @@ const tolerance = 0.02;
 const goldens: Record<string, string> = JSON.parse(
   await readFile(new URL('../fixtures/prompt-weights/golden.json', import.meta.url), 'utf8'),
 );
-const floats = (base64: string) => new Float32Array(new Uint8Array(Buffer.from(base64, 'base64')).buffer);
 
 let folder: string;
 beforeAll(async () => {

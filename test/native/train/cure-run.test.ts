@@ -9,6 +9,7 @@ import type { Student } from '../../../compressor/student/student.ts';
 import { type CureOptions, settle } from '../../../compressor/train/cure-options.ts';
 import { CureRun } from '../../../compressor/train/cure-run.ts';
 import { TrainedWeights } from '../../../compressor/train/trained-weights.ts';
+import { floats } from '../../fixtures/floats.ts';
 import { golden, maxDifference, type PicoForm, picoFamilies, picoPath } from '../../fixtures/pico.ts';
 import { picoArchitecture, randomCheckpoint, seeded } from '../../fixtures/random-checkpoint.ts';
 import { waves } from './waves.ts';
@@ -30,7 +31,6 @@ interface Golden {
   }[];
 }
 const reference: Golden = JSON.parse(await readFile(new URL('cure.json', import.meta.url), 'utf8'));
-const numbers = (base64: string) => new Float32Array(new Uint8Array(Buffer.from(base64, 'base64')).buffer);
 
 /** As in make-cure.py: layers 1 and 2 share a block, a patch follows layer 1. */
 async function open(family: PicoForm, changed: Partial<CureOptions>) {
@@ -79,7 +79,7 @@ describe('a step of the cure', () => {
         const { every5, norm } = wanted.gradients[name]!;
         const difference = maxDifference(
           gradient.filter((_, k) => k % 5 === 0),
-          numbers(every5),
+          floats(every5),
         );
         // Relative to the gradient's own size: a typical number of it, times 1e-3.
         expect(difference / (norm / Math.sqrt(gradient.length)), name).toBeLessThan(1e-3);

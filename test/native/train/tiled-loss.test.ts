@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
 import { type LossRequest, TiledLoss } from '../../../compressor/train/tiled-loss.ts';
+import { floats } from '../../fixtures/floats.ts';
 import { maxDifference } from '../../fixtures/pico.ts';
 import { waves } from './waves.ts';
 
@@ -22,7 +23,6 @@ interface Golden {
   }[];
 }
 const golden: Golden = JSON.parse(await readFile(new URL('loss.json', import.meta.url), 'utf8'));
-const numbers = (base64: string) => new Float32Array(new Uint8Array(Buffer.from(base64, 'base64')).buffer);
 
 /** 3 parts of the tokens and 9 tiles of the vocabulary, neither cut evenly. */
 const inTiles = new TiledLoss({ width, normEpsilon, keptLogits: vocabulary * 17, tileLogits: 17 * 37 });
@@ -55,9 +55,9 @@ describe('the tiled loss', () => {
       expect(got.crossEntropy).toBeCloseTo(wanted.crossEntropy, 5);
       // Not computed where it has no weight.
       expect(got.divergence).toBeCloseTo(wanted.weights.divergence ? wanted.divergence : 0, 5);
-      expect(maxDifference(got.hidden, numbers(wanted.hidden))).toBeLessThan(1e-6);
-      expect(maxDifference(got.norm, numbers(wanted.norm))).toBeLessThan(2e-6);
-      expect(maxDifference(headGradient, numbers(wanted.head))).toBeLessThan(1e-6);
+      expect(maxDifference(got.hidden, floats(wanted.hidden))).toBeLessThan(1e-6);
+      expect(maxDifference(got.norm, floats(wanted.norm))).toBeLessThan(2e-6);
+      expect(maxDifference(headGradient, floats(wanted.head))).toBeLessThan(1e-6);
     }
   });
 

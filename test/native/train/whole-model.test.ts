@@ -5,6 +5,7 @@ import { unfolded } from '../../../compressor/student/planned-student.ts';
 import { settle } from '../../../compressor/train/cure-options.ts';
 import { CureRun } from '../../../compressor/train/cure-run.ts';
 import { TrainedWeights } from '../../../compressor/train/trained-weights.ts';
+import { floats } from '../../fixtures/floats.ts';
 import { maxDifference, type PicoForm, picoPath } from '../../fixtures/pico.ts';
 
 interface Golden {
@@ -17,7 +18,6 @@ interface Golden {
   }[];
 }
 const reference: Golden = JSON.parse(await readFile(new URL('whole.json', import.meta.url), 'utf8'));
-const numbers = (base64: string) => new Float32Array(new Uint8Array(Buffer.from(base64, 'base64')).buffer);
 
 describe('a model that is trained whole, on text alone', () => {
   it.each(reference.cases)(
@@ -48,7 +48,7 @@ describe('a model that is trained whole, on text alone', () => {
           const gradient = found[name as 'embedding' | 'head']!;
           const difference = maxDifference(
             gradient.filter((_, k) => k % 5 === 0),
-            numbers(every5),
+            floats(every5),
           );
           expect(difference / (norm / Math.sqrt(gradient.length)), name).toBeLessThan(1e-3);
         }
