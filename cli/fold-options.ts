@@ -10,7 +10,7 @@ import { type CalibrationMethod, calibrations } from '../compressor/quantize/cal
 import { rankSummaries, searchRank } from '../compressor/rank/summaries.ts';
 import { type ReplacementCost, replacementCosts } from '../compressor/search/replacements.ts';
 import { parseBytes } from './bytes.ts';
-import { parseCount, parseInteger, parseIntegers, parseNumber } from './parse.ts';
+import { parseCount, parseIntegers, parseNumber } from './parse.ts';
 
 /** Options that decide a fold, shared by `plan`, `fold` and `start`. */
 export interface FoldFlags {
@@ -86,7 +86,7 @@ export function addFoldOptions(command: Command): Command {
       parseNumber,
       usualSpread,
     )
-    .option('--share <layers>', 'neighbouring kept layers that run one block', parseInteger, 1)
+    .option('--share <layers>', 'neighbouring kept layers that run one block, in the mean', parseNumber, 1)
     .addOption(
       new Option(
         '--groups <how>',
@@ -214,15 +214,25 @@ const planned = [
   'quantize',
 ] as const;
 
-/** @throws UsageError where options were given that the plan of --plan decides */
-export function refuseBesidePlan(command: Command): void {
-  if (command.getOptionValue('plan') === undefined) return;
-  const decided: readonly string[] = planned;
-  const given = command.options.filter(
+/** The options that were given and that a plan decides: those that it would be made by. */
+function givenForPlan(command: Command): Option[] {
+  const decided: readonly string[] = [...planned, 'targetSize', 'fit'];
+  return command.options.filter(
     (option) =>
       decided.includes(option.attributeName()) &&
       command.getOptionValueSource(option.attributeName()) === 'cli',
   );
+}
+
+/** Whether anything was said of what the plan is to be. */
+export function decidesPlan(command: Command): boolean {
+  return givenForPlan(command).length > 0;
+}
+
+/** @throws UsageError where options were given that the plan of --plan decides */
+export function refuseBesidePlan(command: Command): void {
+  if (command.getOptionValue('plan') === undefined) return;
+  const given = givenForPlan(command);
   if (given.length === 0) return;
   const names = given.map(({ long }) => long).join(', ');
   throw new UsageError(

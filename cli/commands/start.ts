@@ -1,10 +1,11 @@
+import { readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { Command } from 'commander';
 import { InvalidDataError, NotFoundError } from '../../artifact/errors.ts';
 import packageJson from '../../package.json' with { type: 'json' };
 import { foldInto } from '../fold-into.ts';
-import { addFoldOptions, type FoldFlags, recordedOptions } from '../fold-options.ts';
+import { addFoldOptions, decidesPlan, type FoldFlags, recordedOptions } from '../fold-options.ts';
 import { packageRoot } from '../package-root.ts';
 import { pullWithProgress } from '../pull-checkpoint.ts';
 import { serveModels } from '../serve-models.ts';
@@ -18,8 +19,11 @@ interface Flags extends FoldFlags {
   name?: string;
 }
 
-/** Trained to run with neighbouring layers' blocks shared, so it needs no cure. */
-const bundled = { path: ['checkpoints', 'tales-5m'], share: 2, quantize: 'int8' };
+/**
+ * Trained to run with neighbours' blocks and without some layers, so it needs no cure. Its plan is FoldGPT's: gates found
+ * the layers that go, on stories; which layers share was measured.
+ */
+const bundled = { path: ['checkpoints', 'tales-5m'], plan: 'fold-plan.json', share: 2, quantize: 'int8' };
 
 /**
  * What a checkpoint that was not trained for it bears without a cure: removing a tenth of the layers.
@@ -40,8 +44,9 @@ export function startCommand(): Command {
     .addHelpText(
       'after',
       `
-Where neither --remove nor --share is given, the bundled model shares each block between two layers, and
-another checkpoint loses a tenth of its layers.
+Where nothing is said of how to fold, the bundled model is folded by the plan beside it: two of its twelve layers go,
+found by gates, and the others share six blocks. Another checkpoint loses a tenth of its layers unless --remove or --share
+is given.
 
 Examples:
   npm start
@@ -54,6 +59,7 @@ Examples:
       const signal = interruptSignal();
       const given = (option: string) => command.getOptionValueSource(option) !== 'default';
       const own = flags.checkpoint === undefined;
+      if (own && !decidesPlan(command)) flags.plan = join(packageRoot(), ...bundled.path, bundled.plan);
       if (!given('remove') && !given('share')) {
         Object.assign(flags, own ? { share: bundled.share } : foreign);
       }
@@ -92,12 +98,17 @@ async function foldOnce(path: string, name: string, flags: Flags, signal: AbortS
     return undefined;
   });
   const { version, options } = published?.manifest.folding ?? {};
-  const { plan: _, ...folded } = options ?? {};
-  if (version === packageJson.version && isDeepStrictEqual(folded, wanted)) {
+  const { plan, ...folded } = options ?? {};
+  const asPlanned = flags.plan === undefined || isDeepStrictEqual(plan, await readJson(flags.plan));
+  if (version === packageJson.version && asPlanned && isDeepStrictEqual(folded, wanted)) {
     process.stderr.write(`${name} is folded already, in ${flags.store}.\n`);
     return;
   }
   await foldInto(path, { store, name }, flags, { options: wanted, quality: true, signal });
+}
+
+async function readJson(path: string): Promise<unknown> {
+  return JSON.parse(await readFile(path, 'utf8'));
 }
 
 /** Tells whether the checkpoint is still the one that was folded. */

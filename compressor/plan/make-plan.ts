@@ -23,7 +23,7 @@ export type Grouping = (typeof groupings)[number];
 export interface PlanOptions {
   /** Share of the layers to remove, 0 to 1. @default 0 */
   remove: number;
-  /** Kept neighbours that share one block. @default 1 */
+  /** Kept neighbours that share one block, in the mean. @default 1 */
   share: number;
   /**
    * `measured` gives the plan of `even`, of the same size: what is measured decides, so `withMeasuredGroups` is to follow.
@@ -66,9 +66,9 @@ export function makePlan(
   const { remove, share } = options;
   if (!(remove >= 0 && remove < 1))
     throw new UsageError(`--remove takes a share from 0 to below 1, not ${remove}.`);
-  if (!Number.isInteger(share) || share < 1 || share > layers) {
+  if (!(share >= 1 && share <= layers)) {
     throw new UsageError(
-      `--share takes a whole number from 1 to ${layers} (the layers of ${checkpoint.name}), not ${share}.`,
+      `--share takes a number from 1 to ${layers} (the layers of ${checkpoint.name}), not ${share}.`,
     );
   }
   const outside = options.keep.find((layer) => layer < -layers || layer >= layers);
@@ -142,14 +142,14 @@ function refuseBesideHalves(
 /** Layers without those halves; neighbours that run the same halves share blocks. */
 function halvedLayers(count: number, removed: readonly LayerHalf[], share: number): PlannedLayer[] {
   const layers: PlannedLayer[] = [];
-  let [block, sharing] = [-1, 0];
+  let [block, alike] = [-1, 0];
   for (let source = 0; source < count; source++) {
     const run = halves.filter((half) => !removed.some((one) => one.layer === source && one.half === half));
     if (run.length === 0) continue;
     const half = run.length === 1 ? run[0] : undefined;
     const before = layers.at(-1);
-    if (before && before.half === half && sharing < share) sharing++;
-    else [block, sharing] = [block + 1, 1];
+    alike = before && before.half === half ? alike + 1 : 0;
+    if (alike === 0 || groupOf(alike, share) !== groupOf(alike - 1, share)) block++;
     layers.push({ source, block, ...(half && { half }) });
   }
   return layers;
@@ -177,13 +177,18 @@ function layersOf(count: number, removed: Set<number>, share: number, refill: Re
   let kept = 0;
   for (let source = 0; source < count; source++) {
     // Those that were removed before the first kept layer run that one's block.
-    if (!removed.has(source)) layers.push({ source, block: Math.floor(kept++ / share) });
+    if (!removed.has(source)) layers.push({ source, block: groupOf(kept++, share) });
     else if (refill !== 'none') {
-      const block = Math.floor(Math.max(kept - 1, 0) / share);
+      const block = groupOf(Math.max(kept - 1, 0), share);
       layers.push({ source, block, ...(refill !== 'tied' && { refill: true as const }) });
     }
   }
   return layers;
+}
+
+/** The group of a kept layer where a group has `share` of them in the mean: 1.5 makes groups of two and one in turns. */
+function groupOf(kept: number, share: number): number {
+  return Math.floor(kept / share + 1e-9);
 }
 
 function leastImportant(

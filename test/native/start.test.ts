@@ -3,20 +3,16 @@ import { join } from 'node:path';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { readManifest } from '../../artifact/models/read.ts';
 import { openModelUrl } from '../../artifact/store/open.ts';
-import { startFoldgate } from '../fixtures/command-line.ts';
+import { foldgate, startFoldgate } from '../fixtures/command-line.ts';
 import { startHub } from '../fixtures/hub-server.ts';
 import { picoPath } from '../fixtures/pico.ts';
+import { stories } from '../fixtures/tale-text.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 
 /** Starts, waits until the model is served, and stops. @returns what it said */
-async function startAndStop(folder: string, ...flags: string[]): Promise<string> {
-  const name = flags.includes('hf:maker/pico') ? 'pico' : 'tiny';
+async function startAndStop(folder: string, name: string, ...flags: string[]): Promise<string> {
   const { child, result } = startFoldgate(
-    [
-      'start',
-      ...['--checkpoint', join(folder, 'tiny'), '--store', join(folder, 'store'), '--port', '0'],
-      ...['--calibration-tokens', '64', ...flags],
-    ],
+    ['start', '--store', join(folder, 'store'), '--port', '0', ...flags],
     { FOLDGATE_CACHE: join(folder, 'cache') },
   );
   onTestFinished(() => void child.kill('SIGKILL'));
@@ -36,7 +32,8 @@ const folding = 'Published tiny';
 it('folds once, and again where the options, the checkpoint or the manifest ask for it', async () => {
   const folder = await temporaryFolder();
   await cp(picoPath('llama'), join(folder, 'tiny'), { recursive: true });
-  const start = (...flags: string[]) => startAndStop(folder, ...flags);
+  const short = ['--checkpoint', join(folder, 'tiny'), '--calibration-tokens', '64'];
+  const start = (...flags: string[]) => startAndStop(folder, 'tiny', ...short, ...flags);
 
   expect(await start()).toContain(folding);
   expect(await start()).toContain(again);
@@ -70,9 +67,39 @@ it('serves what it folded from the hub, when the hub is away', async () => {
   vi.stubEnv('HF_ENDPOINT', hub.url);
   vi.stubEnv('HF_TOKEN', '');
   onTestFinished(() => void vi.unstubAllEnvs());
-  expect(await startAndStop(folder, '--checkpoint', 'hf:maker/pico')).toContain('Published pico');
+  const start = () =>
+    startAndStop(folder, 'pico', '--checkpoint', 'hf:maker/pico', '--calibration-tokens', '64');
+  expect(await start()).toContain('Published pico');
   await hub.close();
-  const offline = await startAndStop(folder, '--checkpoint', 'hf:maker/pico');
+  const offline = await start();
   expect(offline).toContain('Using what was pulled before');
   expect(offline).toContain('pico is folded already');
 }, 120_000);
+
+it('folds the bundled model as gates found, unless told otherwise', async () => {
+  const folder = await temporaryFolder();
+  const start = (...flags: string[]) => startAndStop(folder, 'tales-5m', ...flags);
+  const folded = async () => {
+    const { store, name } = await openModelUrl(`file:${folder}/store/tales-5m`);
+    return (await readManifest(store, name)).manifest;
+  };
+  expect(await start()).toContain('Published tales-5m');
+  const manifest = await folded();
+  expect(manifest.folding).toMatchObject({ method: 'gates', options: { plan: { method: 'gates' } } });
+  expect(manifest.layers.map(({ source }) => source)).toEqual([0, 1, 2, 3, 4, 6, 8, 9, 10, 11]);
+  expect(new Set(manifest.layers.map(({ block }) => block)).size).toBe(6);
+  expect(manifest.quantization.down.bits).toBe(8);
+  expect(await start()).toContain('tales-5m is folded already');
+
+  expect(await start('--share', '2')).toContain('Published tales-5m');
+  expect((await folded()).layers).toHaveLength(12);
+  // Folded by other options, it is not the plan's.
+  expect(await start()).toContain('Published tales-5m');
+
+  const text = join(folder, 'tales.txt');
+  await writeFile(text, stories.join(''));
+  const perplexity = async (model: string) =>
+    JSON.parse((await foldgate('eval', model, '--text', text, '--json')).stdout).perplexity;
+  const whole = await perplexity('checkpoints/tales-5m');
+  expect(await perplexity(`file:${folder}/store/tales-5m`)).toBeLessThan(1.1 * whole);
+}, 240_000);

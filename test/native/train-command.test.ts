@@ -35,7 +35,7 @@ describe('foldgate train', () => {
     [['--tokens', '100'], 1, /no training data at/],
     [['--tokens', '100', '--learning-rate', '-1'], 2, /--learning-rate is above 0/],
     [['--tokens', 'many'], 2, /number is expected/],
-    [['--tokens', '100', '--share', '9'], 2, /--share takes a whole number from 1 to 3/],
+    [['--tokens', '100', '--share', '9'], 2, /--share takes a number from 1 to 3/],
     [['--tokens', '100', '--length', '100000'], 2, /from 2 to the model's context/],
   ])('refuses %j', async (options, wanted, message) => {
     const out = join(await temporaryFolder(), 'out');

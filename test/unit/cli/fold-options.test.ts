@@ -57,13 +57,13 @@ describe('the options of a fold', () => {
     });
     expect(parse('--keep', 'none').keep).toEqual([]);
     expect(parse('--keep=-1').keep).toEqual([-1]);
+    expect(parse('--share', '1.5').share).toBe(1.5);
   });
 
   it.each([
     ['--remove', 'half'],
     ['--remove', ''],
     ['--remove', 'Infinity'],
-    ['--share', '1.5'],
     ['--share', 'x'],
     ['--rank', 'random'],
     ['--weights', 'best'],

@@ -83,7 +83,8 @@ describe('makePlan', () => {
       ],
     ],
     [8, [[0, 1, 2, 3, 4, 5, 6, 7]]],
-  ])('groups kept neighbours by %i, the last group taking the rest', (share, groups) => {
+    [1.5, [[0, 1], [2], [3, 4], [5], [6, 7]]],
+  ])('groups kept neighbours by %d, the last group taking the rest', (share, groups) => {
     expect(groupsOf(plan({ share }))).toEqual(groups);
   });
 
@@ -118,8 +119,9 @@ describe('makePlan', () => {
     [{ remove: 1 }, '--remove takes a share from 0 to below 1, not 1.'],
     [{ remove: -0.1 }, 'not -0.1'],
     [{ remove: Number.NaN }, 'not NaN'],
-    [{ share: 0 }, '--share takes a whole number from 1 to 8 (the layers of eight), not 0.'],
-    [{ share: 1.5 }, 'not 1.5'],
+    [{ share: 0 }, '--share takes a number from 1 to 8 (the layers of eight), not 0.'],
+    [{ share: 0.5 }, 'not 0.5'],
+    [{ share: Number.NaN }, 'not NaN'],
     [{ share: 9 }, 'not 9'],
     [{ remove: 0.9 }, 'only 6 may go: 0, 7 are kept'],
     [{ remove: 0.99, keep: [] }, 'nothing would be left'],
