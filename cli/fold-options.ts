@@ -10,6 +10,7 @@ import { type CalibrationMethod, calibrations } from '../compressor/quantize/cal
 import { rankSummaries, searchRank } from '../compressor/rank/summaries.ts';
 import { type ReplacementCost, replacementCosts } from '../compressor/search/replacements.ts';
 import { parseBytes } from './bytes.ts';
+import { addDeviceOption } from './device-option.ts';
 import { parseCount, parseIntegers, parseNumber } from './parse.ts';
 
 /** Options that decide a fold, shared by `plan`, `fold` and `start`. */
@@ -41,7 +42,7 @@ export interface FoldFlags {
 }
 
 export function addFoldOptions(command: Command): Command {
-  return command
+  return addDeviceOption(command)
     .hook('preAction', (_, action) => applyMethod(action))
     .addOption(
       new Option(

@@ -64,6 +64,8 @@ interface Library {
   release: Record<keyof typeof releases, (handle: Handle) => void>;
   environment: Handle;
   cpuMemory: Handle;
+  /** Adds the CUDA provider to a session's options. Undefined in libraries without one. */
+  appendCuda: Call | undefined;
   /** Held on to: koffi unloads a library that only pointers into it still refer to. */
   file: unknown;
 }
@@ -97,22 +99,37 @@ function load(shared: SharedThreads): Library {
   const release = Object.fromEntries(
     Object.entries(releases).map(([name, ordinal]) => [name, bind(pointer(ordinal), 'void', ['void *'])]),
   ) as Library['release'];
+  const checked =
+    (name: string, native: (...args: unknown[]) => unknown): Call =>
+    (...args) => {
+      const status = native(...args);
+      if (!status) return;
+      const message = errorMessage(status) as string;
+      release.Status(status as Handle);
+      throw new FoldgateError(`ONNX Runtime, ${name}: ${message}`);
+    };
   const call = Object.fromEntries(
-    Object.entries(functions).map(([name, [ordinal, parameters]]) => {
-      const native = bind(pointer(ordinal), 'void *', [...parameters]);
-      const checked: Call = (...args) => {
-        const status = native(...args);
-        if (!status) return;
-        const message = errorMessage(status) as string;
-        release.Status(status as Handle);
-        throw new FoldgateError(`ONNX Runtime, ${name}: ${message}`);
-      };
-      return [name, checked];
-    }),
+    Object.entries(functions).map(([name, [ordinal, parameters]]) => [
+      name,
+      checked(name, bind(pointer(ordinal), 'void *', [...parameters])),
+    ]),
   ) as Library['call'];
   const environment = createEnvironment(call, release, shared);
   const cpuMemory = created((out) => call.CreateCpuMemoryInfo(0, 0, out)); // device allocator, default memory
-  return { call, release, environment, cpuMemory, file };
+  const cuda = exported(
+    file,
+    'void *OrtSessionOptionsAppendExecutionProvider_CUDA(void *options, int device)',
+  );
+  return { call, release, environment, cpuMemory, appendCuda: cuda && checked('CUDA', cuda), file };
+}
+
+/** @returns undefined where the library has no such function */
+function exported(file: ReturnType<typeof koffi.load>, prototype: string): SystemFunction | undefined {
+  try {
+    return file.func(prototype) as SystemFunction;
+  } catch {
+    return undefined;
+  }
 }
 
 function createEnvironment(
@@ -128,6 +145,23 @@ function createEnvironment(
     return created((out) => call.CreateEnvWithGlobalThreadPools(logErrors, 'foldgate', options, out));
   } finally {
     release.ThreadingOptions(options);
+  }
+}
+
+/**
+ * Lets a session run on a CUDA device.
+ * @throws FoldgateError where the runtime has none, with its reason
+ */
+export function appendCuda(sessionOptions: Handle, device: number): void {
+  const { appendCuda: append } = library();
+  try {
+    if (!append) throw new FoldgateError('the library for this system was built without it');
+    append(sessionOptions, device);
+  } catch (error) {
+    throw new FoldgateError(
+      `ONNX Runtime cannot use CUDA device ${device} (${(error as Error).message.trim()}). It wants an NVIDIA GPU, Linux on x64, ` +
+        `CUDA 12 with cuDNN 9, and its CUDA provider: ONNXRUNTIME_NODE_INSTALL=cuda12 node ${join(packageFolder(), 'script/install.js')}`,
+    );
   }
 }
 
@@ -180,7 +214,7 @@ function systemFunction(prototype: string): SystemFunction | undefined {
 
 function loadSystemFunction(prototype: string): SystemFunction | undefined {
   try {
-    return koffi.load('libc.so.6').func(prototype) as SystemFunction;
+    return exported(koffi.load('libc.so.6'), prototype);
   } catch {
     return undefined; // another C library
   }
@@ -193,6 +227,11 @@ function bind(pointer: unknown, result: string, parameters: string[]): (...args:
   return koffi.decode(pointer, prototype) as (...args: unknown[]) => unknown;
 }
 
+/** Of the package that brings the library. */
+function packageFolder(): string {
+  return dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
+}
+
 function libraryPath(): string {
   const { platform, arch } = process;
   const names: Partial<Record<typeof platform, string>> = {
@@ -200,14 +239,7 @@ function libraryPath(): string {
     darwin: 'libonnxruntime.1.dylib',
     win32: 'onnxruntime.dll',
   };
-  const require = createRequire(import.meta.url);
-  const folder = join(
-    dirname(require.resolve('onnxruntime-node/package.json')),
-    'bin',
-    'napi-v6',
-    platform,
-    arch,
-  );
+  const folder = join(packageFolder(), 'bin', 'napi-v6', platform, arch);
   const path = join(folder, names[platform] ?? '');
   if (names[platform] === undefined || !existsSync(path)) {
     throw new FoldgateError(

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { created, type Handle, library } from './library.ts';
+import { appendCuda, created, type Handle, library } from './library.ts';
 import type { Tensor } from './tensor.ts';
 
 export interface SessionOptions {
@@ -15,6 +15,8 @@ export interface SessionOptions {
    * @default true
    */
   spinning?: boolean;
+  /** Runs what it can on this CUDA device; what is bound stays in the process's memory. @default on the CPU alone */
+  cuda?: number;
   /** Further entries of the runtime's session configuration. */
   config?: Record<string, string>;
 }
@@ -29,7 +31,7 @@ export class Session implements Disposable {
   /**
    * @param model a path, so that external data beside it is memory-mapped; or, for small graphs whose
    * weights are inputs, the bytes
-   * @throws FoldgateError with the runtime's message where it is no model
+   * @throws FoldgateError with the runtime's message where it is no model, or has no such device
    */
   constructor(model: string | Uint8Array, options: SessionOptions = {}) {
     const { call, release, environment } = library();
@@ -46,6 +48,7 @@ export class Session implements Disposable {
       };
       for (const [key, value] of Object.entries(config))
         call.AddSessionConfigEntry(sessionOptions, key, value);
+      if (options.cuda !== undefined) appendCuda(sessionOptions, options.cuda);
       this.#handle = created((out) =>
         typeof model === 'string'
           ? call.CreateSession(environment, systemPath(model), sessionOptions, out)

@@ -1,11 +1,12 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { calibrations } from '../../compressor/quantize/calibration.ts';
 import { type CompareFlags, compareWith } from '../compare-with.ts';
+import { addDeviceOption } from '../device-option.ts';
 import { parseCount, parseInteger, parseNumber, parseNumbers, parseShare } from '../parse.ts';
 import { interruptSignal } from '../signal.ts';
 
 export function compareCommand(): Command {
-  return new Command('compare')
+  return addDeviceOption(new Command('compare'))
     .summary('fold by several methods to the same sizes, cure and measure all alike')
     .description(
       'Folds a checkpoint by several methods to the same sizes, cures all on the same tokens and measures all ' +

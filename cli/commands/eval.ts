@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { cacheTypes } from '../../artifact/decoder/decoder-options.ts';
 import { promptWeightChoices } from '../../artifact/decoder/prompt-weights.ts';
 import { UsageError } from '../../artifact/errors.ts';
+import { addDeviceOption } from '../device-option.ts';
 import { defaultTokens, type GenerateFlags, generate } from '../eval/generate.ts';
 import type { Measurement } from '../eval/measurement.ts';
 import { type FoldedFlags, withModel } from '../eval/open-model.ts';
@@ -12,7 +13,7 @@ import { progress } from '../progress.ts';
 import { interruptSignal } from '../signal.ts';
 
 export function evalCommand(): Command {
-  return new Command('eval')
+  return addDeviceOption(new Command('eval'))
     .summary('measure a folded model or a checkpoint: perplexity, tasks, how it writes')
     .description('Measures a folded model or a checkpoint: on a text, on a task, or by what it writes.')
     .argument('<model>', 'URL of a folded model, Hugging Face folder or GGUF file')

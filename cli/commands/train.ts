@@ -4,6 +4,7 @@ import { UsageError } from '../../artifact/errors.ts';
 import type { WrittenForm } from '../../compressor/checkpoint/huggingface/write.ts';
 import type { Coding } from '../../compressor/coding/coder.ts';
 import { codingOption, trainingProgress } from '../cure-options.ts';
+import { addDeviceOption } from '../device-option.ts';
 import { parseCount, parseInteger, parseNumber } from '../parse.ts';
 import { progress } from '../progress.ts';
 import { interruptSignal } from '../signal.ts';
@@ -27,7 +28,7 @@ interface Flags {
 }
 
 export function trainCommand(): Command {
-  return new Command('train')
+  return addDeviceOption(new Command('train'))
     .summary('train a small model from nothing, to be folded')
     .description("Trains a model of a config.json's architecture from random weights.")
     .argument('<config>', 'folder with config.json and tokenizer.json, as of any Hugging Face model')

@@ -1,6 +1,7 @@
-import { Session, type SessionOptions } from '../../artifact/onnxruntime/session.ts';
+import type { Session, SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
+import { computeSession } from '../device.ts';
 import { emitFinalNorm } from '../graph/layer.ts';
 import { GraphBuilder } from '../onnx/graph.ts';
 import type { Vocabulary } from '../student/student.ts';
@@ -19,7 +20,7 @@ export class HeadRunner implements Disposable {
 
   constructor(model: Vocabulary, options: SessionOptions = {}) {
     this.#model = model;
-    this.#session = new Session(headGraph(model.architecture), options);
+    this.#session = computeSession(headGraph(model.architecture), options);
   }
 
   /**

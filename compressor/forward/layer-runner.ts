@@ -1,8 +1,9 @@
 import type { Half } from '../../artifact/manifest.ts';
-import { Session, type SessionOptions } from '../../artifact/onnxruntime/session.ts';
+import type { Session, SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
 import { type AdapterForm, adapterFormOf, adapterKey, adapterShapes } from '../adapter/adapter.ts';
 import { type Architecture, architectureOfMatrices } from '../checkpoint/architecture.ts';
+import { computeSession } from '../device.ts';
 import { halfOfNorms, hasQkvBias, matricesOf } from '../graph/halves.ts';
 import { type BlockMatrix, emitLayer, emitSum, matrixShape, normsOf } from '../graph/layer.ts';
 import { emitLowRank } from '../graph/low-rank.ts';
@@ -109,7 +110,7 @@ export class LayerRunner implements Disposable {
     const key = `${window}/${rotary}/${tapped}/${adapterKey(form)}/${half}/${a.intermediateSize}`;
     let session = this.#sessions.get(key);
     if (!session) {
-      session = new Session(layerGraph(a, layer, tapped, form, half), this.#options);
+      session = computeSession(layerGraph(a, layer, tapped, form, half), this.#options);
       this.#sessions.set(key, session);
     }
     return session;

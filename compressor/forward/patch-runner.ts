@@ -1,6 +1,7 @@
-import { Session, type SessionOptions } from '../../artifact/onnxruntime/session.ts';
+import type { Session, SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
 import type { Architecture } from '../checkpoint/architecture.ts';
+import { computeSession } from '../device.ts';
 import { GraphBuilder } from '../onnx/graph.ts';
 import type { LinearPatch } from '../student/student.ts';
 
@@ -11,7 +12,7 @@ export class PatchRunner implements Disposable {
 
   constructor({ width }: Pick<Architecture, 'width'>, options: SessionOptions = {}) {
     this.#width = width;
-    this.#session = new Session(patchGraph(width), options);
+    this.#session = computeSession(patchGraph(width), options);
   }
 
   /** @param hidden [tokens, width]. @returns h + weight h + bias, new memory. */

@@ -1,11 +1,12 @@
 import type { Half } from '../../artifact/manifest.ts';
-import { Session, type SessionOptions } from '../../artifact/onnxruntime/session.ts';
+import type { Session, SessionOptions } from '../../artifact/onnxruntime/session.ts';
 import { Tensor } from '../../artifact/onnxruntime/tensor.ts';
 import { type AdapterTensor, adapterFormOf, adapterKey, noAdapter } from '../adapter/adapter.ts';
 import { emitModel } from '../autodiff/emit.ts';
 import { type Expression, input, type Shape, sizeOf } from '../autodiff/expression.ts';
 import { gradients } from '../autodiff/gradients.ts';
 import { type Architecture, architectureOfMatrices } from '../checkpoint/architecture.ts';
+import { computeSession } from '../device.ts';
 import { halfOfNorms, matricesOf } from '../graph/halves.ts';
 import { type BlockMatrix, normsOf } from '../graph/layer.ts';
 import type { BlockWeights } from '../weights/block.ts';
@@ -256,7 +257,7 @@ export class LayerTrainer implements Disposable {
     let session = this.#sessions.get(key);
     if (!session) {
       const expression = layerExpression(a, attention, this.#shape, form, half);
-      session = new Session(emit(expression), this.#options);
+      session = computeSession(emit(expression), this.#options);
       this.#sessions.set(key, session);
     }
     return session;

@@ -1,8 +1,9 @@
-import { Session, type SessionOptions } from '../../artifact/onnxruntime/session.ts';
+import type { Session, SessionOptions } from '../../artifact/onnxruntime/session.ts';
+import { computeSession } from '../device.ts';
 
 /** A session for one of several graphs that take turns. */
 export function trainingSession(graph: Uint8Array, options: SessionOptions = {}): Session {
-  return new Session(graph, {
+  return computeSession(graph, {
     // Threads that spin for one session's next run would be in the way of the others.
     spinning: false,
     ...options,
