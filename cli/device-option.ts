@@ -8,12 +8,14 @@ export function addDeviceOption(command: Command): Command {
       'what works in float32 (rankings, training, measuring before anything is stored): cpu; cuda, or cuda:N, an NVIDIA GPU',
       'cpu',
     )
-    .hook('preAction', (_, action) => useDevice(action.getOptionValue('device')));
+    .hook('preAction', (_, action) => {
+      const name: string = action.getOptionValue('device');
+      return name === 'cpu' ? undefined : useDevice(name);
+    });
 }
 
 /** Told now, not after an hour: a device that is not there. */
 async function useDevice(name: string): Promise<void> {
-  if (name === 'cpu') return;
   const { computeOn, parseDevice } = await import('../compressor/device.ts');
   computeOn(parseDevice(name));
   const { PatchRunner } = await import('../compressor/forward/patch-runner.ts');

@@ -229,7 +229,8 @@ function bind(pointer: unknown, result: string, parameters: string[]): (...args:
 
 /** Of the package that brings the library. */
 function packageFolder(): string {
-  return dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
+  const require = createRequire(import.meta.url);
+  return dirname(require.resolve('onnxruntime-node/package.json'));
 }
 
 function libraryPath(): string {

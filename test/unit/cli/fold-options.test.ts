@@ -13,6 +13,7 @@ function parse(...args: string[]): FoldFlags {
 describe('the options of a fold', () => {
   it('fold nothing and quantize to int4 by default', () => {
     expect(parse()).toEqual({
+      device: 'cpu',
       remove: 0,
       share: 1,
       groups: 'even',
