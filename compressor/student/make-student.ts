@@ -40,9 +40,9 @@ export interface Stage {
     | 'checkpoint'
     | 'layers removed'
     | 'blocks shared'
-    | 'narrowed'
     | 'adapted'
     | 'patched'
+    | 'narrowed'
     | 'layers replaced'
     | 'cured';
   student: Student;
@@ -60,10 +60,6 @@ export async function makeStudent(options: MakeStudentOptions): Promise<[Stage, 
   if (blocksOf(plan) < kept.length)
     stages.push({ name: 'blocks shared', student: plannedStudent(checkpoint, { ...plan, layers: kept }) });
   let student = plannedStudent(checkpoint, plan);
-  if (plan.widths) {
-    student = await narrowed(student, plan.widths, options);
-    stages.push({ name: 'narrowed', student });
-  }
   if (adaptedLayers(plan).length > 0) {
     const { onProgress, signal } = options;
     student = await adaptStudent(checkpoint, student, plan, {
@@ -75,6 +71,11 @@ export async function makeStudent(options: MakeStudentOptions): Promise<[Stage, 
   if (patchedLayers(plan, plan.checkpointLayers).length > 0) {
     student = await patched(student, options);
     stages.push({ name: 'patched', student });
+  }
+  if (plan.widths) {
+    // Behind patches: what flows behind a cut without one is not what these MLPs will meet.
+    student = await narrowed(student, plan.widths, options);
+    stages.push({ name: 'narrowed', student });
   }
   if (fittedLayers(plan).length > 0) {
     student = await layersReplaced(student, options);

@@ -3,15 +3,21 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openLocalModel } from '../../artifact/models/open-local.ts';
 import { openCheckpoint } from '../../compressor/checkpoint/open.ts';
+import { evaluateStudent } from '../../compressor/evaluate/student.ts';
+import { windowsFrom } from '../../compressor/evaluate/windows.ts';
 import { keepNarrowed } from '../../compressor/export/keep-narrowed.ts';
 import { WorkFolder } from '../../compressor/export/work-folder.ts';
 import { narrowStudent } from '../../compressor/narrow/narrow-student.ts';
-import { unfolded } from '../../compressor/student/planned-student.ts';
+import { fitPatches, withPatches } from '../../compressor/patch/patch-student.ts';
+import type { FoldPlan } from '../../compressor/plan/plan.ts';
+import { makeStudent } from '../../compressor/student/make-student.ts';
+import { plannedStudent, unfolded } from '../../compressor/student/planned-student.ts';
 import type { Student } from '../../compressor/student/student.ts';
 import { cure } from '../../compressor/train/cure.ts';
 import { foldgate } from '../fixtures/command-line.ts';
 import { picoPath } from '../fixtures/pico.ts';
 import { picoCure, picoData } from '../fixtures/pico-cure.ts';
+import { taleText } from '../fixtures/tale-text.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 
 const windows = Array.from({ length: 8 }, (_, w) =>
@@ -113,3 +119,27 @@ describe('foldgate fold --method modegpt', () => {
     }
   });
 });
+
+it('narrows MLPs to what flows behind patches', async () => {
+  const { checkpoint, text } = await taleText(64);
+  onTestFinished(() => checkpoint.close());
+  const kept = [0, 1, 2, 3, 4, 8, 9, 10, 11];
+  const layers = kept.map((source, block) => ({ source, block }));
+  const widths = layers.map(() => 320);
+  const plan: FoldPlan = {
+    version: 1,
+    ...{ checkpoint: checkpoint.name, checkpointLayers: 12, method: 'manual', layers, widths },
+    ...{ patch: 'linear', weights: 'first', quantize: 'none' },
+  };
+  const heldOut = windowsFrom(text, 36);
+  const fit = { ...text, windows: text.windows.slice(0, 36), targets: text.targets.slice(0, 36) };
+  const work = async () => WorkFolder.open(await temporaryFolder(), plan);
+  const stages = await makeStudent({ checkpoint, plan, fit, work: await work() });
+  expect(stages.map(({ name }) => name)).toEqual(['checkpoint', 'layers removed', 'patched', 'narrowed']);
+
+  const bare = plannedStudent(checkpoint, plan);
+  const alone = await narrowStudent(bare, widths, fit.windows, keepNarrowed(await work()));
+  const late = withPatches(alone, await fitPatches(checkpoint, alone, fit.windows));
+  const nll = async (student: Student) => (await evaluateStudent(student, heldOut)).nll;
+  expect(await nll(stages.at(-1)!.student)).toBeLessThan(await nll(late));
+}, 60_000);
