@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import type { ModelSummary } from '../../artifact/models/inspect.ts';
 import { formatBytes } from '../progress.ts';
 import { formatCount, formatTable } from '../table.ts';
 
@@ -23,17 +24,19 @@ async function list(url: string, { json }: { json?: boolean }): Promise<void> {
     return;
   }
   if (models.length === 0) process.stderr.write(`There are no models in ${store.url}.\n`);
-  const rows: (string | number)[][] = [];
+  const summaries: ModelSummary[] = [];
   for (const model of models) {
-    if ('problem' in model) {
-      process.stderr.write(`${model.name} cannot be read: ${model.problem}\n`);
-      continue;
-    }
-    const { name, architecture, layers, distinctBlocks, parameters, bytes, publishedAt } = model.summary;
-    const sizes = [formatCount(parameters), formatBytes(bytes)];
-    rows.push([name, architecture, layers.length, distinctBlocks, ...sizes, publishedAt.slice(0, 16)]);
+    if ('problem' in model) process.stderr.write(`${model.name} cannot be read: ${model.problem}\n`);
+    else summaries.push(model.summary);
   }
-  if (rows.length === 0) return;
-  const header = ['NAME', 'ARCHITECTURE', 'LAYERS', 'BLOCKS', 'PARAMETERS', 'SIZE', 'PUBLISHED (UTC)'];
+  if (summaries.length === 0) return;
+  const withPrefixes = summaries.some(({ prefixes }) => prefixes.length > 0);
+  const rows = summaries.map((summary) => {
+    const { name, architecture, layers, distinctBlocks, parameters, bytes, prefixes, publishedAt } = summary;
+    const sizes = [formatCount(parameters), formatBytes(bytes), ...(withPrefixes ? [prefixes.length] : [])];
+    return [name, architecture, layers.length, distinctBlocks, ...sizes, publishedAt.slice(0, 16)];
+  });
+  const sizes = ['PARAMETERS', 'SIZE', ...(withPrefixes ? ['PREFIXES'] : [])];
+  const header = ['NAME', 'ARCHITECTURE', 'LAYERS', 'BLOCKS', ...sizes, 'PUBLISHED (UTC)'];
   process.stdout.write(`${formatTable(header, rows)}\n`);
 }

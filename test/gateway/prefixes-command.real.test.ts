@@ -41,6 +41,7 @@ it("computes a chat's beginning, serves it, and removes it", async () => {
   expect(computed).toEqual({ text: stored.text, cached: 0 });
 
   expect((await foldgate('inspect', modelUrl)).stdout).toMatch(/PREFIX .*\nstories +\d/);
+  expect((await foldgate('list', storeUrl)).stdout).toMatch(/ SIZE +PREFIXES .*\npico .* [kM]?B +1 /);
   expect((await foldgate('prefixes', 'remove', modelUrl, 'stories')).code).toBe(0);
   const gone = await foldgate('prefixes', 'remove', modelUrl, 'stories');
   expect(gone).toMatchObject({ code: 1, stderr: expect.stringMatching(/no prefix stories/) });
