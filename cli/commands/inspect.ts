@@ -54,7 +54,7 @@ function describeModel(summary: ModelSummary): string {
       'folded',
       `from ${folding.checkpoint} by ${folding.method}, Foldgate ${folding.version}, ${folding.createdAt}`,
     ],
-    ...Object.entries(folding.options).map(([option, value]) => [`  ${option}`, JSON.stringify(value)]),
+    ...Object.entries(folding.options).map(([option, value]) => [`  ${option}`, optionValue(option, value)]),
     ...summary.quality.map(({ stage, text, tokens, perplexity }) => [
       'perplexity',
       `${perplexity.toFixed(3)} ${stage}, on ${tokens} tokens of ${text}`,
@@ -94,6 +94,16 @@ function describeModel(summary: ModelSummary): string {
   ]
     .join('\n\n')
     .replace(/\n\n$/, '\n');
+}
+
+/** Longer ones would fill the screen: a plan has the scores of all layers, and how their gates moved. */
+const longestOption = 200;
+
+function optionValue(option: string, value: unknown): string {
+  const text = JSON.stringify(value);
+  if (text.length <= longestOption) return text;
+  const elsewhere = option === 'plan' ? 'in words by "foldgate explain", whole in --json' : 'whole in --json';
+  return `${text.slice(0, longestOption / 4)}... (${elsewhere})`;
 }
 
 /** `4 bits, a scale per 128 weights: qkv, output; float32: embedding`. */

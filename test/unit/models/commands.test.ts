@@ -58,6 +58,21 @@ describe('foldgate inspect', () => {
     expect(stdout).toMatch(/ 2 +3 +1 +both halves /);
   });
 
+  it('does not fill the screen with a plan', async () => {
+    const { folder, root, manifest } = await storeWithTiny();
+    const { files } = await makeStoredModel(join(folder, 'again'));
+    const plan = { version: 1, gates: Array.from({ length: 60 }, (_, step) => ({ step, loss: 2 })) };
+    const folding = { ...manifest.folding, options: { remove: 0.25, plan } };
+    await publish(new FileStore(root), 'planned', { ...manifest, folding }, files);
+    const { stdout } = await foldgate('inspect', join(root, 'planned'));
+    expect(stdout).toMatch(/^ {2}remove +0\.25$/m);
+    expect(stdout).toMatch(
+      /^ {2}plan +\{"version":1,.{20,40}\.\.\. \(in words by "foldgate explain", whole in --json\)$/m,
+    );
+    const json = await foldgate('inspect', join(root, 'planned'), '--json');
+    expect(JSON.parse(json.stdout).folding.options.plan).toEqual(plan);
+  });
+
   it('prints the fields programs rely on', async () => {
     const { root, manifest } = await storeWithTiny();
     const { code, stdout, stderr } = await foldgate('inspect', join(root, 'tiny'), '--json');
