@@ -76,7 +76,8 @@ export function addFoldOptions(command: Command): Command {
     .addOption(
       new Option(
         '--shrink <what>',
-        "what --remove takes: whole layers (depth), or a share of the blocks' parameters off their MLPs' width",
+        "what --remove takes: whole layers (depth), a share of the blocks' parameters off their MLPs' width, or both, a " +
+          'third of it in layers',
       )
         .choices([...shrinks])
         .default('depth'),

@@ -56,9 +56,9 @@ export async function rankingFor(
 ): Promise<RankingOf> {
   const depth = { layers: checkpoint.architecture.layers.length };
   const { fromStart } = await import('../compressor/plan/make-plan.ts');
-  const { makeSizedPlan, widthShare } = await import('../compressor/plan/widths.ts');
+  const { layersToRemove, makeSizedPlan, widthShare } = await import('../compressor/plan/widths.ts');
   const isNarrower = widthShare(checkpoint.architecture, flags) < 1;
-  const remove = flags.shrink === 'width' ? 0 : Math.round(flags.remove * depth.layers);
+  const remove = layersToRemove(flags, depth.layers);
   // Groups that are measured leave their blocks to layers that scores show to be vital.
   const isScored = flags.weights === 'weighted' || (flags.groups === 'measured' && flags.share > 1);
   if (!options.rank && remove === 0 && !isNarrower && !isScored) return { method: 'none' };
@@ -74,8 +74,13 @@ export async function rankingFor(
     signal,
   });
   show.finish();
-  return { method: flags.rank, ...ranked };
+  if (flags.shrink !== 'both' || flags.rank === widthRank) return { method: flags.rank, ...ranked };
+  const { scores } = await rankers[widthRank]!(checkpoint, calibration, { signal });
+  return { method: flags.rank, ...ranked, importance: scores };
 }
+
+/** What says how much of its width a layer keeps, whatever says which layers go: as in MoDeGPT. */
+const widthRank = 'influence';
 
 /** A ranking for which all layers matter alike. */
 function unranked(rank: string, layers: number, removed: readonly LayerHalf[] = []): Ranking {
@@ -139,10 +144,12 @@ async function fitFlags(checkpoint: Checkpoint, flags: FoldFlags): Promise<void>
   Object.assign(flags, { remove: found.remove, quantize: found.quantize });
   const { layers } = checkpoint.architecture;
   const inHalves = halfwise.has(flags.rank) ? ', or as many bytes in halves of layers' : '';
-  const removed =
-    flags.shrink === 'width'
-      ? `MLPs narrower by ${(100 * found.remove).toFixed(1)}% of the blocks' parameters`
-      : `${Math.round(found.remove * layers.length)} layers removed${inHalves}`;
+  const share = `${(100 * found.remove).toFixed(1)}% of the blocks' parameters`;
+  const removed = {
+    depth: `${Math.round(found.remove * layers.length)} layers removed${inHalves}`,
+    width: `MLPs narrower by ${share}`,
+    both: `layers and MLPs smaller by ${share}`,
+  }[flags.shrink];
   process.stderr.write(
     `To stay below ${formatBytes(targetSize ?? fit!)}: --quantize ${found.quantize}, ${removed}, ` +
       `${formatBytes(found.bytes)} ${targetSize === undefined ? 'in memory' : 'stored'}.\n`,
@@ -178,7 +185,7 @@ async function searchedPlan(
   const { makePlan } = await import('../compressor/plan/make-plan.ts');
   const { name, architecture } = checkpoint;
   const scores = architecture.layers.map((_, layer) => layer);
-  if (flags.width !== 1 || flags.shrink === 'width')
+  if (flags.width !== 1 || flags.shrink !== 'depth')
     throw new UsageError('--rank search leaves the widths of MLPs alone: leave out --width and --shrink.');
   const inOneRun = makePlan({ name, layers: scores.length }, { method: 'none', scores }, flags);
   if (

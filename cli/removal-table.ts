@@ -2,7 +2,7 @@ import type { Checkpoint } from '../compressor/checkpoint/checkpoint.ts';
 import type { PlanOptions } from '../compressor/plan/make-plan.ts';
 import type { FoldPlan } from '../compressor/plan/plan.ts';
 import { foldedSizes } from '../compressor/plan/sizes.ts';
-import { largestSaving, makeSizedPlan } from '../compressor/plan/widths.ts';
+import { canNarrow, layersToRemove, makeSizedPlan } from '../compressor/plan/widths.ts';
 import { bitsBudget, parsePrecision, resolvePrecision } from '../compressor/quantize/precision.ts';
 import { formatBytes } from './progress.ts';
 import { formatTable } from './table.ts';
@@ -19,16 +19,18 @@ export function removalTable(checkpoint: Checkpoint, ranked: FoldPlan, options: 
   if (ranked.halfScores)
     return 'Which halves of layers go together depends on how many: give --remove a share.';
   const { architecture } = checkpoint;
-  const narrows = options.shrink === 'width';
+  const { shrink = 'depth' } = options;
   const layers = architecture.layers.length;
   const ranking = { method: ranked.method, scores: ranked.scores! };
   const kept = new Set(options.keep.map((layer) => (layer + layers) % layers));
   const rows: string[][] = [];
   let shown = 0;
   for (const share of shares) {
-    const count = Math.round(share * layers);
-    const isMore = narrows ? share > largestSaving(architecture) : count > layers - kept.size;
-    if (isMore || (!narrows && count === shown)) continue; // more than may go, or as the row before
+    const count = layersToRemove({ remove: share, shrink }, layers);
+    const isMore =
+      count > layers - kept.size ||
+      (shrink !== 'depth' && !canNarrow(architecture, { remove: share, shrink }));
+    if (isMore || (shrink === 'depth' && count === shown)) continue; // more than may go, or as the row before
     shown = count;
     const plan = makeSizedPlan(checkpoint, ranking, { ...options, remove: share });
     const precision = resolvePrecision(checkpoint, plan, parsePrecision(plan.quantize));
@@ -38,14 +40,14 @@ export function removalTable(checkpoint: Checkpoint, ranked: FoldPlan, options: 
       `--remove ${share}`,
       `${((100 * sizes.folded) / sizes.original).toFixed(1)}%`,
       formatBytes(sizes.bytes),
-      narrows
+      shrink === 'width'
         ? (plan.widths ?? []).join(', ')
         : [...architecture.layers.keys()].filter((layer) => !left.has(layer)).join(', '),
     ]);
   }
   if (rows.length === 0) return `None of the ${layers} layers can be removed beside those of --keep.`;
   return formatTable(
-    ['removing', 'parameters', 'bytes', narrows ? 'widths of MLPs' : 'layers that go'],
+    ['removing', 'parameters', 'bytes', shrink === 'width' ? 'widths of MLPs' : 'layers that go'],
     rows,
   );
 }

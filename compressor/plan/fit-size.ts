@@ -2,7 +2,7 @@ import { UsageError } from '../../artifact/errors.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { fromStart, type PlanOptions } from './make-plan.ts';
 import { servedBytes, sizedModel, storedBytes, type TokenizerBytes } from './served-bytes.ts';
-import { granuleOf, largestSaving, makeSizedPlan } from './widths.ts';
+import { canNarrow, granuleOf, largestSaving, layersToRemove, makeSizedPlan } from './widths.ts';
 
 /** What a fold is to stay below. */
 export type SizeTarget = { stored: number } | { served: number };
@@ -75,18 +75,24 @@ export function fitSize(
 function removals({ architecture }: Checkpoint, { keep, shrink }: PlanOptions): number[] {
   const layers = architecture.layers.length;
   const removable = layers - new Set(fromStart(keep, layers)).size;
-  if (shrink !== 'width')
-    return Array.from({ length: Math.min(removable, layers - 1) + 1 }, (_, count) => count / layers);
+  if (shrink !== 'width') {
+    const counts = Array.from({ length: Math.min(removable, layers - 1) + 1 }, (_, count) => count / layers);
+    return shrink === 'both'
+      ? counts.filter((remove) => canNarrow(architecture, { remove, shrink }))
+      : counts;
+  }
   const most = largestSaving(architecture);
   const { intermediateSize } = architecture;
   const steps = Math.ceil((layers * intermediateSize) / granuleOf(intermediateSize));
   return Array.from({ length: steps + 1 }, (_, step) => (most * step) / steps);
 }
 
-function removedInWords(remove: number, layers: number, { shrink }: PlanOptions): string {
+function removedInWords(remove: number, layers: number, { shrink = 'depth' }: PlanOptions): string {
+  const removed = `${layersToRemove({ remove, shrink }, layers)} of ${layers} layers removed`;
+  if (shrink === 'both') return `${removed}, the rest of ${(100 * remove).toFixed(1)}% off MLPs`;
   return shrink === 'width'
     ? `MLPs narrower by ${(100 * remove).toFixed(1)}% of the blocks' parameters`
-    : `${Math.round(remove * layers)} of ${layers} layers removed`;
+    : removed;
 }
 
 function megabytes(bytes: number): string {

@@ -43,7 +43,7 @@ export interface PlanOptions {
   adapter?: AdapterForm;
   /** Mean share of the MLPs' width that stays. @default 1 */
   width?: number;
-  /** What `remove` takes: whole layers, or a share of the blocks' parameters off the MLPs' width. @default depth */
+  /** What `remove` takes: whole layers, a share of the blocks' parameters off the MLPs' width, or both. @default depth */
   shrink?: Shrink;
   /** How unequal importance makes widths; near 0, the least important block gives all. @default 0.1 */
   spread?: number;
@@ -124,14 +124,14 @@ export function makePlan(
 /** What works on whole layers alone. */
 function refuseBesideHalves(
   method: string,
-  { share, groups, refill, patch, adapter, width = 1, shrink }: PlanOptions,
+  { share, groups, refill, patch, adapter, width = 1, shrink = 'depth' }: PlanOptions,
 ): void {
   const given = [
     ...(groups === 'measured' && share > 1 ? ['--groups measured'] : []),
     ...(refill && refill !== 'none' ? [`--refill ${refill}`] : []),
     ...(patch === 'block' ? ['--patch block'] : []),
     ...(adapter && (adapter.gains || adapter.rank > 0) ? ['--adapter'] : []),
-    ...(shrink === 'width' ? ['--shrink width'] : width < 1 ? ['--width'] : []),
+    ...(shrink !== 'depth' ? [`--shrink ${shrink}`] : width < 1 ? ['--width'] : []),
   ];
   if (given.length === 0) return;
   throw new UsageError(
@@ -156,14 +156,22 @@ function halvedLayers(count: number, removed: readonly LayerHalf[], share: numbe
 }
 
 /** @throws UsageError where groups cannot be measured */
-function checkGroups({ groups, share, refill, weights, patch, width = 1, shrink }: PlanOptions): void {
+function checkGroups({
+  groups,
+  share,
+  refill,
+  weights,
+  patch,
+  width = 1,
+  shrink = 'depth',
+}: PlanOptions): void {
   if (groups !== 'measured' || share === 1) return;
   const refused = [
     ...(refill === 'tied' ? ['--refill tied'] : []),
     ...(weights !== 'first' ? ['--weights'] : []),
     ...(patch === 'block' ? ['--patch block'] : []),
     ...(width < 1 ? ['--width'] : []),
-    ...(shrink === 'width' ? ['--shrink width'] : []),
+    ...(shrink !== 'depth' ? [`--shrink ${shrink}`] : []),
   ];
   if (refused.length === 0) return;
   throw new UsageError(

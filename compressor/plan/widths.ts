@@ -7,9 +7,12 @@ import { blockParameters } from '../weights/block.ts';
 import { makePlan, type PlanOptions } from './make-plan.ts';
 import { type FoldPlan, groupsOf, leastGranule } from './plan.ts';
 
-/** What is removed from a model: whole layers, or width of all its MLPs. */
-export const shrinks = ['depth', 'width'] as const;
+/** What is removed from a model: whole layers, width of all its MLPs, or some of both. */
+export const shrinks = ['depth', 'width', 'both'] as const;
 export type Shrink = (typeof shrinks)[number];
+
+/** Of what goes under `both`, the share that whole layers give. */
+const depthShare = 1 / 3;
 
 /** How unequal importance makes widths: see `allocateSparsity`. */
 export const usualSpread = 0.1;
@@ -45,6 +48,26 @@ function mlpShare(a: Architecture): number {
   return blockParameters(a, 'mlp') / blockParameters(storedArchitecture(a));
 }
 
+type Removal = Pick<PlanOptions, 'remove' | 'shrink'>;
+
+/** How many layers a fold removes. */
+export function layersToRemove({ remove, shrink = 'depth' }: Removal, layers: number): number {
+  return Math.round(remove * layers * { depth: 1, width: 0, both: depthShare }[shrink]);
+}
+
+/** Share of its MLPs' width that a fold keeps, where they give what `remove` takes beyond layers. */
+function widthLeft(a: Architecture, removal: Removal): number {
+  const { length } = a.layers;
+  const kept = 1 - layersToRemove(removal, length) / length;
+  return 1 - (1 - (1 - removal.remove) / kept) / mlpShare(a);
+}
+
+/** Whether MLPs can give their part of what `remove` takes. */
+export function canNarrow(a: Architecture, removal: Removal): boolean {
+  const least = leastWidth(a.intermediateSize) / a.intermediateSize;
+  return removal.remove >= 0 && widthLeft(a, removal) >= least - 1e-9;
+}
+
 /** The largest share of the blocks' parameters that narrowing their MLPs can save. */
 export function largestSaving(a: Architecture): number {
   return mlpShare(a) * (1 - leastWidth(a.intermediateSize) / a.intermediateSize);
@@ -54,8 +77,8 @@ export function largestSaving(a: Architecture): number {
  * Mean share of the MLPs' width that a fold keeps: `width`, or where MLPs give what `remove` takes, what is left then.
  * @throws UsageError for a share that is none, or more than the MLPs can give
  */
-export function widthShare(a: Architecture, { remove, width = 1, shrink }: PlanOptions): number {
-  if (shrink !== 'width') {
+export function widthShare(a: Architecture, { remove, width = 1, shrink = 'depth' }: PlanOptions): number {
+  if (shrink === 'depth') {
     const least = leastWidth(a.intermediateSize) / a.intermediateSize;
     if (width >= least && width <= 1) return width;
     throw new UsageError(
@@ -64,10 +87,16 @@ export function widthShare(a: Architecture, { remove, width = 1, shrink }: PlanO
   }
   if (width !== 1)
     throw new UsageError(
-      '--shrink width finds the width that --remove comes to: leave out --width or --shrink.',
+      `--shrink ${shrink} finds the width that --remove comes to: leave out --width or --shrink.`,
     );
+  if (canNarrow(a, { remove, shrink })) return Math.min(1, widthLeft(a, { remove, shrink }));
+  if (shrink === 'both') {
+    throw new UsageError(
+      `With --shrink both, layers give a third of what --remove takes and MLPs the rest: ${remove} is no share that they can ` +
+        'give. Remove less, or layers alone, with --shrink depth.',
+    );
+  }
   const most = largestSaving(a);
-  if (remove >= 0 && remove <= most + 1e-9) return 1 - remove / mlpShare(a);
   throw new UsageError(
     `With --shrink width, MLPs give what --remove takes: 0 to ${most.toFixed(3)} of the blocks' parameters here, ` +
       `not ${remove}. Remove layers too: --width beside --remove, with --shrink depth.`,
@@ -76,18 +105,20 @@ export function widthShare(a: Architecture, { remove, width = 1, shrink }: PlanO
 
 /**
  * A plan of the depth and the widths that the options ask for.
- * @param importance of layers, for the widths. @default the ranking's scores, and all alike where it has none
+ * @param importance of layers, for the widths. @default what the ranking says of it, or its scores, and all alike where
+ * it has none
  * @throws UsageError as `makePlan` and `widthShare`
  */
 export function makeSizedPlan(
   { name, architecture }: Pick<Checkpoint, 'name' | 'architecture'>,
   ranking: { method: string } & Partial<Ranking>,
   options: PlanOptions,
-  importance = ranking.scores,
+  importance = ranking.importance ?? ranking.scores,
 ): FoldPlan {
   const layers = architecture.layers.length;
   const share = widthShare(architecture, options);
-  const depth = options.shrink === 'width' ? { ...options, remove: 0 } : options;
+  const narrows = options.shrink === 'width' || options.shrink === 'both';
+  const depth = narrows ? { ...options, remove: layersToRemove(options, layers) / layers } : options;
   const plan = makePlan({ name, layers }, ranking, depth);
   if (share === 1) return plan;
   if ((options.adapter?.rank ?? 0) > 0) {

@@ -13,6 +13,8 @@ export interface LayerHalf {
 export interface Ranking {
   /** Per layer of the checkpoint; the higher, the more it matters. Those to be removed are the lowest. */
   scores: number[];
+  /** Per layer, how much of its width it should keep, where that is another matter than who goes. @default the scores */
+  importance?: number[];
   /** How the gates moved, where gates ranked the layers. */
   gates?: GateStep[];
   /** Where halves of layers are ranked apart from one another: which of them go, and per layer what each half matters. */

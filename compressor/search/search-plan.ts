@@ -122,7 +122,7 @@ export async function searchPlan(
 
 /** @throws UsageError */
 function checkOptions(
-  { share, refill, weights, patch, adapter, keep, width = 1, shrink }: SearchRequest['options'],
+  { share, refill, weights, patch, adapter, keep, width = 1, shrink = 'depth' }: SearchRequest['options'],
   depth: number,
 ): void {
   const refused = [
@@ -132,7 +132,7 @@ function checkOptions(
     ...(patch === 'block' ? ['--patch block'] : []),
     ...(adapter?.pool ? ['--adapter mos'] : []),
     ...(width < 1 ? ['--width'] : []),
-    ...(shrink === 'width' ? ['--shrink width'] : []),
+    ...(shrink !== 'depth' ? [`--shrink ${shrink}`] : []),
   ];
   if (refused.length > 0) {
     throw new UsageError(

@@ -120,6 +120,28 @@ describe('foldgate fold --method modegpt', () => {
   });
 });
 
+it('takes what goes from layers and from MLPs, these by influence whatever ranks the layers', async () => {
+  const { code, stdout, stderr } = await foldgate(
+    ...[
+      'plan',
+      'checkpoints/tales-5m',
+      '--rank',
+      'late-middle',
+      '--shrink',
+      'both',
+      '--remove',
+      '0.4',
+      '--json',
+    ],
+  );
+  expect(code, stderr).toBe(0);
+  const { method, layers, widths } = JSON.parse(stdout) as FoldPlan;
+  expect(method).toBe('late-middle');
+  expect(layers).toHaveLength(10);
+  expect(widths).toHaveLength(10);
+  expect(new Set(widths).size).toBeGreaterThan(1);
+});
+
 it('narrows MLPs to what flows behind patches', async () => {
   const { checkpoint, text } = await taleText(64);
   onTestFinished(() => checkpoint.close());

@@ -139,6 +139,52 @@ describe('a plan of narrower MLPs', () => {
     expect(sum(plan.widths!)).toBe(1024);
   });
 
+  it('takes a third of what goes in layers, under both', () => {
+    const layers = Array.from({ length: 12 }, () => architecture.layers[0]!);
+    const deep = randomCheckpoint({ ...architecture, layers });
+    const ranking = {
+      method: 'x',
+      scores: layers.map((_, layer) => layer),
+      importance: [9, ...Array(11).fill(0)],
+    };
+    const planOf = (remove: number) =>
+      makeSizedPlan(deep, ranking, { ...options, shrink: 'both', patch: 'linear', remove });
+    for (const [remove, gone] of [
+      [0.02, []],
+      [0.1, []],
+      [0.2, [1]],
+      [0.4, [1, 2]],
+      [0.5, [1, 2]],
+    ] as const) {
+      const plan = planOf(remove);
+      const kept = new Set(plan.layers.map(({ source }) => source));
+      expect([...layers.keys()].filter((layer) => !kept.has(layer))).toEqual(gone);
+      // Layers go by the scores, widths by the importance. A patch of the cut is no part of what is asked for.
+      expect(plan.widths![0]).toBe(1024);
+      expect(Math.abs(savedShare(deep.architecture, { ...plan, patch: 'none' }) - remove)).toBeLessThan(
+        1 / 64,
+      );
+    }
+    expect(planOf(0)).not.toHaveProperty('widths');
+    for (const remove of [0.95, -0.1, Number.NaN]) expect(() => planOf(remove)).toThrow(UsageError);
+    expect(() => planOf(0.95)).toThrow('0.95 is no share that they can give');
+    const wide = { ...options, shrink: 'both' as const, width: 0.5 };
+    expect(() => makeSizedPlan(deep, ranking, wide)).toThrow('--shrink both finds the width');
+
+    const sized = { ...options, shrink: 'both' as const };
+    const bytesOf = (plan: ReturnType<typeof makeSizedPlan>) => {
+      const precision = resolvePrecision(deep, plan, parsePrecision('int4'));
+      const { architecture } = deep;
+      return storedBytes({ architecture, plan, precision, budget: bitsBudget('int4'), tokenizer: 0 });
+    };
+    const whole = bytesOf(makeSizedPlan(deep, ranking, sized));
+    const { remove } = fitSize(deep, { stored: 0.8 * whole }, 0, sized, true);
+    expect(bytesOf(makeSizedPlan(deep, ranking, { ...sized, remove }))).toBeLessThanOrEqual(0.8 * whole);
+    expect(() => fitSize(deep, { stored: 0.01 * whole }, 0, sized, true)).toThrow(
+      /layers removed, the rest of \d/,
+    );
+  });
+
   it('refuses what MLPs cannot give', () => {
     const most = largestSaving(architecture);
     expect(() => makeSizedPlan(checkpoint, { method: 'x' }, { ...options, remove: most })).not.toThrow();
