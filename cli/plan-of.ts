@@ -5,7 +5,7 @@ import type { makePlan, PlanOptions } from '../compressor/plan/make-plan.ts';
 import type { FoldPlan } from '../compressor/plan/plan.ts';
 import { checkCalibration } from '../compressor/quantize/calibration.ts';
 import type { LayerHalf, Ranking, RankRequest } from '../compressor/rank/ranker.ts';
-import { halfwise, searchRank } from '../compressor/rank/summaries.ts';
+import { halfwise, searchRank, widthRank } from '../compressor/rank/summaries.ts';
 import { anyQuantization, type FoldFlags } from './fold-options.ts';
 import { formatBytes, type Progress } from './progress.ts';
 
@@ -78,9 +78,6 @@ export async function rankingFor(
   const { scores } = await rankers[widthRank]!(checkpoint, calibration, { signal });
   return { method: flags.rank, ...ranked, importance: scores };
 }
-
-/** What says how much of its width a layer keeps, whatever says which layers go: as in MoDeGPT. */
-const widthRank = 'influence';
 
 /** A ranking for which all layers matter alike. */
 function unranked(rank: string, layers: number, removed: readonly LayerHalf[] = []): Ranking {

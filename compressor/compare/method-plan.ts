@@ -7,11 +7,11 @@ import type { FoldMethod } from '../methods/method.ts';
 import { fromStart, makePlan, type PlanOptions } from '../plan/make-plan.ts';
 import { withNearestBlocks } from '../plan/nearest-blocks.ts';
 import type { FoldPlan } from '../plan/plan.ts';
-import { largestSaving, makeSizedPlan } from '../plan/widths.ts';
+import { canNarrow, largestSaving, layersToRemove, makeSizedPlan } from '../plan/widths.ts';
 import { rankers } from '../rank/index.ts';
-import { halfwise, searchRank } from '../rank/summaries.ts';
+import { halfwise, searchRank, widthRank } from '../rank/summaries.ts';
 import { searchPlan } from '../search/search-plan.ts';
-import { distinctBlockParameters, layersOf, nearestPlan, parametersLeft } from './budget.ts';
+import { distinctBlockParameters, layersOf, nearestPlan, parametersLeft, savedShare } from './budget.ts';
 
 /** The first and the last layer stay: all that is known says that they matter most. */
 const keptLayers = [0, -1];
@@ -39,9 +39,17 @@ function optionsOf({ patch, refill, adapter }: FoldMethod, quantize: string): Om
  */
 export function checkBudget({ architecture, name }: Checkpoint, method: FoldMethod, budget: number): void {
   const { length } = architecture.layers;
-  if (method.shrink !== 'width' || !(budget > 0 && budget < 1)) {
+  const { shrink = 'depth' } = method;
+  if (shrink === 'depth' || !(budget > 0 && budget < 1)) {
     layersOf(architecture, budget, removableOf(length));
     return;
+  }
+  if (shrink === 'both') {
+    if (canNarrow(architecture, { remove: budget, shrink })) return;
+    throw new UsageError(
+      `A budget of ${budget} is more than a third in layers and the rest off the MLPs of ${name} can give: save less, or ` +
+        'leave that method out.',
+    );
   }
   const most = largestSaving(architecture);
   if (budget <= most) return;
@@ -79,6 +87,17 @@ export async function methodPlan(
   if (method.shrink === 'width') {
     checkBudget(checkpoint, method, budget);
     return makeSizedPlan(checkpoint, await ranked(0), { ...fold, shrink: 'width', remove: budget });
+  }
+  if (method.shrink === 'both') {
+    checkBudget(checkpoint, method, budget);
+    const removed = layersToRemove({ remove: budget, shrink: 'both' }, layers);
+    const { scores: importance } = await rankers[widthRank]!(checkpoint, text, options);
+    const ranking = { ...(await ranked(removed)), importance };
+    const planOf = (remove: number) =>
+      makeSizedPlan(checkpoint, ranking, { ...fold, shrink: 'both', remove });
+    const first = planOf(budget);
+    // Patches count: MLPs give what they take up.
+    return planOf(budget + Math.max(0, budget - savedShare(architecture, first)));
   }
   return nearestPlan(architecture, budget, removableOf(layers), async (removed) => {
     const plan = makeSizedPlan(checkpoint, await ranked(removed), { ...fold, remove: removed / layers });

@@ -216,6 +216,19 @@ describe('a plan of narrower MLPs', () => {
     );
   });
 
+  it('meets it with fewer layers as well, patches counted', async () => {
+    const layers = Array.from({ length: 6 }, () => architecture.layers[0]!);
+    const deep = randomCheckpoint({ ...architecture, layers });
+    const text = textOf([Array.from({ length: 40 }, (_, i) => i)]);
+    const method = { ...modegpt, rank: 'late-middle', patch: 'linear', shrink: 'both' } as const;
+    const plan = await methodPlan(deep, method, 0.4, 'int4', text, {});
+    expect(plan.layers).toHaveLength(5);
+    expect(Math.abs(savedShare(deep.architecture, plan) - 0.4)).toBeLessThan(1 / 64);
+    await expect(methodPlan(deep, method, 0.95, 'int4', text, {})).rejects.toThrow(
+      'is more than a third in layers',
+    );
+  });
+
   it('stays below a size, and close to it, whatever importance says', () => {
     const bytesOf = (plan: ReturnType<typeof makeSizedPlan>) => {
       const precision = resolvePrecision(checkpoint, plan, parsePrecision('int4'));
