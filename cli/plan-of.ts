@@ -5,7 +5,7 @@ import type { makePlan, PlanOptions } from '../compressor/plan/make-plan.ts';
 import type { FoldPlan } from '../compressor/plan/plan.ts';
 import { checkCalibration } from '../compressor/quantize/calibration.ts';
 import type { LayerHalf, Ranking, RankRequest } from '../compressor/rank/ranker.ts';
-import { halfwise, searchRank, widthRank } from '../compressor/rank/summaries.ts';
+import { halfwise, searchRank } from '../compressor/rank/summaries.ts';
 import { anyQuantization, type FoldFlags } from './fold-options.ts';
 import { formatBytes, type Progress } from './progress.ts';
 
@@ -74,9 +74,8 @@ export async function rankingFor(
     signal,
   });
   show.finish();
-  if (flags.shrink !== 'both' || flags.rank === widthRank) return { method: flags.rank, ...ranked };
-  const { scores } = await rankers[widthRank]!(checkpoint, calibration, { signal });
-  return { method: flags.rank, ...ranked, importance: scores };
+  const { withImportance } = await import('../compressor/rank/importance.ts');
+  return withImportance(checkpoint, calibration, flags, { method: flags.rank, ...ranked }, { signal });
 }
 
 /** A ranking for which all layers matter alike. */

@@ -64,10 +64,10 @@ interface Library {
   release: Record<keyof typeof releases, (handle: Handle) => void>;
   environment: Handle;
   cpuMemory: Handle;
-  /** Adds the CUDA provider to a session's options. Undefined in libraries without one. */
-  appendCuda: Call | undefined;
+  /** Makes a function that returns a status one that throws. */
+  checked(name: string, native: (...args: unknown[]) => unknown): Call;
   /** Held on to: koffi unloads a library that only pointers into it still refer to. */
-  file: unknown;
+  file: ReturnType<typeof koffi.load>;
 }
 
 let loaded: Library | undefined;
@@ -99,8 +99,8 @@ function load(shared: SharedThreads): Library {
   const release = Object.fromEntries(
     Object.entries(releases).map(([name, ordinal]) => [name, bind(pointer(ordinal), 'void', ['void *'])]),
   ) as Library['release'];
-  const checked =
-    (name: string, native: (...args: unknown[]) => unknown): Call =>
+  const checked: Library['checked'] =
+    (name, native) =>
     (...args) => {
       const status = native(...args);
       if (!status) return;
@@ -116,11 +116,7 @@ function load(shared: SharedThreads): Library {
   ) as Library['call'];
   const environment = createEnvironment(call, release, shared);
   const cpuMemory = created((out) => call.CreateCpuMemoryInfo(0, 0, out)); // device allocator, default memory
-  const cuda = exported(
-    file,
-    'void *OrtSessionOptionsAppendExecutionProvider_CUDA(void *options, int device)',
-  );
-  return { call, release, environment, cpuMemory, appendCuda: cuda && checked('CUDA', cuda), file };
+  return { call, release, environment, cpuMemory, checked, file };
 }
 
 /** @returns undefined where the library has no such function */
@@ -153,10 +149,14 @@ function createEnvironment(
  * @throws FoldgateError where the runtime has none, with its reason
  */
 export function appendCuda(sessionOptions: Handle, device: number): void {
-  const { appendCuda: append } = library();
+  const { checked, file } = library();
   try {
+    const append = exported(
+      file,
+      'void *OrtSessionOptionsAppendExecutionProvider_CUDA(void *options, int device)',
+    );
     if (!append) throw new FoldgateError('the library for this system was built without it');
-    append(sessionOptions, device);
+    checked('CUDA', append)(sessionOptions, device);
   } catch (error) {
     throw new FoldgateError(
       `ONNX Runtime cannot use CUDA device ${device} (${(error as Error).message.trim()}). It wants an NVIDIA GPU, Linux on x64, ` +

@@ -8,8 +8,9 @@ import { fromStart, makePlan, type PlanOptions } from '../plan/make-plan.ts';
 import { withNearestBlocks } from '../plan/nearest-blocks.ts';
 import type { FoldPlan } from '../plan/plan.ts';
 import { canNarrow, largestSaving, layersToRemove, makeSizedPlan } from '../plan/widths.ts';
+import { withImportance } from '../rank/importance.ts';
 import { rankers } from '../rank/index.ts';
-import { halfwise, searchRank, widthRank } from '../rank/summaries.ts';
+import { halfwise, searchRank } from '../rank/summaries.ts';
 import { searchPlan } from '../search/search-plan.ts';
 import { distinctBlockParameters, layersOf, nearestPlan, parametersLeft, savedShare } from './budget.ts';
 
@@ -91,8 +92,7 @@ export async function methodPlan(
   if (method.shrink === 'both') {
     checkBudget(checkpoint, method, budget);
     const removed = layersToRemove({ remove: budget, shrink: 'both' }, layers);
-    const { scores: importance } = await rankers[widthRank]!(checkpoint, text, options);
-    const ranking = { ...(await ranked(removed)), importance };
+    const ranking = await withImportance(checkpoint, text, method, await ranked(removed), options);
     const planOf = (remove: number) =>
       makeSizedPlan(checkpoint, ranking, { ...fold, shrink: 'both', remove });
     const first = planOf(budget);

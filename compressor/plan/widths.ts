@@ -43,6 +43,11 @@ export function leastWidth(intermediateSize: number): number {
   );
 }
 
+/** The same as a share of the whole. */
+function leastWidthShare({ intermediateSize }: Architecture): number {
+  return leastWidth(intermediateSize) / intermediateSize;
+}
+
 /** Share of a block's parameters that are its MLP's. */
 function mlpShare(a: Architecture): number {
   return blockParameters(a, 'mlp') / blockParameters(storedArchitecture(a));
@@ -64,13 +69,12 @@ function widthLeft(a: Architecture, removal: Removal): number {
 
 /** Whether MLPs can give their part of what `remove` takes. */
 export function canNarrow(a: Architecture, removal: Removal): boolean {
-  const least = leastWidth(a.intermediateSize) / a.intermediateSize;
-  return removal.remove >= 0 && widthLeft(a, removal) >= least - 1e-9;
+  return removal.remove >= 0 && widthLeft(a, removal) >= leastWidthShare(a) - 1e-9;
 }
 
 /** The largest share of the blocks' parameters that narrowing their MLPs can save. */
 export function largestSaving(a: Architecture): number {
-  return mlpShare(a) * (1 - leastWidth(a.intermediateSize) / a.intermediateSize);
+  return mlpShare(a) * (1 - leastWidthShare(a));
 }
 
 /**
@@ -79,7 +83,7 @@ export function largestSaving(a: Architecture): number {
  */
 export function widthShare(a: Architecture, { remove, width = 1, shrink = 'depth' }: PlanOptions): number {
   if (shrink === 'depth') {
-    const least = leastWidth(a.intermediateSize) / a.intermediateSize;
+    const least = leastWidthShare(a);
     if (width >= least && width <= 1) return width;
     throw new UsageError(
       `--width takes the mean share of the MLPs' width to keep, ${least.toFixed(3)} to 1, not ${width}.`,
@@ -117,8 +121,9 @@ export function makeSizedPlan(
 ): FoldPlan {
   const layers = architecture.layers.length;
   const share = widthShare(architecture, options);
-  const narrows = options.shrink === 'width' || options.shrink === 'both';
-  const depth = narrows ? { ...options, remove: layersToRemove(options, layers) / layers } : options;
+  const { shrink = 'depth' } = options;
+  const depth =
+    shrink === 'depth' ? options : { ...options, remove: layersToRemove(options, layers) / layers };
   const plan = makePlan({ name, layers }, ranking, depth);
   if (share === 1) return plan;
   if ((options.adapter?.rank ?? 0) > 0) {

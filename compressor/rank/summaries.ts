@@ -20,9 +20,6 @@ export const rankSummaries = {
 /** Makes a plan and no ranking: see `searchPlan`. */
 export const searchRank = 'search';
 
-/** What says how much of its width a layer keeps, where something else says which layers go: as in MoDeGPT. */
-export const widthRank = 'influence';
-
 /** Those that remove halves of layers, of so many parameters in all. */
 export const halfwise: ReadonlySet<string> = new Set(['blockpruner', 'gates-halves']);
 

@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../../artifact/errors.ts';
+import type { Checkpoint } from '../../../compressor/checkpoint/checkpoint.ts';
 import { savedShare } from '../../../compressor/compare/budget.ts';
 import { methodPlan } from '../../../compressor/compare/method-plan.ts';
 import { modegpt } from '../../../compressor/methods/modegpt.ts';
 import { fitSize } from '../../../compressor/plan/fit-size.ts';
 import type { PlanOptions } from '../../../compressor/plan/make-plan.ts';
+import type { FoldPlan } from '../../../compressor/plan/plan.ts';
 import { storedBytes } from '../../../compressor/plan/served-bytes.ts';
 import {
   allocateSparsity,
@@ -117,6 +119,19 @@ const options: PlanOptions = {
 };
 const scores = [0.9, 0.2, 0.1, 0.4];
 
+/** As `checkpoint`, of so many layers. */
+function checkpointOf(count: number): Checkpoint {
+  const layers = Array.from({ length: count }, () => architecture.layers[0]!);
+  return randomCheckpoint({ ...architecture, layers });
+}
+
+/** What a plan stores in int4, but for the tokenizer. */
+function bytesIn(checkpoint: Checkpoint, plan: FoldPlan): number {
+  const precision = resolvePrecision(checkpoint, plan, parsePrecision('int4'));
+  const { architecture } = checkpoint;
+  return storedBytes({ architecture, plan, precision, budget: bitsBudget('int4'), tokenizer: 0 });
+}
+
 describe('a plan of narrower MLPs', () => {
   it('keeps all layers and saves what it is asked to', () => {
     for (const remove of [0.1, 0.3, 0.5]) {
@@ -140,8 +155,8 @@ describe('a plan of narrower MLPs', () => {
   });
 
   it('takes a third of what goes in layers, under both', () => {
-    const layers = Array.from({ length: 12 }, () => architecture.layers[0]!);
-    const deep = randomCheckpoint({ ...architecture, layers });
+    const deep = checkpointOf(12);
+    const { layers } = deep.architecture;
     const ranking = {
       method: 'x',
       scores: layers.map((_, layer) => layer),
@@ -172,11 +187,7 @@ describe('a plan of narrower MLPs', () => {
     expect(() => makeSizedPlan(deep, ranking, wide)).toThrow('--shrink both finds the width');
 
     const sized = { ...options, shrink: 'both' as const };
-    const bytesOf = (plan: ReturnType<typeof makeSizedPlan>) => {
-      const precision = resolvePrecision(deep, plan, parsePrecision('int4'));
-      const { architecture } = deep;
-      return storedBytes({ architecture, plan, precision, budget: bitsBudget('int4'), tokenizer: 0 });
-    };
+    const bytesOf = (plan: FoldPlan) => bytesIn(deep, plan);
     const whole = bytesOf(makeSizedPlan(deep, ranking, sized));
     const { remove } = fitSize(deep, { stored: 0.8 * whole }, 0, sized, true);
     expect(bytesOf(makeSizedPlan(deep, ranking, { ...sized, remove }))).toBeLessThanOrEqual(0.8 * whole);
@@ -217,8 +228,7 @@ describe('a plan of narrower MLPs', () => {
   });
 
   it('meets it with fewer layers as well, patches counted', async () => {
-    const layers = Array.from({ length: 6 }, () => architecture.layers[0]!);
-    const deep = randomCheckpoint({ ...architecture, layers });
+    const deep = checkpointOf(6);
     const text = textOf([Array.from({ length: 40 }, (_, i) => i)]);
     const method = { ...modegpt, rank: 'late-middle', patch: 'linear', shrink: 'both' } as const;
     const plan = await methodPlan(deep, method, 0.4, 'int4', text, {});
@@ -230,10 +240,7 @@ describe('a plan of narrower MLPs', () => {
   });
 
   it('stays below a size, and close to it, whatever importance says', () => {
-    const bytesOf = (plan: ReturnType<typeof makeSizedPlan>) => {
-      const precision = resolvePrecision(checkpoint, plan, parsePrecision('int4'));
-      return storedBytes({ architecture, plan, precision, budget: bitsBudget('int4'), tokenizer: 0 });
-    };
+    const bytesOf = (plan: FoldPlan) => bytesIn(checkpoint, plan);
     const whole = bytesOf(makeSizedPlan(checkpoint, { method: 'x' }, options));
     for (const share of [0.9, 0.75]) {
       const { remove } = fitSize(checkpoint, { stored: share * whole }, 0, options, true);
